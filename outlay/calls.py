@@ -1,0 +1,154 @@
+"""
+The words of a call: what an edge asks, what it is told to send, what came of it, what is answered.
+
+Plain values, shared by the flow, its two drivers and the edges. No I/O.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.types import Hints, Rights
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """
+    One call of a model, as an edge received it.
+
+    Attributes:
+        tenant: Who pays.
+        key_id: Which key was shown; empty in process.
+        body: Body of `POST /v1/messages`, as the caller sent it.
+        betas: Names in the caller's `anthropic-beta` header.
+        idempotency_key: The caller's own key; None makes every call a new one.
+        surface: Where it came in: gateway, python or holds.
+    """
+
+    tenant: str
+    body: Mapping[str, object]
+    key_id: str = ""
+    rights: Rights = field(default_factory=Rights)
+    hints: Hints = field(default_factory=Hints)
+    betas: frozenset[str] = frozenset()
+    idempotency_key: str | None = None
+    surface: str = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a call is sent; the key's value never appears in a record or a log."""
+
+    name: str
+    url: str
+    key: str | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """
+    What the flow wants sent now; the hold stands and the kill switch was just read.
+
+    Attributes:
+        decision_id: Also the hold's id.
+        body: Request body, translated for the served model.
+        headers: `outlay-*` headers of the answer that are known before its first byte.
+    """
+
+    decision_id: str
+    model: str
+    body: Mapping[str, object]
+    upstream: Upstream
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The provider answered with a message; `usage` is its usage object (merged, for a stream)."""
+
+    model: str
+    usage: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The provider answered with an error, which it does not bill."""
+
+    status: int
+    error_type: str = ""
+    error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request certainly never reached the provider."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """
+    A stream began and ended before its final usage.
+
+    Attributes:
+        usage: What was reported so far (input side from `message_start`).
+        output_bytes: UTF-8 bytes of content seen, from which output is estimated.
+    """
+
+    model: str
+    usage: Mapping[str, object]
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """The connection was lost after the request may have been sent, and no answer came."""
+
+    why: str
+
+
+Outcome = Completed | Failed | NotSent | Broken | Uncertain
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """
+    A call that Outlay did not let through.
+
+    Attributes:
+        code: Stable code, as tabled in the reference (`outlay_credit_exhausted`, ...).
+        status: HTTP status for the edges.
+        error_type: Anthropic's error type of that status.
+        retry: Whether the same request may succeed shortly; becomes `x-should-retry`.
+        retry_after_s: Seconds to wait, where that is known.
+        details: The numbers that explain it; money as decimal text in USD.
+    """
+
+    decision_id: str
+    code: str
+    status: int
+    error_type: str
+    message: str
+    retry: bool
+    retry_after_s: int | None
+    details: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """
+    A call that ended and is accounted for.
+
+    Attributes:
+        outcome: served, failed, broken or uncertain.
+        cost_nanos: What the provider bills; None while that is not known (uncertain).
+        headers: `outlay-*` headers of the answer that became known at its end.
+    """
+
+    decision_id: str
+    outcome: str
+    cost_nanos: int | None
+    headers: Mapping[str, str]
+
+
+Result = Refused | Done

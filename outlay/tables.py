@@ -1,0 +1,104 @@
+"""
+Tables of the shell: keys, policy versions, the decision log, refusal counts, degradation levels.
+
+Money is BIGINT nano-USD, instants are BIGINT microseconds UTC, JSON is text. The decision log and
+the policy versions are append-only; triggers in the migration see to that.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+EVERYBODY = "*"
+"""Stands in `tenant` columns for what holds for every tenant, as no tenant may be called so."""
+
+
+def _column(name: str, kind: Any, *, nullable: bool = False, **options: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=nullable, **options)
+
+
+api_key = sa.Table(
+    "outlay_api_key",
+    metadata,
+    _column("id", sa.Text, primary_key=True),
+    _column("tenant", sa.Text),  # EVERYBODY for keys of operators
+    _column("role", sa.Text),  # tenant | viewer | operator | admin
+    _column("hash", sa.Text, unique=True),  # sha256 of the secret; the secret is shown once
+    _column("name", sa.Text),
+    _column("rights", sa.Text),  # JSON: what hints of this key may loosen
+    _column("created_us", sa.BigInteger),
+    _column("created_by", sa.Text),
+    _column("revoked_us", sa.BigInteger, nullable=True),
+    sa.CheckConstraint("role IN ('tenant', 'viewer', 'operator', 'admin')", name="outlay_api_key_role"),
+    sa.Index("outlay_api_key_tenant", "tenant"),
+)
+
+policy = sa.Table(
+    "outlay_policy",
+    metadata,
+    _column("tenant", sa.Text, primary_key=True),  # EVERYBODY, or the tenant it is made for
+    _column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    _column("text", sa.Text),  # TOML as it was applied; empty: the tenant's own policy ended here
+    _column("actor", sa.Text),
+    _column("note", sa.Text),
+    _column("at_us", sa.BigInteger),
+)
+
+decision = sa.Table(
+    "outlay_decision",
+    metadata,
+    _column("id", sa.Text, primary_key=True),  # also the id of the hold
+    _column("tenant", sa.Text),
+    _column("key_id", sa.Text),
+    _column("at_us", sa.BigInteger),
+    _column("finished_us", sa.BigInteger),
+    _column("outcome", sa.Text),  # served | refused | failed | broken | uncertain
+    _column("code", sa.Text, nullable=True),  # of the refusal or of the provider's error
+    _column("mode", sa.Text),  # enforce | observe
+    _column("would", sa.Text, nullable=True),  # JSON: what enforcement had done, in observe mode
+    _column("surface", sa.Text),  # gateway | python | holds
+    _column("stream", sa.Boolean),
+    _column("task", sa.Text, nullable=True),
+    _column("priority", sa.Text),
+    _column("session", sa.Text, nullable=True),
+    _column("asked_model", sa.Text),
+    _column("asked_tier", sa.Text, nullable=True),
+    _column("served_model", sa.Text, nullable=True),
+    _column("served_tier", sa.Text, nullable=True),
+    _column("effort", sa.Text, nullable=True),
+    _column("max_tokens", sa.BigInteger, nullable=True),
+    _column("level", sa.Integer),  # number of degradation steps in force
+    _column("reasons", sa.Text),  # JSON list of {code, text, numbers}
+    _column("offers", sa.Text),  # JSON list, best first
+    _column("inputs", sa.Text),  # JSON: all that `choose` was given, for replay
+    _column("policy_tenant", sa.Text),
+    _column("policy_version", sa.BigInteger),
+    _column("hold_id", sa.Text, nullable=True),
+    _column("held_nanos", sa.BigInteger, nullable=True),
+    _column("cost_nanos", sa.BigInteger, nullable=True),  # what the provider bills
+    _column("asked_cost_nanos", sa.BigInteger, nullable=True),  # the same usage at the asked model's price
+    _column("usage", sa.Text, nullable=True),  # JSON as the provider reported it
+    _column("tags", sa.Text),  # JSON object
+    sa.Index("outlay_decision_tenant_at", "tenant", "at_us"),
+    sa.Index("outlay_decision_at", "at_us"),
+)
+
+refusal_count = sa.Table(
+    "outlay_refusal_count",
+    metadata,
+    _column("tenant", sa.Text, primary_key=True),
+    _column("code", sa.Text, primary_key=True),
+    _column("minute_us", sa.BigInteger, primary_key=True, autoincrement=False),
+    _column("count", sa.BigInteger),
+    sa.Index("outlay_refusal_count_minute", "minute_us"),
+)
+
+degradation = sa.Table(
+    "outlay_degradation",
+    metadata,
+    _column("tenant", sa.Text, primary_key=True),
+    _column("level", sa.Integer),
+    _column("since_us", sa.BigInteger),
+)
