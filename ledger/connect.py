@@ -1,0 +1,97 @@
+"""
+Engines for both databases, set up alike everywhere: durable commits, no surprise in locking.
+
+SQLite: WAL, `synchronous=FULL`, transactions begun explicitly. A transaction is `BEGIN IMMEDIATE`, because
+a read that later writes would fail at once where another writer was faster and no time-out helps; readers
+that never write say so with `reading(engine)` and then wait for nobody. PostgreSQL: READ COMMITTED.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+
+READ_ONLY = "ledger_read_only"
+BUSY_TIMEOUT_MS = 10_000
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA recursive_triggers=ON",  # else REPLACE would slip past the append-only triggers
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+)
+
+
+class DatabaseUrlError(ValueError):
+    """
+    The database address cannot be used; the message says what to write instead.
+    """
+
+
+def make_engine(url: str) -> Engine:
+    """
+    Make the engine for an address `sqlite:///FILE` or `postgresql://...`.
+
+    Raises:
+        DatabaseUrlError: another database, or SQLite without a file (several threads could not share it).
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed)
+    if parsed.get_backend_name() in ("postgresql", "postgres"):
+        address = parsed.set(drivername="postgresql+psycopg")
+        arguments = {"connect_timeout": 10, "application_name": "outlay"}
+        return create_engine(
+            address, connect_args=arguments, pool_pre_ping=True, pool_size=5, max_overflow=20
+        )
+    raise DatabaseUrlError(
+        f"database {parsed.get_backend_name()!r} is not supported: use sqlite or postgresql"
+    )
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except Exception as error:
+        raise DatabaseUrlError("not a database address: write sqlite:///FILE or postgresql://...") from error
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        raise DatabaseUrlError("SQLite needs a file: write sqlite:///FILE")
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=10, max_overflow=40)
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    """
+    Turn off the driver's own transactions and make commits durable.
+    """
+    connection.isolation_level = None
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """
+    Begin the transaction that the driver no longer begins.
+    """
+    read_only = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """
+    Open a connection that only reads: one consistent picture, and no lock on SQLite.
+    """
+    isolation = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect() as connection:
+        yield connection.execution_options(**{READ_ONLY: True}, **isolation)

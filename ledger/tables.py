@@ -1,0 +1,331 @@
+"""
+The schema (SQLAlchemy Core), the same on SQLite and PostgreSQL.
+
+Money and instants are BIGINT, ids TEXT, enumerations SMALLINT with a CHECK, JSON TEXT. No sequence and no
+foreign key on the hot tables: one writer makes every row, `verify` compares them. The order of columns is
+the order of fields in `ledger.rows`. CHECK constraints and triggers are the last guard: with
+`wallet >= held` an overspend cannot be committed, not even by a bug.
+"""
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _money(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _code(name: str) -> Column[int]:
+    return Column(name, SmallInteger, nullable=False)
+
+
+def _words(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text, primary_key=True)
+
+
+def _instant_key(name: str) -> Column[int]:
+    return Column(name, BigInteger, primary_key=True, autoincrement=False)
+
+
+account = Table(
+    "ledger_account",
+    metadata,
+    _key("tenant"),
+    _money("wallet"),
+    _money("held"),
+    _money("held_expected"),
+    _money("debt"),
+    _money("seq"),
+    _words("head_hash"),
+    _money("last_at"),
+    _money("policy_version"),
+    _code("frozen"),
+    _money("multiplier_ppm"),
+    _code("overage"),
+    _words("timezone"),
+    _money("opened_at"),
+    CheckConstraint("held >= 0 AND wallet >= held AND debt >= 0", name="never_overspent"),
+    CheckConstraint("held_expected >= 0 AND held_expected <= held", name="expected_within_held"),
+    CheckConstraint("seq >= 0 AND multiplier_ppm >= 0", name="counters"),
+    CheckConstraint("frozen IN (0, 1) AND overage IN (0, 1)", name="codes"),
+)
+
+grant_lot = Table(
+    "ledger_grant_lot",
+    metadata,
+    _key("id"),
+    Column("tenant", Text, ForeignKey("ledger_account.tenant"), nullable=False),
+    _code("kind"),
+    _money("priority"),
+    _money("granted"),
+    _money("remaining"),
+    _money("effective_at"),
+    _money("expires_at", nullable=True),
+    _words("source_ref"),
+    _money("created_at"),
+    CheckConstraint("0 <= remaining AND remaining <= granted", name="remaining"),
+    CheckConstraint("kind BETWEEN 0 AND 3", name="codes"),
+)
+Index(
+    "ix_ledger_grant_lot_left",
+    grant_lot.c.tenant,
+    grant_lot.c.priority,
+    grant_lot.c.expires_at,
+    sqlite_where=text("remaining > 0"),
+    postgresql_where=text("remaining > 0"),
+)
+
+budget = Table(
+    "ledger_budget",
+    metadata,
+    _key("id"),
+    Column("tenant", Text, ForeignKey("ledger_account.tenant"), nullable=False),
+    _words("scope"),
+    _code("window_kind"),
+    _money("limit_amt", nullable=True),
+    _money("raised_amt", nullable=True),
+    _money("valid_until", nullable=True),
+    _code("counts"),
+    _words("timezone"),
+    UniqueConstraint("tenant", "scope", "window_kind"),
+    CheckConstraint("window_kind BETWEEN 0 AND 3 AND counts IN (0, 1)", name="codes"),
+    CheckConstraint("limit_amt >= 0 AND raised_amt >= 0", name="limits"),
+)
+
+budget_window = Table(
+    "ledger_budget_window",
+    metadata,
+    _key("budget_id"),
+    _instant_key("starts_at"),
+    _words("tenant"),
+    _words("local_date"),
+    _money("ends_at"),
+    _money("limit_amt", nullable=True),
+    _money("spent"),
+    _money("held"),
+    _money("held_expected"),
+    _money("overage"),
+    CheckConstraint("spent >= 0 AND held >= 0 AND starts_at < ends_at", name="amounts"),
+    CheckConstraint("held_expected >= 0 AND held_expected <= held AND overage >= 0", name="more_amounts"),
+    sqlite_with_rowid=False,
+)
+Index("ix_ledger_budget_window_tenant", budget_window.c.tenant, budget_window.c.starts_at)
+
+hold = Table(
+    "ledger_hold",
+    metadata,
+    _key("id"),
+    _words("tenant"),
+    _words("op_key"),
+    _words("req_hash"),
+    _code("state"),
+    _code("enforced"),
+    _code("overage"),
+    _money("multiplier_ppm"),
+    _money("offer_index"),
+    _money("amount"),
+    _money("expected"),
+    _money("cost_bound"),
+    _money("captured"),
+    _money("actual", nullable=True),
+    _money("charged"),
+    _money("debt"),
+    _money("absorbed"),
+    _money("refunded"),
+    _code("late"),
+    _words("settle_hash", nullable=True),
+    _money("settle_seq", nullable=True),
+    _words("detail", nullable=True),
+    _words("scopes"),
+    _words("plan"),
+    _words("owner"),
+    _money("opened_at"),
+    _money("expires_at"),
+    _money("closed_at", nullable=True),
+    UniqueConstraint("tenant", "op_key"),
+    CheckConstraint(
+        "state BETWEEN 0 AND 3 AND enforced IN (0, 1) AND overage IN (0, 1) AND late IN (0, 1)", name="codes"
+    ),
+    CheckConstraint("expected >= 0 AND expected <= amount AND cost_bound >= 0", name="amounts"),
+    CheckConstraint("charged >= 0 AND debt >= 0 AND absorbed >= 0", name="parts"),
+    CheckConstraint("captured = charged + debt + absorbed", name="captured"),
+    CheckConstraint("refunded >= 0 AND refunded <= charged + debt", name="refunded"),
+)
+Index(
+    "ix_ledger_hold_due",
+    hold.c.expires_at,
+    hold.c.tenant,
+    sqlite_where=text("state = 0"),
+    postgresql_where=text("state = 0"),
+)
+Index("ix_ledger_hold_opened", hold.c.tenant, hold.c.opened_at)
+
+hold_window = Table(
+    "ledger_hold_window",
+    metadata,
+    _key("hold_id"),
+    _key("budget_id"),
+    _instant_key("starts_at"),
+    _code("counts"),
+    _money("amount"),
+    _money("expected"),
+    _money("refunded"),
+    CheckConstraint("amount >= 0 AND expected >= 0 AND expected <= amount AND refunded >= 0", name="amounts"),
+    CheckConstraint("counts IN (0, 1)", name="codes"),
+    sqlite_with_rowid=False,
+)
+
+transfer = Table(
+    "ledger_transfer",
+    metadata,
+    _key("tenant"),
+    _instant_key("seq"),
+    _code("kind"),
+    _code("debit"),
+    _code("credit"),
+    _money("amount"),
+    _money("cost", nullable=True),
+    _words("hold_id", nullable=True),
+    _words("lot_id", nullable=True),
+    _words("op_key"),
+    _money("at"),
+    _money("effective_at"),
+    _money("wallet_after"),
+    _words("prev_hash"),
+    _words("hash"),
+    CheckConstraint("amount > 0 AND debit <> credit", name="one_row"),
+    CheckConstraint("wallet_after >= 0 AND seq > 0", name="position"),
+    CheckConstraint(
+        "kind BETWEEN 0 AND 11 AND debit BETWEEN 0 AND 6 AND credit BETWEEN 0 AND 6", name="codes"
+    ),
+    sqlite_with_rowid=False,
+)
+Index("ix_ledger_transfer_at", transfer.c.tenant, transfer.c.at)
+
+draw = Table(
+    "ledger_draw",
+    metadata,
+    _key("tenant"),
+    _instant_key("seq"),
+    _key("lot_id"),
+    _words("hold_id"),
+    _money("amount"),
+    CheckConstraint("amount <> 0", name="amount"),
+    sqlite_with_rowid=False,
+)
+Index("ix_ledger_draw_hold_id", draw.c.hold_id)
+
+op = Table(
+    "ledger_op",
+    metadata,
+    _key("tenant"),
+    _key("key"),
+    _words("kind"),
+    _words("req_hash"),
+    _words("result"),
+    _words("actor"),
+    _words("reason"),
+    _money("at"),
+    sqlite_with_rowid=False,
+)
+Index("ix_ledger_op_at", op.c.at)
+
+seal = Table(
+    "ledger_seal",
+    metadata,
+    _key("tenant"),
+    _instant_key("seq_from"),
+    _money("seq_to"),
+    _words("hash"),
+    _money("at"),
+    CheckConstraint("seq_from <= seq_to", name="span"),
+)
+
+outbox = Table(
+    "ledger_outbox",
+    metadata,
+    _key("id"),
+    _words("topic"),
+    _words("payload"),
+    _money("at"),
+)
+Index("ix_ledger_outbox_at", outbox.c.at)
+
+APPEND_ONLY = (transfer, draw, seal)
+
+
+_SQLITE_GUARD = """
+CREATE TRIGGER {name}_no_update BEFORE UPDATE ON {name}
+BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END
+;;
+CREATE TRIGGER {name}_no_delete BEFORE DELETE ON {name}
+BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END
+;;
+CREATE TRIGGER {name}_no_replace BEFORE INSERT ON {name} WHEN EXISTS (SELECT 1 FROM {name} WHERE {same})
+BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END
+"""
+
+_POSTGRESQL_GUARD = """
+CREATE OR REPLACE FUNCTION ledger_append_only() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$
+;;
+CREATE TRIGGER {name}_no_change BEFORE UPDATE OR DELETE ON {name}
+FOR EACH ROW EXECUTE FUNCTION ledger_append_only()
+;;
+CREATE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name}
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_append_only()
+"""
+
+
+def append_only_ddl(name: str, key: tuple[str, ...], dialect: str) -> tuple[str, ...]:
+    """
+    Return the statements that make a table append-only (the migrations hold a frozen copy).
+
+    SQLite also refuses an insert over an existing key, since `INSERT OR REPLACE` deletes without a trigger
+    where a connection has `recursive_triggers` off.
+    """
+    same = " AND ".join(f"{column} = NEW.{column}" for column in key)
+    template = _SQLITE_GUARD if dialect == "sqlite" else _POSTGRESQL_GUARD
+    return tuple(part.strip() for part in template.format(name=name, same=same).split(";;"))
+
+
+def _guard(table: Table) -> None:
+    """
+    Make `metadata.create_all` write the triggers too, as the migration does.
+    """
+    key = tuple(column.name for column in table.primary_key)
+    for dialect in ("sqlite", "postgresql"):
+        for statement in append_only_ddl(table.name, key, dialect):
+            ddl = DDL(statement.replace("%", "%%")).execute_if(dialect=dialect)
+            event.listen(table, "after_create", ddl)
+
+
+for _table in APPEND_ONLY:
+    _guard(_table)

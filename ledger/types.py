@@ -1,0 +1,113 @@
+"""
+Operations, results and refusals of the ledger: plain frozen values, no I/O, no SQLAlchemy.
+
+Money is integer nano-USD (`_nanos`), instants are microseconds since the epoch, UTC (`_us`). Cost is what
+the provider bills; charge is what the tenant pays: cost times the tenant's multiplier, rounded up.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ledger.operations import (
+    Note,
+    Offer,
+    OpenAccount,
+    Operation,
+    Refund,
+    Release,
+    Renew,
+    Reserve,
+    SetAccount,
+    SetBudget,
+    Settle,
+    Sweep,
+    TopUp,
+)
+from ledger.results import (
+    BUSY,
+    AccountOpened,
+    AccountSet,
+    BudgetSet,
+    Gauge,
+    Held,
+    Noted,
+    Number,
+    Reason,
+    Refunded,
+    Refused,
+    Released,
+    Renewed,
+    Result,
+    Settled,
+    Swept,
+    ToppedUp,
+)
+
+__all__ = [
+    "BUSY",
+    "AccountOpened",
+    "AccountSet",
+    "Attachment",
+    "BudgetSet",
+    "Gauge",
+    "Held",
+    "HoldEvent",
+    "Note",
+    "Noted",
+    "Number",
+    "Offer",
+    "OpenAccount",
+    "Operation",
+    "Reason",
+    "Refund",
+    "Refunded",
+    "Refused",
+    "Release",
+    "Released",
+    "Renew",
+    "Renewed",
+    "Reserve",
+    "Result",
+    "SetAccount",
+    "SetBudget",
+    "Settle",
+    "Settled",
+    "Sweep",
+    "Swept",
+    "Tap",
+    "TopUp",
+    "ToppedUp",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """
+    A row of another package, written in the operation's own transaction.
+
+    Plain insert; with `ignore` a row whose primary key exists is left alone; with `add` the named columns
+    are added to the row whose primary key exists. `table` is an SQLAlchemy table.
+    """
+
+    table: object
+    values: Mapping[str, object]
+    add: tuple[str, ...] = ()
+    ignore: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HoldEvent:
+    """
+    A change of one hold, given to the tap; `delta_nanos` is the change of exposure in charge.
+    """
+
+    kind: str
+    tenant: str
+    hold_id: str
+    delta_nanos: int
+    opened_us: int
+    now_us: int
+    plan: str
+
+
+Tap = Callable[[Sequence[HoldEvent]], Sequence[Attachment]]
