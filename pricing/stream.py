@@ -1,0 +1,165 @@
+"""
+The usage of a stream, collected from its events, and what to settle when it breaks.
+
+`message_start` carries the input side with the 5m/1h split of cache writes; `message_delta` carries
+cumulative counts. They are merged, never added. A stream that breaks before its last `message_delta` has no
+true output count: the estimate from the bytes seen is explained at `broken_stream_usage`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_DELTA_TEXT = {
+    "text_delta": "text",
+    "input_json_delta": "partial_json",
+    "compaction_delta": "content",
+}
+
+
+class StreamUsage:
+    """
+    Collect the usage of one streamed answer, event by event.
+
+    Events of unknown kinds and of malformed shape are ignored: a stream is forwarded whether or not we
+    understand it. `output_bytes_seen` counts the UTF-8 bytes of generated content: text, tool input, thinking
+    (the larger of shown thinking and its signature, as the signature holds what was hidden or summarised).
+    """
+
+    __slots__ = (
+        "_closed_bytes",
+        "_signature_bytes",
+        "_thinking_bytes",
+        "_usage",
+        "finished",
+        "model",
+        "seen_start",
+        "stop_reason",
+    )
+
+    def __init__(self) -> None:
+        self._usage: dict[str, object] = {}
+        self._closed_bytes = 0
+        self._thinking_bytes = 0
+        self._signature_bytes = 0
+        self.model: str | None = None
+        self.stop_reason: str | None = None
+        self.seen_start = False
+        self.finished = False
+
+    @property
+    def usage(self) -> Mapping[str, object]:
+        """
+        Return the usage as the API would report it by now; empty before `message_start`.
+        """
+        return dict(self._usage)
+
+    @property
+    def output_bytes_seen(self) -> int:
+        """
+        Return the UTF-8 bytes of generated content seen so far.
+        """
+        return self._closed_bytes + max(self._thinking_bytes, self._signature_bytes)
+
+    def feed(self, event: Mapping[str, object]) -> None:
+        """
+        Take in one decoded event.
+        """
+        kind = event.get("type")
+        if kind == "content_block_delta":
+            self._delta(_mapping(event, "delta"))
+        elif kind == "content_block_start":
+            self._block_start(_mapping(event, "content_block"))
+        elif kind == "content_block_stop":
+            self._close_thinking()
+        elif kind == "message_start":
+            self._start(_mapping(event, "message"))
+        elif kind == "message_delta":
+            self._message_delta(event)
+        elif kind == "message_stop":
+            self.finished = True
+
+    def _start(self, message: Mapping[str, object]) -> None:
+        self.seen_start = True
+        model = message.get("model")
+        if isinstance(model, str):
+            self.model = model
+        self._merge(_mapping(message, "usage"))
+
+    def _message_delta(self, event: Mapping[str, object]) -> None:
+        self._merge(_mapping(event, "usage"))
+        reason = _mapping(event, "delta").get("stop_reason")
+        if isinstance(reason, str):
+            self.stop_reason = reason
+            self.finished = True
+
+    def _merge(self, usage: Mapping[str, object]) -> None:
+        """Later cumulative counts replace earlier ones; what a later event leaves out stays."""
+        self._usage.update({name: value for name, value in usage.items() if value is not None})
+
+    def _block_start(self, block: Mapping[str, object]) -> None:
+        self._close_thinking()
+        if block.get("type") == "fallback":
+            served = _mapping(block, "to").get("model")
+            self.model = served if isinstance(served, str) else self.model
+        self._closed_bytes += _size(block.get("text")) + _size(block.get("data")) + _size(block.get("name"))
+
+    def _delta(self, delta: Mapping[str, object]) -> None:
+        kind = delta.get("type")
+        if kind == "thinking_delta":
+            self._thinking_bytes += _size(delta.get("thinking"))
+        elif kind == "signature_delta":
+            self._signature_bytes += _size(delta.get("signature"))
+        elif isinstance(kind, str) and kind in _DELTA_TEXT:
+            self._closed_bytes += _size(delta.get(_DELTA_TEXT[kind]))
+
+    def _close_thinking(self) -> None:
+        self._closed_bytes += max(self._thinking_bytes, self._signature_bytes)
+        self._thinking_bytes = self._signature_bytes = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenUsage:
+    """
+    Usage of a stream that broke: `lower` as last reported, `upper` by the bytes seen. Settle at `upper`.
+    """
+
+    lower: Mapping[str, object]
+    upper: Mapping[str, object]
+
+
+def broken_stream_usage(
+    usage: Mapping[str, object], *, output_bytes_seen: int, max_tokens: int
+) -> BrokenUsage:
+    """
+    Estimate the usage of a stream that ended before its final counts.
+
+    The provider bills what it generated. A token covers at least one byte, so the tokens of what was seen
+    are at most its bytes: `upper` never undercounts what was seen, and stops at max_tokens, which the
+    provider enforces (a higher count that it did report is kept). Tokens generated but not delivered are
+    unknown either way; the truth, when it arrives, corrects the settlement. The input side is as
+    `message_start` reported it.
+
+    Args:
+        usage: `StreamUsage.usage`; empty when not even `message_start` arrived, and then it stays
+            unreadable, so that the caller captures its hold instead of booking nothing.
+    """
+    reported = usage.get("output_tokens")
+    known = reported if isinstance(reported, int) and not isinstance(reported, bool) else 0
+    if usage.get("input_tokens") is None:
+        return BrokenUsage(lower={}, upper={})
+    seen = max(known, min(output_bytes_seen, max_tokens))
+    return BrokenUsage(
+        lower={**usage, "output_tokens": known},
+        upper={**usage, "output_tokens": seen},
+    )
+
+
+def _mapping(parent: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = parent.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _size(text: object) -> int:
+    if not isinstance(text, str):
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
