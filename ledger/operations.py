@@ -61,7 +61,8 @@ class SetBudget:
     """
     Set the limit of one scope and window; `None` is no limit, 0 lets nothing be spent.
 
-    With `valid_until_us` the limit is temporary: the standing one returns at that instant.
+    With `valid_until_us` the limit is temporary: the standing one returns at that instant. `counts` is
+    "charge" (what the tenant pays; the default) or "cost" (what the provider bills); a budget keeps it.
     """
 
     tenant: str
@@ -73,7 +74,7 @@ class SetBudget:
     valid_until_us: int | None = None
     actor: str = "system"
     reason: str = ""
-    counts: str = "charge"
+    counts: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ix_ledger_budget_window_tenant", "ledger_budget_window", ["tenant", "starts_at"], unique=False
+        "ix_ledger_budget_window_tenant", "ledger_budget_window", ["tenant", "ends_at"], unique=False
     )
     op.create_table(
         "ledger_draw",
@@ -148,7 +148,7 @@ def upgrade() -> None:
             "refunded >= 0 AND refunded <= charged + debt", name=op.f("ck_ledger_hold_refunded")
         ),
         sa.CheckConstraint(
-            "state BETWEEN 0 AND 3 AND enforced IN (0, 1) AND overage IN (0, 1) AND late IN (0, 1)",
+            "state BETWEEN 0 AND 3 AND enforced IN (0, 1) AND overage IN (0, 1) AND late BETWEEN 0 AND 2",
             name=op.f("ck_ledger_hold_codes"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_hold")),
@@ -251,6 +251,7 @@ def upgrade() -> None:
         sa.Column("valid_until", sa.BigInteger(), nullable=True),
         sa.Column("counts", sa.SmallInteger(), nullable=False),
         sa.Column("timezone", sa.Text(), nullable=False),
+        sa.Column("tiled_until", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("limit_amt >= 0 AND raised_amt >= 0", name=op.f("ck_ledger_budget_limits")),
         sa.CheckConstraint(
             "window_kind BETWEEN 0 AND 3 AND counts IN (0, 1)", name=op.f("ck_ledger_budget_codes")

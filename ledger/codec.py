@@ -1,0 +1,63 @@
+"""
+Digests of operations and stored answers as compact JSON (pure).
+"""
+
+import json
+from dataclasses import fields
+from hashlib import sha256
+from typing import Any, cast
+
+from ledger import results
+from ledger.results import Reason, Refused, Result
+from ledger.types import Operation, Reserve
+
+_NOT_BODY = frozenset({"tenant", "key", "now_us", "actor"})
+_BODY: dict[type, tuple[str, ...]] = {}
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
+def digest(op: Operation) -> str:
+    """
+    Return the digest of what an idempotency key stands for.
+
+    A reservation with a `request_hash` is that request: its offers and its hold id may differ on a retry.
+    """
+    if isinstance(op, Reserve):
+        if op.request_hash != "":
+            return op.request_hash
+        offers = [[offer.cost_nanos, offer.expected_nanos, offer.plan, offer.waits] for offer in op.offers]
+        return _sha(["Reserve", offers, op.ttl_us, op.scopes, op.enforce])
+    kind = type(op)
+    names = _BODY.get(kind)
+    if names is None:
+        names = _BODY[kind] = tuple(f.name for f in fields(op) if f.name not in _NOT_BODY)
+    return _sha([kind.__name__, *[getattr(op, name) for name in names]])
+
+
+def _sha(value: list[Any]) -> str:
+    return sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
+
+
+def result_to_json(result: Result) -> str:
+    """
+    Write an answer so that a replay can give it again.
+    """
+    if isinstance(result, Refused):
+        return json.dumps({"type": "Refused", "reason": result.reason, "numbers": dict(result.numbers)})
+    kind = type(result)
+    names = _FIELDS.get(kind)
+    if names is None:
+        names = _FIELDS[kind] = tuple(f.name for f in fields(result) if f.name != "replayed")
+    values = {name: getattr(result, name) for name in names}
+    return json.dumps({"type": kind.__name__, **values}, separators=(",", ":"))
+
+
+def result_from_json(text: str) -> Result:
+    """
+    Read a stored answer, marked as replayed; a field younger than the text takes its default.
+    """
+    values = json.loads(text)
+    kind = values.pop("type")
+    if kind == "Refused":
+        return Refused(Reason(values["reason"]), values["numbers"])
+    return cast("Result", getattr(results, kind)(**values, replayed=True))

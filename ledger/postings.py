@@ -1,0 +1,218 @@
+"""
+Movements of money: one-row transfers on the chain, and the lots that they draw from or return to (pure).
+
+Nothing here decides whether money may move; the callers have decided. Amounts are positive.
+"""
+
+from typing import Final
+
+from ledger.chain import transfer_hash
+from ledger.rows import (
+    CASH,
+    FORFEITED,
+    KIND,
+    PAID,
+    PROMO,
+    PROMO_POOL,
+    RECEIVABLE,
+    REFUND,
+    USAGE,
+    WALLET,
+    Account,
+    Books,
+    Draw,
+    Hold,
+    Lot,
+    Transfer,
+)
+
+REFUND_GRACE_US: Final = 30 * 86_400 * 1_000_000
+_FIRST: Final = -1
+_LAST: Final = 2**63
+
+
+def account_of(books: Books) -> Account:
+    """
+    Return the account, which the caller knows to exist.
+    """
+    assert books.account is not None
+    return books.account
+
+
+def transfer_id(tenant: str, seq: int) -> str:
+    """
+    Return the public id of a transfer.
+    """
+    return f"{tenant}-{seq}"
+
+
+def post(
+    books: Books, kind: str, debit: int, credit: int, amount: int, *, now_us: int, key: str,
+    hold: Hold | None = None, lot_id: str | None = None, cost: int | None = None,
+) -> int:  # fmt: skip
+    """
+    Write one transfer: moves the wallet, lengthens the chain; returns its sequence number.
+    """
+    assert amount > 0, amount
+    account = account_of(books)
+    account.wallet += amount * ((credit == WALLET) - (debit == WALLET))
+    account.seq += 1
+    hold_id = None if hold is None else hold.id
+    row = (
+        account.tenant, account.seq, KIND[kind], debit, credit, amount, cost, hold_id, lot_id, key, now_us,
+        now_us, account.wallet,
+    )  # fmt: skip
+    head = transfer_hash(account.head_hash, *row)
+    books.changes.transfers.append(Transfer(*row, account.head_hash, head))
+    books.changes.account = True
+    account.head_hash = head
+    return account.seq
+
+
+def lot_order(lot: Lot, now_us: int) -> tuple[int, int, int, int, int, int, str]:
+    """
+    Return the place of a lot in the order of drawing.
+
+    Lots past their expiry that holds keep alive, then priority, expiry (never = last), promotional before
+    paid, effective date, creation, id.
+    """
+    expires = _LAST if lot.expires_at is None else lot.expires_at
+    overdue = _FIRST if expires <= now_us else 0
+    return (
+        overdue, lot.priority, expires, int(lot.kind != PROMO), lot.effective_at, lot.created_at, lot.id,
+    )  # fmt: skip
+
+
+def draw(books: Books, hold: Hold, seq: int, amount: int, now_us: int) -> None:
+    """
+    Take an amount from the lots, in their order.
+    """
+    left = amount
+    for lot in sorted(books.lots.values(), key=lambda lot: lot_order(lot, now_us)):
+        part = min(lot.remaining, left)
+        if part > 0:
+            lot.remaining -= part
+            left -= part
+            _record(books, hold, seq, lot, part)
+    assert left == 0, "the wallet is the sum of its lots"
+
+
+def _record(books: Books, hold: Hold, seq: int, lot: Lot, amount: int) -> None:
+    row = Draw(hold.tenant, seq, lot.id, hold.id, amount)
+    books.draws.setdefault(hold.id, []).append(row)
+    books.changes.draws.append(row)
+    books.changes.lots[lot.id] = lot
+
+
+def add_lot(
+    books: Books, kind: int, lot_id: str, amount: int, now_us: int, expires_us: int | None, *, priority: int,
+    source_ref: str,
+) -> None:  # fmt: skip
+    """
+    Make a new lot part of the books.
+    """
+    lot = Lot(
+        id=lot_id, tenant=books.tenant, kind=kind, priority=priority, granted=amount, remaining=amount,
+        effective_at=now_us, expires_at=expires_us, source_ref=source_ref, created_at=now_us, fresh=True,
+    )  # fmt: skip
+    books.lots[lot.id] = lot
+    books.changes.lots[lot.id] = lot
+
+
+def take_in(
+    books: Books, amount: int, *, kind: str, now_us: int, key: str, expires_us: int | None, priority: int,
+    source_ref: str,
+) -> tuple[int, int]:  # fmt: skip
+    """
+    Book money from outside: debt is repaid first, the rest becomes a lot.
+
+    Returns:
+        Sequence number of the last transfer, and the part that repaid debt.
+    """
+    source = CASH if kind == "paid" else PROMO_POOL
+    seq, repaid = _repay(books, amount, source, now_us, key, None)
+    rest = amount - repaid
+    if rest > 0:
+        lot_id = transfer_id(books.tenant, account_of(books).seq + 1)
+        posting, code = ("topup", PAID) if kind == "paid" else ("grant", PROMO)
+        seq = post(books, posting, source, WALLET, rest, now_us=now_us, key=key, lot_id=lot_id)
+        add_lot(books, code, lot_id, rest, now_us, expires_us, priority=priority, source_ref=source_ref)
+    return seq, repaid
+
+
+def _repay(
+    books: Books, amount: int, source: int, now_us: int, key: str, hold: Hold | None
+) -> tuple[int, int]:
+    """
+    Pay off as much debt as the amount covers.
+    """
+    account = account_of(books)
+    repaid = min(account.debt, amount)
+    if repaid > 0:
+        account.debt -= repaid
+        post(books, "repay", source, RECEIVABLE, repaid, now_us=now_us, key=key, hold=hold)
+    return account.seq, repaid
+
+
+def give_back(books: Books, kind: str, hold: Hold, amount: int, *, now_us: int, key: str) -> tuple[int, int]:
+    """
+    Return charged money of a hold: debt is repaid first, the rest goes to the lots it was drawn from.
+
+    Returns:
+        Sequence number of the last transfer, and the part that repaid debt.
+    """
+    seq, repaid = _repay(books, amount, USAGE, now_us, key, hold)
+    rest = amount - repaid
+    if rest > 0:
+        seq = post(books, kind, USAGE, WALLET, rest, now_us=now_us, key=key, hold=hold)
+        _refill(books, hold, seq, rest, now_us)
+    return seq, repaid
+
+
+def _refill(books: Books, hold: Hold, seq: int, amount: int, now_us: int) -> None:
+    """
+    Put money back into lots, newest draw first; what cannot go back becomes a refund lot with a grace period.
+    """
+    left, homeless = amount, 0
+    for lot_id, drawn in reversed(list(_net_draws(books, hold).items())):
+        part = min(drawn, left)
+        if part > 0:
+            lot = books.lots[lot_id]
+            left -= part
+            _record(books, hold, seq, lot, -part)
+            if lot.expires_at is not None and lot.expires_at <= now_us:
+                homeless += part
+            else:
+                lot.remaining += part
+    homeless += left
+    if homeless > 0:
+        lot_id, expires_us = transfer_id(books.tenant, seq), now_us + REFUND_GRACE_US
+        add_lot(books, REFUND, lot_id, homeless, now_us, expires_us, priority=0, source_ref=hold.id)
+
+
+def _net_draws(books: Books, hold: Hold) -> dict[str, int]:
+    """
+    Return what the hold still owes each lot, in order of drawing.
+    """
+    net: dict[str, int] = {}
+    for row in books.draws.get(hold.id, []):
+        net[row.lot_id] = net.get(row.lot_id, 0) + row.amount
+    return net
+
+
+def forfeit_due(books: Books, now_us: int) -> int:
+    """
+    Forfeit lots past their expiry, but never what open holds may need; returns the amount.
+    """
+    account = account_of(books)
+    total = 0
+    due = [lot for lot in books.lots.values() if lot.expires_at is not None and lot.expires_at <= now_us]
+    for lot in sorted(due, key=lambda lot: lot_order(lot, now_us)):
+        amount = min(lot.remaining, account.wallet - account.held)
+        if amount > 0:
+            post(books, "forfeit", WALLET, FORFEITED, amount, now_us=now_us, key="", lot_id=lot.id)
+            lot.remaining -= amount
+            books.changes.lots[lot.id] = lot
+            account.last_at = now_us
+            total += amount
+    return total

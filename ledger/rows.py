@@ -1,0 +1,332 @@
+"""
+The working copy on which the rules compute: one tenant's rows, as plain mutable objects.
+
+A batch loads these rows under the lock of the account, the rules change them in place, the store writes what
+`Changes` names, and the copy is thrown away; nothing here is shared between threads. Fields stand in the
+order of the columns in `ledger.tables`; `fresh` marks a row that is not in the database yet.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from ledger.types import HoldEvent
+
+OPEN: Final = 0
+SETTLED: Final = 1
+RELEASED: Final = 2
+EXPIRED: Final = 3
+STATE_NAMES: Final = ("open", "settled", "released", "expired")
+
+DEBT: Final = 0
+ABSORB: Final = 1
+OVERAGE_NAMES: Final = ("debt", "absorb")
+
+PAID: Final = 0
+PROMO: Final = 1
+REFUND: Final = 2
+ADJUST: Final = 3
+LOT_NAMES: Final = ("paid", "promo", "refund", "adjust")
+
+HOUR: Final = 0
+DAY: Final = 1
+WEEK: Final = 2
+MONTH: Final = 3
+WINDOW_NAMES: Final = ("hour", "day", "week", "month")
+
+COUNTS_CHARGE: Final = 0
+COUNTS_COST: Final = 1
+COUNTS_NAMES: Final = ("charge", "cost")
+
+WALLET: Final = 0
+CASH: Final = 1
+PROMO_POOL: Final = 2
+USAGE: Final = 3
+FORFEITED: Final = 4
+ABSORBED: Final = 5
+RECEIVABLE: Final = 6
+PARTY_NAMES: Final = ("wallet", "cash", "promo", "usage", "expired", "absorbed", "receivable")
+
+KIND_NAMES: Final = (
+    "topup",
+    "grant",
+    "settle",
+    "expire_capture",
+    "correction",
+    "refund",
+    "forfeit",
+    "debt",
+    "repay",
+    "adjust",
+    "chargeback",
+    "absorb",
+)
+KIND: Final = {name: code for code, name in enumerate(KIND_NAMES)}
+
+IN_TIME: Final = 0
+AFTER_EXPIRY: Final = 1
+AFTER_RELEASE: Final = 2
+
+NEVER_US: Final = 2**63 - 1
+
+
+_NOT_COLUMNS: Final = frozenset({"fresh", "was"})
+
+
+def columns(row_type: type) -> tuple[str, ...]:
+    """
+    Return the names of the columns of a row type, in the order of its table.
+    """
+    return tuple(f.name for f in fields(row_type) if f.name not in _NOT_COLUMNS)
+
+
+@dataclass(slots=True)
+class Account:
+    """
+    A tenant's balance; its row is also the lock.
+    """
+
+    tenant: str
+    wallet: int
+    held: int
+    held_expected: int
+    debt: int
+    seq: int
+    head_hash: str
+    last_at: int
+    policy_version: int
+    frozen: int
+    multiplier_ppm: int
+    overage: int
+    timezone: str
+    opened_at: int
+    fresh: bool = False
+
+
+@dataclass(slots=True)
+class Lot:
+    """
+    Credit of one origin, with its own priority and expiry.
+    """
+
+    id: str
+    tenant: str
+    kind: int
+    priority: int
+    granted: int
+    remaining: int
+    effective_at: int
+    expires_at: int | None
+    source_ref: str
+    created_at: int
+    fresh: bool = False
+
+
+@dataclass(slots=True)
+class Budget:
+    """
+    The limit of one scope and window kind; `raised_amt` is in force until `valid_until`.
+    """
+
+    id: str
+    tenant: str
+    scope: str
+    window_kind: int
+    limit_amt: int | None
+    raised_amt: int | None
+    valid_until: int | None
+    counts: int
+    timezone: str
+    tiled_until: int
+    fresh: bool = False
+
+    def limit_at(self, now_us: int) -> int | None:
+        """
+        Return the limit in force at an instant; `None` is no limit.
+        """
+        if self.valid_until is not None and now_us < self.valid_until:
+            return self.raised_amt
+        return self.limit_amt
+
+
+@dataclass(slots=True)
+class Window:
+    """
+    What one budget has spent and held between two instants.
+    """
+
+    budget_id: str
+    starts_at: int
+    tenant: str
+    local_date: str
+    ends_at: int
+    limit_amt: int | None
+    spent: int
+    held: int
+    held_expected: int
+    overage: int
+    fresh: bool = False
+
+
+@dataclass(slots=True)
+class Hold:
+    """
+    Money held for one call, and what became of it.
+
+    captured = charged (from the wallet) + debt + absorbed: the charge that is booked now.
+    """
+
+    id: str
+    tenant: str
+    op_key: str
+    req_hash: str
+    state: int
+    enforced: int
+    overage: int
+    multiplier_ppm: int
+    offer_index: int
+    amount: int
+    expected: int
+    cost_bound: int
+    captured: int
+    actual: int | None
+    charged: int
+    debt: int
+    absorbed: int
+    refunded: int
+    late: int
+    settle_hash: str | None
+    settle_seq: int | None
+    detail: str | None
+    scopes: str
+    plan: str
+    owner: str
+    opened_at: int
+    expires_at: int
+    closed_at: int | None
+    fresh: bool = False
+    was: int = OPEN  # the state in the database, compared again when the row is written
+
+
+@dataclass(slots=True)
+class HoldWindow:
+    """
+    The part of a hold that counts in one window.
+    """
+
+    hold_id: str
+    budget_id: str
+    starts_at: int
+    counts: int
+    amount: int
+    expected: int
+    refunded: int
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """
+    One movement of money between two named parties; never changed once written.
+    """
+
+    tenant: str
+    seq: int
+    kind: int
+    debit: int
+    credit: int
+    amount: int
+    cost: int | None
+    hold_id: str | None
+    lot_id: str | None
+    op_key: str
+    at: int
+    effective_at: int
+    wallet_after: int
+    prev_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """
+    The part of a movement that one lot gave (positive) or got back (negative).
+    """
+
+    tenant: str
+    seq: int
+    lot_id: str
+    hold_id: str
+    amount: int
+
+
+@dataclass(slots=True)
+class Op:
+    """
+    The stored answer to one idempotency key.
+    """
+
+    tenant: str
+    key: str
+    kind: str
+    req_hash: str
+    result: str
+    actor: str
+    reason: str
+    at: int
+    fresh: bool = True
+
+
+@dataclass(slots=True)
+class Changes:
+    """
+    Rows that the rules made or changed, by primary key, for the store to write.
+    """
+
+    account: bool = False
+    lots: dict[str, Lot] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    windows: dict[tuple[str, int], Window] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    hold_windows: dict[tuple[str, str, int], HoldWindow] = field(default_factory=dict)
+    transfers: list[Transfer] = field(default_factory=list)
+    draws: list[Draw] = field(default_factory=list)
+    ops: dict[str, Op] = field(default_factory=dict)
+    events: list[HoldEvent] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Books:
+    """
+    One tenant's rows as far as a batch needs them, and what was changed.
+
+    `windows` has, by budget, the rows that have not ended and those of the loaded holds; `next_due_us` is the
+    earliest expiry among the loaded open holds.
+    """
+
+    tenant: str
+    account: Account | None = None
+    lots: dict[str, Lot] = field(default_factory=dict)
+    budgets: dict[tuple[str, int], Budget] = field(default_factory=dict)
+    windows: dict[str, dict[int, Window]] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    holds_by_key: dict[str, Hold] = field(default_factory=dict)
+    hold_windows: dict[str, list[HoldWindow]] = field(default_factory=dict)
+    draws: dict[str, list[Draw]] = field(default_factory=dict)
+    ops: dict[str, Op] = field(default_factory=dict)
+    next_due_us: int = NEVER_US
+    changes: Changes = field(default_factory=Changes)
+
+    def add_hold(self, hold: Hold) -> None:
+        """
+        Make a hold known by id and by key.
+        """
+        self.holds[hold.id] = hold
+        self.holds_by_key[hold.op_key] = hold
+        if hold.state == OPEN and hold.expires_at < self.next_due_us:
+            self.next_due_us = hold.expires_at
+
+    def window(self, budget_id: str, starts_at: int) -> Window:
+        """
+        Return a window that a loaded hold counts in.
+        """
+        return self.windows[budget_id][starts_at]
