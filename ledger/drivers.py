@@ -1,0 +1,301 @@
+"""
+The two database drivers behind one small face: begin, select, write, commit, and what an error means.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sqlalchemy import Engine
+
+from ledger.statements import Bulk
+
+Query = tuple[str, tuple[Any, ...]]
+
+
+class Trouble(StrEnum):
+    """
+    What a database error means for the batch.
+    """
+
+    BUSY = "busy"  # locked, deadlock: the same batch may be run again at once
+    LOST = "lost"  # the connection or the database is gone: connect again
+    INTEGRITY = "integrity"  # a race on a new key, or a poisoned operation
+    POISON = "poison"  # an operation that the database cannot take
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """
+    Rows for one bulk statement; `counted`: each row must find its row in the database.
+    """
+
+    bulk: Bulk
+    rows: Sequence[tuple[Any, ...]]
+    counted: bool = False
+
+
+class Driver(Protocol):
+    """
+    A connection of its own, used by one thread at a time.
+    """
+
+    def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """
+        Begin a transaction, then run the queries in order; the first one locks.
+        """
+
+    def select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """
+        Run queries inside the transaction.
+        """
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """
+        Send the bulk statements.
+        """
+
+    def commit(self) -> None:
+        """
+        Commit; once this returns the batch is durable.
+        """
+
+    def rollback(self) -> None:
+        """
+        Undo the transaction, if there is one.
+        """
+
+    def close(self) -> None:
+        """
+        Close the connection.
+        """
+
+    def many(self, values: Sequence[str]) -> Any:
+        """
+        Return a list of texts as one parameter.
+        """
+
+
+class RowMissing(Exception):  # noqa: N818 - says what is so
+    """
+    An update did not find the row that was read under the lock.
+    """
+
+
+def _check_count(write: Write, count: int) -> None:
+    if write.counted and count != len(write.rows):
+        raise RowMissing(f"{count} of {len(write.rows)} rows changed by: {write.bulk.text[:60]}")
+
+
+def _processed(write: Write) -> Sequence[tuple[Any, ...]]:
+    """
+    Convert values as the column types demand; the ledger's own rows need no conversion.
+    """
+    processors = write.bulk.processors
+    if not processors:
+        return write.rows
+    return [
+        tuple(
+            value if convert is None else convert(value)
+            for value, convert in zip(row, processors, strict=True)
+        )
+        for row in write.rows
+    ]
+
+
+def _own_connection(engine: Engine) -> Any:
+    """
+    Open a connection as the engine sets it up, and take it out of the pool for good.
+    """
+    pooled = engine.raw_connection()
+    connection = pooled.driver_connection
+    pooled.detach()
+    return connection
+
+
+class SqliteDriver:
+    """
+    SQLite through the standard library.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        connection = _own_connection(engine)
+        assert isinstance(connection, sqlite3.Connection)
+        self._connection = connection
+
+    def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """
+        Take the write lock, then look.
+        """
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self.select(queries)
+
+    def select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """
+        Run queries one after the other: there is no network to save.
+        """
+        execute = self._connection.execute
+        return [execute(text, parameters).fetchall() for text, parameters in queries]
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """
+        Send each statement with its rows.
+        """
+        for write in writes:
+            _check_count(write, self._connection.executemany(write.bulk.text, _processed(write)).rowcount)
+
+    def commit(self) -> None:
+        """
+        Commit and wait for the disk.
+        """
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """
+        Undo the transaction, if there is one.
+        """
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """
+        Close the connection.
+        """
+        self._connection.close()
+
+    def many(self, values: Sequence[str]) -> str:
+        """
+        Return a list as JSON text for `json_each`.
+        """
+        return json.dumps(values)
+
+
+class PostgresDriver:
+    """
+    PostgreSQL through psycopg; statements that need no answer in between share a round trip.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        connection = _own_connection(engine)
+        connection.autocommit = True  # transactions are begun in the first round trip
+        connection.prepare_threshold = 2
+        self._connection = connection
+
+    def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """
+        Begin, lock and look in one round trip; each statement sees what the lock's holder before committed.
+        """
+        with self._connection.pipeline():
+            self._connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            cursors = [self._connection.execute(text, parameters) for text, parameters in queries]
+            return [cursor.fetchall() for cursor in cursors]
+
+    def select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """
+        Run queries in one round trip.
+        """
+        with self._connection.pipeline():
+            cursors = [self._connection.execute(text, parameters) for text, parameters in queries]
+            return [cursor.fetchall() for cursor in cursors]
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """
+        Send all statements in one round trip, then compare the counts.
+        """
+        with self._connection.pipeline():
+            cursors = [self._connection.execute(write.bulk.text, _arrays(write)) for write in writes]
+        for write, cursor in zip(writes, cursors, strict=True):
+            _check_count(write, cursor.rowcount)
+
+    def commit(self) -> None:
+        """
+        Commit and wait for the disk.
+        """
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """
+        Undo the transaction, if there is one.
+        """
+        if not self._connection.closed:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """
+        Close the connection.
+        """
+        self._connection.close()
+
+    def many(self, values: Sequence[str]) -> list[str]:
+        """
+        Return a list as an array.
+        """
+        return list(values)
+
+
+def _arrays(write: Write) -> list[Any]:
+    """
+    Turn rows into one array per column.
+
+    Integers go as array text: the driver would pick a type by size, and each mix of types would be another
+    prepared statement.
+    """
+    cols = zip(*_processed(write), strict=True)
+    return [
+        _int_array(col) if ints else list(col) for col, ints in zip(cols, write.bulk.integers, strict=True)
+    ]
+
+
+def _int_array(values: Sequence[int | None]) -> str:
+    return "{" + ",".join(["NULL" if value is None else str(int(value)) for value in values]) + "}"
+
+
+def connect(engine: Engine) -> Driver:
+    """
+    Open the writer's own connection.
+    """
+    return SqliteDriver(engine) if engine.dialect.name == "sqlite" else PostgresDriver(engine)
+
+
+def trouble(error: BaseException) -> Trouble:
+    """
+    Say what an error means.
+    """
+    if isinstance(error, sqlite3.Error):
+        return _sqlite_trouble(error)
+    if type(error).__module__.split(".")[0] == "psycopg":
+        return _postgres_trouble(error)
+    cause = getattr(error, "orig", None)  # SQLAlchemy wraps what happens while it connects
+    if isinstance(cause, BaseException):
+        return Trouble.LOST
+    return Trouble.LOST if isinstance(error, OSError) else Trouble.POISON
+
+
+def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Trouble.BUSY
+    if isinstance(error, sqlite3.IntegrityError):
+        return Trouble.INTEGRITY
+    if isinstance(error, sqlite3.InterfaceError | sqlite3.DataError | sqlite3.ProgrammingError):
+        return Trouble.LOST if "closed" in str(error) else Trouble.POISON
+    return Trouble.LOST
+
+
+_POSTGRES_BUSY = frozenset({"40001", "40P01", "55P03", "57014"})
+
+
+def _postgres_trouble(error: BaseException) -> Trouble:
+    import psycopg
+
+    state = getattr(error, "sqlstate", None) or ""
+    if state in _POSTGRES_BUSY:
+        return Trouble.BUSY
+    if isinstance(error, psycopg.IntegrityError):
+        return Trouble.INTEGRITY
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return Trouble.LOST
+    return Trouble.POISON

@@ -1,0 +1,202 @@
+"""
+SQL text of the hot path, made once per engine from the tables and sent through the driver.
+
+SQLAlchemy's expression layer costs eight times the CPU of the driver; so the tables stay the one source of
+names and types, and this module writes the few statements that the writer sends. Bulk rows go as one
+`executemany` on SQLite and as one `unnest` of arrays on PostgreSQL.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import Integer
+
+from ledger import tables
+from ledger.rows import Account, Budget, Draw, Hold, HoldWindow, Lot, Op, Transfer, Window, columns
+
+Processor = Callable[[Any], Any] | None
+
+ROWS: Final[dict[type, Table]] = {
+    Account: tables.account,
+    Lot: tables.grant_lot,
+    Budget: tables.budget,
+    Window: tables.budget_window,
+    Hold: tables.hold,
+    HoldWindow: tables.hold_window,
+    Transfer: tables.transfer,
+    Draw: tables.draw,
+    Op: tables.op,
+}
+MUTABLE: Final[dict[type, tuple[str, ...]]] = {
+    Account: (
+        "wallet", "held", "held_expected", "debt", "seq", "head_hash", "last_at", "policy_version", "frozen",
+        "multiplier_ppm", "overage", "timezone",
+    ),
+    Lot: ("remaining",),
+    Budget: ("limit_amt", "raised_amt", "valid_until", "timezone", "tiled_until"),
+    Window: ("local_date", "ends_at", "limit_amt", "spent", "held", "held_expected", "overage"),
+    Hold: (
+        "state", "captured", "actual", "charged", "debt", "absorbed", "refunded", "late", "settle_hash",
+        "settle_seq", "detail", "expires_at", "closed_at",
+    ),
+    HoldWindow: ("refunded",),
+    Op: ("kind", "req_hash", "result", "actor", "reason", "at"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """
+    A statement that writes many rows; `integers` marks the parameters that are integers.
+    """
+
+    text: str
+    integers: tuple[bool, ...]
+    processors: tuple[Processor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """
+    Every statement of the hot path for one engine.
+    """
+
+    lock: str
+    by_key: str
+    by_id: str
+    due: str
+    ops: str
+    budgets: str
+    windows: str
+    lots: str
+    hold_windows: str
+    windows_of: str
+    draws: str
+    lots_of: str
+    insert: dict[type, Bulk]
+    update: dict[type, Bulk]
+
+
+def _names(row_type: type) -> str:
+    return ", ".join(columns(row_type))
+
+
+def _select(row_type: type, where: str) -> str:
+    return f"SELECT {_names(row_type)} FROM {ROWS[row_type].name} WHERE {where}"  # noqa: S608 - our own names
+
+
+def texts(dialect: str) -> Texts:
+    """
+    Write every statement for an engine, `sqlite` or `postgresql`.
+
+    A list parameter is JSON text on SQLite and an array on PostgreSQL.
+    """
+    lite = dialect == "sqlite"
+    among = "IN (SELECT value FROM json_each(?))" if lite else "= ANY(%s::text[])"
+    mark, latest = ("?", "max") if lite else ("%s", "greatest")
+    clock = f"{latest}({mark}, (SELECT max(last_at) FROM ledger_account WHERE tenant {among}))"  # noqa: S608 - our own names
+    return Texts(
+        lock=_select(Account, f"tenant {among} ORDER BY tenant{'' if lite else ' FOR UPDATE'}"),
+        by_key=_select(Hold, f"tenant {among} AND op_key {among}"),
+        by_id=_select(Hold, f"id {among}"),
+        due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),
+        ops=_select(Op, f"tenant {among} AND key {among}"),
+        budgets=_select(Budget, f"tenant {among}"),
+        windows=_select(Window, f"tenant {among} AND ends_at > {mark}"),
+        lots=_select(Lot, f"tenant {among} AND remaining > 0"),
+        hold_windows=_select(HoldWindow, f"hold_id {among}"),
+        windows_of=_select(
+            Window,
+            "(budget_id, starts_at) IN (SELECT budget_id, starts_at FROM ledger_hold_window "  # noqa: S608 - our own names
+            f"WHERE hold_id {among})",
+        ),
+        draws=_select(Draw, f"hold_id {among} ORDER BY seq"),
+        lots_of=_select(
+            Lot,
+            f"id IN (SELECT lot_id FROM ledger_draw WHERE hold_id {among})",  # noqa: S608 - our own names
+        ),
+        insert={row_type: insert(table, columns(row_type), dialect) for row_type, table in ROWS.items()},
+        update={row_type: _update(row_type, dialect) for row_type in MUTABLE},
+    )
+
+
+def _dialect(name: str) -> Dialect:
+    made = sqlite.dialect() if name == "sqlite" else postgresql.dialect()  # type: ignore[no-untyped-call]
+    assert isinstance(made, Dialect)
+    return made
+
+
+def _arrays(table: Table, names: Sequence[str], dialect: str) -> str:
+    """
+    Return the arrays of a PostgreSQL `unnest`, typed by the columns.
+    """
+    compiled = (table.c[name].type.compile(_dialect(dialect)) for name in names)
+    return ", ".join(f"%s::{kind}[]" for kind in compiled)
+
+
+def _integers(table: Table, names: Sequence[str]) -> tuple[bool, ...]:
+    return tuple(isinstance(table.c[name].type, Integer) for name in names)
+
+
+def insert(table: Table, names: Sequence[str], dialect: str, ending: str = "") -> Bulk:
+    """
+    Write the insert of many rows, with an ON CONFLICT ending.
+    """
+    quote = _dialect(dialect).identifier_preparer
+    into = f"INSERT INTO {quote.format_table(table)} ({', '.join(quote.quote(name) for name in names)})"
+    if dialect == "sqlite":
+        text = f"{into} VALUES ({', '.join('?' for _ in names)}){ending}"
+    else:
+        text = f"{into} SELECT * FROM unnest({_arrays(table, names, dialect)}){ending}"  # noqa: S608 - our own names
+    return Bulk(text, _integers(table, names))
+
+
+def guard_of(row_type: type) -> tuple[str, ...]:
+    """
+    Return the attributes that find a row for its update: the key, and the state that a hold was read in.
+    """
+    key = tuple(column.name for column in ROWS[row_type].primary_key)
+    return (*key, "was") if row_type is Hold else key
+
+
+def _update(row_type: type, dialect: str) -> Bulk:
+    """
+    Write the update of many rows by primary key; a hold also by the state that it was read in.
+    """
+    table, changed = ROWS[row_type], MUTABLE[row_type]
+    guard = tuple("state" if name == "was" else name for name in guard_of(row_type))
+    integers = _integers(table, (*changed, *guard))
+    if dialect == "sqlite":
+        sets = ", ".join(f"{name} = ?" for name in changed)
+        where = " AND ".join(f"{name} = ?" for name in guard)
+        return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}", integers)  # noqa: S608 - our own names
+    sets = ", ".join(f"{name} = v.{name}" for name in changed)
+    where = " AND ".join(f"t.{name} = v.g_{name}" for name in guard)
+    names = ", ".join((*changed, *(f"g_{name}" for name in guard)))
+    arrays = _arrays(table, (*changed, *guard), dialect)
+    text = f"UPDATE {table.name} AS t SET {sets} FROM unnest({arrays}) AS v({names}) WHERE {where}"  # noqa: S608 - our own names
+    return Bulk(text, integers)
+
+
+def attachment(
+    table: Table, names: tuple[str, ...], add: tuple[str, ...], ignore: bool, dialect: Dialect
+) -> Bulk:
+    """
+    Write the insert of rows of another package, adding to or ignoring rows that exist.
+    """
+    key = ", ".join(column.name for column in table.primary_key)
+    ending = ""
+    if add:
+        sets = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in add)
+        ending = f" ON CONFLICT ({key}) DO UPDATE SET {sets}"
+    elif ignore:
+        ending = " ON CONFLICT DO NOTHING"
+    if ending and dialect.name == "sqlite":
+        ending = f" {ending}"
+    bulk = insert(table, names, dialect.name, ending)
+    bound = tuple(table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
+    return Bulk(bulk.text, bulk.integers, bound if any(bound) else ())

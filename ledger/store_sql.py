@@ -1,0 +1,252 @@
+"""
+Loads what a batch needs under the lock of its accounts, and writes what the rules changed.
+
+No decision about money is made here. Lock first, look second: the lock statement is the first of the
+transaction, so everything read after it is what the lock's former holder committed.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, Final, cast
+
+from sqlalchemy import Engine, Table
+
+from ledger.drivers import Driver, Query, Write
+from ledger.rows import (
+    EXPIRED,
+    SETTLED,
+    Account,
+    Books,
+    Budget,
+    Draw,
+    Hold,
+    HoldWindow,
+    Lot,
+    Op,
+    Transfer,
+    Window,
+    columns,
+)
+from ledger.statements import MUTABLE, Bulk, Texts, attachment, guard_of, texts
+from ledger.types import Attachment, Operation, Refund
+
+Getter = Callable[[Any], tuple[Any, ...]]
+
+_INSERT_ORDER: Final[tuple[type, ...]] = (Account, Lot, Budget, Window, Hold, HoldWindow, Transfer, Draw, Op)
+_INSERTED: Final[dict[type, Getter]] = {
+    row_type: attrgetter(*columns(row_type)) for row_type in _INSERT_ORDER
+}
+_UPDATED: Final[dict[type, Getter]] = {
+    row_type: attrgetter(*changed, *guard_of(row_type)) for row_type, changed in MUTABLE.items()
+}
+
+
+class SqlStore:
+    """
+    The statements of one engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._dialect = engine.dialect
+        self._texts: Texts = texts(engine.dialect.name)
+        self._attachments: dict[tuple[Table, tuple[str, ...], tuple[str, ...], bool], Bulk] = {}
+
+    def load(self, driver: Driver, ops: Sequence[Operation]) -> dict[str, Books]:
+        """
+        Begin a transaction, lock the accounts of the operations and load what they need.
+        """
+        tenants = sorted({op.tenant for op in ops})
+        books = {tenant: Books(tenant) for tenant in tenants}
+        named = [op.hold_id for op in ops if hasattr(op, "hold_id")]
+        rows = driver.begin_and_select(self._first_queries(driver, ops, tenants, named))
+        _take_accounts(books, rows)
+        _take_holds(books, (*rows[5], *rows[6], *rows[7]))
+        _take_hold_windows(books, rows[8])
+        second = self._second_queries(driver, books, ops, set(named))
+        if second:
+            _take_second(books, driver.select(second))
+        return books
+
+    def _first_queries(
+        self, driver: Driver, ops: Sequence[Operation], tenants: list[str], named: list[str]
+    ) -> list[Query]:
+        sql = self._texts
+        among, keys, ids = driver.many(tenants), driver.many([op.key for op in ops]), driver.many(named)
+        instants = [op.now_us for op in ops]
+        return [
+            (sql.lock, (among,)),
+            (sql.ops, (among, keys)),
+            (sql.budgets, (among,)),
+            (sql.windows, (among, min(instants))),
+            (sql.lots, (among,)),
+            (sql.by_key, (among, keys)),
+            (sql.by_id, (ids,)),
+            (sql.due, (among, max(instants), among)),
+            (sql.hold_windows, (ids,)),
+        ]
+
+    def _second_queries(
+        self, driver: Driver, books: dict[str, Books], ops: Sequence[Operation], named: set[str]
+    ) -> list[Query]:
+        """
+        Return the queries for what the loaded holds need besides; mostly there are none.
+        """
+        loaded = [hold for one in books.values() for hold in one.holds.values()]
+        refunded = {op.hold_id for op in ops if isinstance(op, Refund)}
+        drawn = [h.id for h in loaded if h.state == EXPIRED or (h.state == SETTLED and h.id in refunded)]
+        unseen = [hold.id for hold in loaded if hold.id not in named]
+        unplaced = [h.id for h in loaded if h.id in named and _window_missing(books[h.tenant], h)]
+        elsewhere = [*unseen, *unplaced]
+        if not drawn and not elsewhere:
+            return []
+        sql = self._texts
+        return [
+            (sql.hold_windows, (driver.many(unseen),)),
+            (sql.windows_of, (driver.many(elsewhere),)),
+            (sql.draws, (driver.many(drawn),)),
+            (sql.lots_of, (driver.many(drawn),)),
+        ]
+
+    def writes(self, books: Iterable[Books], attached: Sequence[Attachment]) -> list[Write]:
+        """
+        Return the statements that make the changes durable.
+        """
+        made: dict[type, list[Any]] = {row_type: [] for row_type in _INSERT_ORDER}
+        changed: dict[type, list[Any]] = {row_type: [] for row_type in _INSERT_ORDER}
+        for one in books:
+            for row in _changed_rows(one):
+                (made if getattr(row, "fresh", True) else changed)[type(row)].append(row)
+        inserts = [
+            Write(self._texts.insert[row_type], [_INSERTED[row_type](row) for row in rows], counted=True)
+            for row_type, rows in made.items() if rows
+        ]  # fmt: skip
+        updates = [
+            Write(self._texts.update[row_type], [_UPDATED[row_type](row) for row in rows], counted=True)
+            for row_type, rows in changed.items() if rows
+        ]  # fmt: skip
+        return [*inserts, *updates, *self._attached(attached)]
+
+    def _attached(self, attached: Sequence[Attachment]) -> list[Write]:
+        """
+        Group attachments into bulk statements, in a fixed order of tables and keys.
+        """
+        groups: dict[tuple[Table, tuple[str, ...], tuple[str, ...], bool], list[Attachment]] = {}
+        for one in attached:
+            shape = (cast("Table", one.table), tuple(one.values), one.add, one.ignore)
+            groups.setdefault(shape, []).append(one)
+        found = []
+        for shape in sorted(groups, key=lambda shape: (shape[0].name, shape[1:])):
+            bulk = self._attachments.get(shape)
+            if bulk is None:
+                bulk = self._attachments[shape] = attachment(*shape, self._dialect)
+            found.append(Write(bulk, _attached_rows(shape[0], shape[1], shape[2], groups[shape])))
+        return found
+
+
+def _take_accounts(books: dict[str, Books], rows: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+    """
+    Put accounts, keys, budgets, windows and lots into the books of their tenants.
+    """
+    for row in rows[0]:
+        books[row[0]].account = Account(*row)
+    for row in rows[1]:
+        op = Op(*row)
+        op.fresh = False
+        books[op.tenant].ops[op.key] = op
+    for row in rows[2]:
+        budget = Budget(*row)
+        books[budget.tenant].budgets[(budget.scope, budget.window_kind)] = budget
+    _take_windows(books, rows[3])
+    _take_lots(books, rows[4])
+
+
+def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
+    for row in rows:
+        window = Window(*row)
+        books[window.tenant].windows.setdefault(window.budget_id, {}).setdefault(window.starts_at, window)
+
+
+def _take_lots(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
+    for row in rows:
+        lot = Lot(*row)
+        books[lot.tenant].lots.setdefault(lot.id, lot)
+
+
+def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
+    """
+    Put holds into the books; one that several queries found is one object.
+    """
+    for row in rows:
+        owner = books.get(row[1])
+        if owner is not None and row[0] not in owner.holds:
+            hold = Hold(*row)
+            hold.was = hold.state
+            owner.add_hold(hold)
+            owner.hold_windows[hold.id] = []
+
+
+def _take_hold_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
+    homes = {hold_id: one for one in books.values() for hold_id in one.holds}
+    for row in rows:
+        home = homes.get(row[0])
+        if home is not None:
+            home.hold_windows[row[0]].append(HoldWindow(*row))
+
+
+def _window_missing(books: Books, hold: Hold) -> bool:
+    parts = books.hold_windows[hold.id]
+    return any(part.starts_at not in books.windows.get(part.budget_id, {}) for part in parts)
+
+
+def _take_second(books: dict[str, Books], rows: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+    """
+    Put in what holds of other days, captured or refunded holds need.
+    """
+    _take_hold_windows(books, rows[0])
+    _take_windows(books, rows[1])
+    for row in rows[2]:
+        draw = Draw(*row)
+        books[draw.tenant].draws.setdefault(draw.hold_id, []).append(draw)
+    _take_lots(books, rows[3])
+
+
+def _changed_rows(books: Books) -> list[Any]:
+    """
+    Return every row that the rules made or changed; rows without `fresh` are always new.
+    """
+    changes = books.changes
+    account = [books.account] if changes.account and books.account is not None else []
+    return [
+        *account,
+        *changes.lots.values(),
+        *changes.budgets.values(),
+        *changes.windows.values(),
+        *changes.holds.values(),
+        *changes.hold_windows.values(),
+        *changes.transfers,
+        *changes.draws,
+        *changes.ops.values(),
+    ]
+
+
+def _attached_rows(
+    table: Table, names: tuple[str, ...], add: tuple[str, ...], group: Sequence[Attachment]
+) -> list[tuple[Any, ...]]:
+    """
+    Return the rows of one shape; additions to one key are summed, and keys stand in order so that two writers
+    never wait for each other in a circle.
+    """
+    rows = [tuple(one.values[name] for name in names) for one in group]
+    key = tuple(names.index(column.name) for column in table.primary_key if column.name in names)
+    if not add:
+        return rows
+    adding = tuple(names.index(name) for name in add)
+    sums: dict[tuple[Any, ...], list[Any]] = {}
+    for row in rows:
+        place = tuple(row[index] for index in key)
+        if place not in sums:
+            sums[place] = list(row)
+            continue
+        for index in adding:
+            sums[place][index] += row[index]
+    return [tuple(row) for _, row in sorted(sums.items())]

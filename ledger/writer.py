@@ -1,0 +1,376 @@
+"""
+Group commit: operations that wait together are carried out in one transaction, answered after its COMMIT.
+
+One writer thread per ledger takes what waits, without any delay of its own: the commit in progress is the
+window in which the next batch gathers. A lone operation is a batch of one on its caller's thread. Whoever
+holds the commit lock uses the one connection. A failure never becomes a wrong answer: the batch is run again
+by its keys, split until the poisoned operation stands alone, or answered as unknown.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from sqlalchemy import Engine
+
+from ledger.drivers import Driver, Trouble, connect, trouble
+from ledger.errors import LedgerClosed, LedgerError, OperationFailed, OutcomeUnknown, StoreUnavailable
+from ledger.outcome import Outcome
+from ledger.rows import Books
+from ledger.rules import apply, check_books
+from ledger.store_sql import SqlStore
+from ledger.types import (
+    Attachment,
+    Held,
+    HoldEvent,
+    Operation,
+    Reason,
+    Refused,
+    Release,
+    Reserve,
+    Result,
+    Tap,
+)
+
+BATCH_MAX: Final = 256
+PATIENCE_S: Final = 15.0
+_PAUSE_MIN_S: Final = 0.002
+_PAUSE_MAX_S: Final = 0.5
+
+
+class Ticket(Future[Result]):
+    """
+    The future of one operation; remembers that its caller gave up although the operation was under way.
+    """
+
+    def __init__(self, item: "Item", gave_up: Callable[["Item"], None]) -> None:
+        super().__init__()
+        self._item = item
+        self._gave_up = gave_up
+
+    def cancel(self) -> bool:
+        """
+        Cancel the operation; one that is under way is undone once it has committed.
+        """
+        if super().cancel():
+            return True
+        self._item.abandoned = True
+        if self.done():
+            self._gave_up(self._item)
+        return False
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """
+    One operation in the writer's hands.
+
+    `ambiguous` is set when a COMMIT that carried it out got no answer: if the key is then found, it was ours.
+    """
+
+    op: Operation
+    attach: Sequence[Attachment]
+    ticket: Ticket | None = None
+    result: Result | None = None
+    error: LedgerError | None = None
+    applied: bool = False
+    ambiguous: bool = False
+    abandoned: bool = False
+
+    def finish(self) -> None:
+        """
+        Give the answer to whoever waits for it.
+        """
+        if self.ticket is not None:
+            if self.error is not None:
+                self.ticket.set_exception(self.error)
+            else:
+                assert self.result is not None
+                self.ticket.set_result(self.result)
+
+    def answer(self) -> Result:
+        """
+        Return the answer to the caller whose own thread carried the operation out.
+        """
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
+
+class _Failed(Exception):  # noqa: N818 - carries the meaning of an error out of one attempt
+    """
+    One attempt at a batch failed.
+    """
+
+    def __init__(self, kind: Trouble) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Committer:
+    """
+    Carries batches out on the one connection; used by one thread at a time.
+    """
+
+    def __init__(self, engine: Engine, tap: Tap | None, patience_s: float = PATIENCE_S) -> None:
+        self._engine = engine
+        self._tap = tap
+        self._patience_s = patience_s
+        self._store = SqlStore(engine)
+        self._driver: Driver | None = None
+
+    def run(self, items: Sequence[Item]) -> None:
+        """
+        Carry a batch out; afterwards every item has a result or an error. Raises nothing.
+        """
+        deadline = time.monotonic() + self._patience_s
+        pause_s, raced = _PAUSE_MIN_S, False
+        while True:
+            try:
+                self._attempt(items)
+                return
+            except _Failed as failed:
+                self._leave(failed)
+                if failed.kind is Trouble.POISON or (failed.kind is Trouble.INTEGRITY and raced):
+                    self._split(items, failed)
+                    return
+                raced = raced or failed.kind is Trouble.INTEGRITY
+                if time.monotonic() + pause_s > deadline:
+                    _give_up(items, failed)
+                    return
+                time.sleep(pause_s)
+                pause_s = min(_PAUSE_MAX_S, pause_s * 2)
+            except BaseException:  # an interrupt in mid-transaction: nothing of it may be committed later
+                self.disconnect()
+                raise
+
+    def _attempt(self, items: Sequence[Item]) -> None:
+        """
+        Run the batch in one transaction.
+        """
+        outcomes: list[Outcome] = []
+        committing = False
+        try:
+            driver = self._connected()
+            books = self._store.load(driver, [item.op for item in items])
+            outcomes = [apply(books[item.op.tenant], item.op) for item in items]
+            attached = self._attachments(items, outcomes, books)
+            for one in books.values():
+                check_books(one)
+            driver.write(self._store.writes(books.values(), attached))
+            committing = True
+            driver.commit()
+        except Exception as error:
+            kind = trouble(error)
+            if committing and kind is Trouble.LOST:
+                for item, outcome in zip(items, outcomes, strict=True):
+                    item.ambiguous = item.ambiguous or outcome.applied
+            raise _Failed(kind) from error
+        for item, outcome in zip(items, outcomes, strict=True):
+            item.applied = outcome.applied or item.ambiguous
+            item.result = _ours(outcome.result) if item.ambiguous else outcome.result
+
+    def _connected(self) -> Driver:
+        if self._driver is None:
+            self._driver = connect(self._engine)
+        return self._driver
+
+    def _attachments(
+        self, items: Sequence[Item], outcomes: Sequence[Outcome], books: dict[str, Books]
+    ) -> list[Attachment]:
+        """
+        Return the rows of other packages that belong to this transaction.
+        """
+        pairs = zip(items, outcomes, strict=True)
+        attached = [row for item, outcome in pairs if outcome.applied for row in item.attach]
+        events: list[HoldEvent] = [event for one in books.values() for event in one.changes.events]
+        if self._tap is not None and events:
+            attached.extend(self._tap(events))
+        return attached
+
+    def _leave(self, failed: _Failed) -> None:
+        """
+        Leave the transaction; a connection that cannot do that is dropped.
+        """
+        if failed.kind is Trouble.LOST or not self._rolled_back():
+            self.disconnect()
+
+    def _rolled_back(self) -> bool:
+        if self._driver is None:
+            return False
+        try:
+            self._driver.rollback()
+        except Exception:  # noqa: BLE001 - whatever it is, the connection is not used again
+            return False
+        return True
+
+    def _split(self, items: Sequence[Item], failed: _Failed) -> None:
+        """
+        Run both halves apart, until the operation that fails stands alone.
+        """
+        if len(items) == 1:
+            _fail(
+                items[0],
+                OperationFailed(f"{type(items[0].op).__name__} failed: {failed.__cause__!r}"),
+                failed,
+            )
+            return
+        middle = len(items) // 2
+        self.run(items[:middle])
+        self.run(items[middle:])
+
+    def disconnect(self) -> None:
+        """
+        Drop the connection; the next batch opens another.
+        """
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            try:
+                driver.close()
+            except Exception:  # noqa: BLE001 - it is broken or in use; either way it is dropped
+                return
+
+
+def _ours(result: Result) -> Result:
+    """
+    Undo the mark of a repetition on an answer that our own unanswered COMMIT had written.
+    """
+    if isinstance(result, Refused) or not getattr(result, "replayed", False):
+        return result
+    ours: Result = replace(cast("Any", result), replayed=False)
+    return ours
+
+
+def _fail(item: Item, error: LedgerError, failed: _Failed) -> None:
+    error.__cause__ = failed.__cause__
+    item.error = error
+
+
+def _give_up(items: Sequence[Item], failed: _Failed) -> None:
+    """
+    Answer after the last attempt: unknown where a COMMIT went unanswered, else not written.
+    """
+    for item in items:
+        if item.ambiguous:
+            text = "the connection was lost around COMMIT; ask again with the same key"
+            _fail(item, OutcomeUnknown(text), failed)
+        else:
+            _fail(item, StoreUnavailable(f"the database cannot be used: {failed.__cause__}"), failed)
+
+
+class Writer:
+    """
+    The bounded queue and the thread that empties it.
+    """
+
+    def __init__(self, engine: Engine, tap: Tap | None, queue_max: int) -> None:
+        self._committer = Committer(engine, tap)
+        self._queue_max = queue_max
+        self._queue: deque[Item] = deque()
+        self._wake = threading.Condition(threading.Lock())
+        self._commit = threading.Lock()
+        self._idle = False
+        self._closing = False
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._loop, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, op: Operation, attach: Sequence[Attachment]) -> Future[Result]:
+        """
+        Queue an operation; a full queue answers at once.
+        """
+        item = Item(op, attach)
+        ticket = item.ticket = Ticket(item, self._release_abandoned)
+        with self._wake:
+            self._check_open()
+            if len(self._queue) >= self._queue_max:
+                refused = Refused(Reason.QUEUE_FULL, {"queue_max": self._queue_max})
+                ticket.set_result(refused)
+                return ticket
+            self._queue.append(item)
+            if self._idle:
+                self._idle = False
+                self._wake.notify()
+        return ticket
+
+    def do(self, op: Operation, attach: Sequence[Attachment]) -> Result:
+        """
+        Carry an operation out: on this thread when nobody else is at work, else through the queue.
+        """
+        if not self._queue and self._commit.acquire(blocking=False):
+            try:
+                self._check_open()
+                item = Item(op, attach)
+                self._committer.run((item,))
+                return item.answer()
+            finally:
+                self._commit.release()
+        return self.submit(op, attach).result()
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise LedgerClosed("the ledger is closed")
+        if os.getpid() != self._pid:
+            raise LedgerClosed("this process is a fork of the one that opened the ledger: open another")
+
+    def _loop(self) -> None:
+        while self._wait_for_work():
+            with self._commit:
+                batch = self._take()
+                if batch:
+                    self._committer.run(batch)
+            for item in batch:
+                item.finish()
+                if item.abandoned:
+                    self._release_abandoned(item)
+
+    def _wait_for_work(self) -> bool:
+        """
+        Wait until something is queued; False once the ledger is closed and drained.
+        """
+        with self._wake:
+            while not self._queue and not self._closing:
+                self._idle = True
+                self._wake.wait()
+            self._idle = False
+            return bool(self._queue)
+
+    def _take(self) -> list[Item]:
+        """
+        Take what waits, leaving out what was cancelled in time.
+        """
+        with self._wake:
+            taken = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+        return [item for item in taken if item.ticket is None or item.ticket.set_running_or_notify_cancel()]
+
+    def _release_abandoned(self, item: Item) -> None:
+        """
+        Give back a hold whose caller gave up while it was being written: nobody else would.
+        """
+        op, result = item.op, item.result
+        if not isinstance(op, Reserve) or not isinstance(result, Held) or not item.applied:
+            return
+        gone = Release(op.tenant, f"{op.key}:abandoned", result.opened_us, result.hold_id, "caller gave up")
+        with self._wake:
+            if not self._closing:
+                self._queue.append(Item(gone, ()))
+                self._wake.notify()
+
+    def close(self) -> None:
+        """
+        Take nothing new, carry out what waits, then close the connection.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        with self._commit:
+            self._committer.disconnect()
