@@ -1,0 +1,194 @@
+"""
+The decision: which model, effort and max_tokens a call is offered, in what order, and why.
+
+Pure: the same profile, headroom, policy, prices, level, health and instant give the same choice. The order
+of the checks is: names, hard constraints, cost bound, priority, health, steps, affordability.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pricing.money import ceil_div
+from pricing.table import PriceTable
+from router.afford import Ladder
+from router.ask import Ask, resolve
+from router.candidates import Candidates, Place
+from router.costs import Costs
+from router.degrade import Lowered, active_steps, apply_steps, priority_refusal, smallest_share
+from router.observe import counterfactual, observed
+from router.types import (
+    Choice,
+    Headroom,
+    Profile,
+    Reason,
+    ReasonCode,
+    Refusal,
+    RefusalCode,
+)
+
+if TYPE_CHECKING:
+    from router.policy_model import Policy
+
+
+def choose(
+    profile: Profile,
+    headroom: Headroom,
+    policy: "Policy",
+    prices: PriceTable,
+    *,
+    level: int,
+    unhealthy: Mapping[str, int],
+    now_us: int,
+) -> Choice | Refusal:
+    """
+    Choose how a call may be served.
+
+    Args:
+        level: Degradation steps that were active for this tenant before, 0 at first.
+        unhealthy: Models out of service, and until when.
+    Returns:
+        Offers, best first. In observe mode the one offer is what was asked, and `would` says what had
+        happened.
+    """
+    decision = _Decision(profile, headroom, policy, prices, level, unhealthy, now_us)
+    outcome = decision.enforced()
+    return (
+        outcome
+        if policy.enforcement.mode == "enforce"
+        else observed(outcome, profile, headroom, policy, prices, level=decision.level, now_us=now_us)
+    )
+
+
+class _Decision:
+    """
+    One run of `choose`: its inputs, and what has been found out so far.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        headroom: Headroom,
+        policy: "Policy",
+        prices: PriceTable,
+        level: int,
+        unhealthy: Mapping[str, int],
+        now_us: int,
+    ) -> None:
+        self.profile = profile
+        self.headroom = headroom
+        self.policy = policy
+        self.prices = prices
+        self.unhealthy = unhealthy
+        self.now_us = now_us
+        self.share = smallest_share(headroom)
+        self.ratio = self.share.ratio if self.share is not None else 1.0
+        self.level = active_steps(policy, self.ratio, level)
+
+    def enforced(self) -> Choice | Refusal:
+        """Route the call under the policy."""
+        ask = resolve(self.profile, self.policy)
+        if isinstance(ask, Refusal):
+            return ask
+        ceiling = self._ceiling_nanos(ask)
+        costs = Costs(self.profile, self.prices, self.now_us, asked=ask.facts, ceiling_nanos=ceiling or 0)
+        candidates = Candidates(self.profile, ask, self.policy, costs, self.unhealthy, self.now_us)
+        start = candidates.start()
+        if start is None:
+            return self._nothing_fits(ask)
+        if self.profile.bound.unbounded and ceiling is None:
+            return self._unbounded()
+        if not ask.exempt:
+            refusal = priority_refusal(self.policy, ask.priority, self.level, self.share)
+            if refusal is not None:
+                return refusal
+        healthy = candidates.in_service(start)
+        if healthy is None:
+            return self._all_open(candidates.reopening(start))
+        ladder = Ladder(self.profile, ask, self.policy, self.headroom, candidates, costs)
+        lowered = self._lowered(ask, healthy, candidates, costs)
+        reasons = (*ask.reasons, *self._constraint(ask, start), *self._outage(start, healthy))
+        reasons = (*reasons, *self._ceiling_reason(ceiling), *self._exempt_reason(ask), *lowered.reasons)
+        full = candidates.named() or start
+        return Choice(
+            asked_model=self.profile.asked_model,
+            asked_tier=self.policy.tier_names[ask.asked_rank],
+            priority=ask.priority,
+            level=self.level,
+            ratio=self.ratio,
+            gauge=self.share.gauge if self.share is not None else None,
+            offers=ladder.offers(lowered),
+            reasons=reasons,
+            counterfactual=counterfactual(ladder.offer(Lowered(full, full.rank), full, None)),
+        )
+
+    def _lowered(self, ask: Ask, start: Place, candidates: Candidates, costs: Costs) -> Lowered:
+        if ask.exempt or ask.pinned:
+            return Lowered(start, start.rank)
+        return apply_steps(self.policy, self.level, self.share, start, candidates, costs)
+
+    def _ceiling_nanos(self, ask: Ask) -> int | None:
+        """Give what stands in for the bound of a request that has none; None if nothing does."""
+        if not self.profile.bound.unbounded:
+            return None
+        own = ask.route.unbounded_nanos if ask.route is not None else None
+        return own if own is not None else self.policy.limits.unbounded_nanos
+
+    # reasons
+
+    def _constraint(self, ask: Ask, start: Place) -> tuple[Reason, ...]:
+        """Say that a hard constraint, not money, has led to another model or tier."""
+        named = ask.facts is not None and ask.rank == ask.model_rank
+        if start.rank == ask.rank and not (named and ask.facts is not start.facts):
+            return ()
+        names, wanted = self.policy.tier_names, self.policy.tier_names[ask.rank]
+        text = f"{self._why_not(ask)} lead from tier {wanted} to {start.facts.id} of tier {names[start.rank]}"
+        return (Reason(ReasonCode.CONSTRAINT, text, {"tier": wanted, "model": start.facts.id}),)
+
+    def _why_not(self, ask: Ask) -> str:
+        """Name the constraints of a request."""
+        bound, used = self.profile.bound, self.profile.features & {"forced_tool_choice", "prefill"}
+        parts = [f"a prompt of {bound.text_bytes} bytes and max_tokens {self.profile.max_tokens}"]
+        parts += [f"use of {', '.join(sorted(used))}"] if used else []
+        parts += [f"allowed models ({', '.join(sorted(ask.allowed))})"] if ask.allowed is not None else []
+        return " and ".join(reversed(parts))
+
+    def _outage(self, start: Place, healthy: Place) -> tuple[Reason, ...]:
+        if start == healthy:
+            return ()
+        until = self.unhealthy[start.facts.id]
+        text = f"{start.facts.id} is out of service; {healthy.facts.id} serves"
+        return (Reason(ReasonCode.PROVIDER_UNHEALTHY, text, {"model": start.facts.id, "until_us": until}),)
+
+    def _ceiling_reason(self, ceiling: int | None) -> tuple[Reason, ...]:
+        if ceiling is None:
+            return ()
+        fields = ", ".join(part.field for part in self.profile.bound.unbounded)
+        text = f"the cost of {fields} has no bound; the policy's ceiling is held"
+        return (Reason(ReasonCode.UNBOUNDED_CEILING, text, {"ceiling_nanos": ceiling}),)
+
+    def _exempt_reason(self, ask: Ask) -> tuple[Reason, ...]:
+        if not ask.exempt or self.level == 0:
+            return ()
+        text = f"priority {ask.priority} is exempt from the {self.level} active steps"
+        return (Reason(ReasonCode.EXEMPT, text, {"level": self.level, "ratio": self.ratio}),)
+
+    # refusals
+
+    def _nothing_fits(self, ask: Ask) -> Refusal:
+        text = f"no model of the policy can serve this call: {self._why_not(ask)}"
+        return Refusal(RefusalCode.NO_MODEL_FITS, text, {"max_tokens": self.profile.max_tokens})
+
+    def _unbounded(self) -> Refusal:
+        parts = self.profile.bound.unbounded
+        listed = "; ".join(f"{part.field}: {part.why}" for part in parts)
+        text = f"the cost of this call has no bound ({listed}); bound it, or set limits.unbounded_usd"
+        return Refusal(
+            RefusalCode.UNBOUNDED_REQUEST, text, {"fields": ", ".join(part.field for part in parts)}
+        )
+
+    def _all_open(self, until: Mapping[str, int]) -> Refusal:
+        first = min(until.values())
+        wait_s = max(1, ceil_div(first - self.now_us, 1_000_000))
+        text = f"every model that may serve this call is out of service ({', '.join(sorted(until))})"
+        numbers = {"until_us": first}
+        return Refusal(RefusalCode.BREAKER_OPEN, text, numbers, retry_after_s=wait_s, level=self.level)

@@ -1,0 +1,244 @@
+"""
+What a request asks for: its body and hints become a `Profile` of names and counts.
+
+It decides which hints a key may give, and recognises a session. It picks no model; `router/choose.py` does.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+from pricing.bound import RequestBound, RequestInvalid, bound_request
+from router.ask import privacy_classes, unknown_class
+from router.shape import (
+    THINKING_BLOCKS,
+    blocks,
+    effort_of,
+    has_prefill,
+    is_forced,
+    messages_of,
+    open_tool_loop,
+    role_of,
+    thinking_kind,
+)
+from router.types import (
+    Cache,
+    Hints,
+    Priority,
+    Profile,
+    Reason,
+    ReasonCode,
+    Refusal,
+    RefusalCode,
+    Rights,
+)
+
+if TYPE_CHECKING:
+    from router.policy_model import Policy
+
+FEATURES: Final = frozenset(
+    {
+        "documents",
+        "fast",
+        "forced_tool_choice",
+        "images",
+        "inference_geo",
+        "open_tool_loop",
+        "prefill",
+        "prompt_cache",
+        "sampling",
+        "structured_output",
+        "thinking",
+        "thinking_blocks",
+        "tools",
+    }
+)
+_HINT_MAX: Final = 200
+_BYTES_PER_TOKEN: Final = 4
+
+
+def allowed_hints(hints: Hints, rights: Rights) -> tuple[Hints, tuple[Reason, ...]]:
+    """
+    Keep the hints that a key may give: without the right to loosen, no floor and no pin.
+
+    A priority is judged later, against that of the task (`router.ask.effective_priority`); a privacy class
+    can only be added, so it always stands.
+    """
+    if rights.loosen:
+        return hints, ()
+    reasons = tuple(
+        Reason(
+            ReasonCode.HINT_NOT_ALLOWED,
+            f"the key may not set {name}; it is ignored",
+            {"hint": name, "value": value},
+        )
+        for name, value in (("floor", hints.floor), ("pin", "true" if hints.pin else None))
+        if value is not None
+    )
+    return replace(hints, floor=None, pin=False), reasons
+
+
+def profile_request(
+    body: Mapping[str, Any],
+    hints: Hints,
+    rights: Rights,
+    policy: "Policy",
+    *,
+    betas: frozenset[str] = frozenset(),
+    expected_output_tokens: int,
+    cache: Cache | None = None,
+) -> Profile | Refusal:
+    """
+    Read a Messages API body and its hints. The body is only read.
+
+    Args:
+        expected_output_tokens: Output that calls like this one have had; max_tokens caps it.
+        cache: Where the session's prompt cache is warm. None means unknown: a conversation that goes on
+            and uses the
+            cache is then taken to be warm at the model that it asks for.
+    """
+    hints, reasons = allowed_hints(hints, rights)
+    refusal = _hint_refused(hints)
+    if refusal is not None:
+        return refusal
+    model, stream = body.get("model"), body.get("stream", False)
+    if not isinstance(model, str) or not model:
+        return _invalid("model", model, 'name a model, "outlay/auto" or "outlay/TIER"')
+    privacy = tuple(name for name in (rights.privacy, hints.privacy) if name is not None)
+    upstream = _upstream(policy, hints.task, privacy)
+    if isinstance(upstream, Refusal):
+        return upstream
+    geo = policy.upstreams[upstream].geo if upstream is not None else None
+    try:
+        bound = bound_request(body, betas=betas, default_geo=geo)
+        session = _session(body, hints)
+    except RequestInvalid as error:
+        return _invalid(error.field, error.value, error.fix)
+    except RecursionError:
+        return _invalid("messages", "…", "the body is nested too deeply")
+    if bound.max_tokens is None:
+        return _invalid("max_tokens", None, "say how many tokens the answer may have; it bounds the cost")
+    cached_model, cached_tokens = _cached(body, bound, cache)
+    return Profile(
+        task=hints.task,
+        role=hints.role,
+        priority=None if hints.priority is None else Priority(hints.priority),
+        may_raise=rights.loosen,
+        asked_model=model,
+        asked_effort=effort_of(body),
+        max_tokens=bound.max_tokens,
+        stream=stream is True,
+        session=session,
+        privacy=tuple(dict.fromkeys(privacy)),
+        floor=hints.floor,
+        pin=hints.pin,
+        tags=hints.tags,
+        features=features(body, bound),
+        bound=bound,
+        expected_output_tokens=max(0, min(expected_output_tokens, bound.max_tokens)),
+        upstream=upstream,
+        cached_model=cached_model,
+        cached_tokens_hint=cached_tokens,
+        reasons=reasons,
+    )
+
+
+def _hint_refused(hints: Hints) -> Refusal | None:
+    """Refuse hints that mean nothing: ignored, they would route a call as its caller does not want."""
+    for name in ("task", "role", "session", "privacy", "floor"):
+        value = getattr(hints, name)
+        if value is not None and not 0 < len(value) <= _HINT_MAX:
+            text = f"outlay-{name} has {len(value)} characters; give 1 to {_HINT_MAX}"
+            return Refusal(RefusalCode.INVALID_HINT, text, {"field": f"outlay-{name}"})
+    if hints.priority is None or hints.priority in tuple(Priority):
+        return None
+    close = get_close_matches(hints.priority.lower(), tuple(Priority), n=1)
+    fix = f"did you mean {close[0]!r}?" if close else f"it is one of {', '.join(Priority)}"
+    text = f"outlay-priority {hints.priority[:40]!r} is unknown; {fix}"
+    return Refusal(RefusalCode.INVALID_HINT, text, {"field": "outlay-priority", "value": hints.priority[:40]})
+
+
+def _invalid(field: str, value: object, fix: str) -> Refusal:
+    shown = "nothing" if value is None else str(value)[:80]
+    numbers = {"field": field, "value": shown}
+    return Refusal(RefusalCode.INVALID_REQUEST, f"{field}: {fix} (found: {shown})", numbers)
+
+
+def _upstream(policy: "Policy", task: str | None, privacy: tuple[str, ...]) -> str | Refusal | None:
+    """Pick the upstream: `default`, else the first, among those that every privacy class allows."""
+    found = policy.routing.route(task) if task is not None else None
+    classes = privacy_classes(privacy, found[1] if found is not None else None)
+    refusal = unknown_class(policy, classes)
+    if refusal is not None:
+        return refusal
+    if not policy.upstreams:
+        return None
+    limits = [policy.privacy[name].upstreams for name in classes]
+    names = [n for n in policy.upstreams if all(limit is None or n in limit for limit in limits)]
+    if not names:
+        text = f"privacy classes {', '.join(classes)} have no upstream in common"
+        return Refusal(RefusalCode.NO_MODEL_FITS, text, {"privacy": ", ".join(classes)})
+    return "default" if "default" in names else names[0]
+
+
+def _session(body: Mapping[str, Any], hints: Hints) -> str:
+    return f"id:{hints.session}" if hints.session is not None else f"auto:{session_hash(body)}"
+
+
+def session_hash(body: Mapping[str, Any]) -> str:
+    """
+    Recognise a conversation by its beginning: system, tools and first user message, without cache markers.
+
+    The markers move from turn to turn, so they would make every turn a session of its own.
+    """
+    users = (message for message in messages_of(body) if role_of(message) == "user")
+    beginning = [_plain(part) for part in (body.get("system"), body.get("tools"), next(users, None))]
+    text = json.dumps(beginning, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if k != "cache_control"}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def features(body: Mapping[str, Any], bound: RequestBound) -> frozenset[str]:
+    """
+    Name what a request uses that models may lack, or that matters to a switch.
+    """
+    kinds = {str(block.get("type")) for message in messages_of(body) for block in blocks(message)}
+    config = body.get("output_config")
+    used = {
+        "documents": "document" in kinds,
+        "fast": bound.speed == "fast",
+        "forced_tool_choice": is_forced(body),
+        "images": "image" in kinds,
+        "inference_geo": body.get("inference_geo") not in (None, "global"),
+        "open_tool_loop": open_tool_loop(body),
+        "prefill": has_prefill(body),
+        "prompt_cache": bound.cache_ttl != "none",
+        "sampling": any(name in body for name in ("temperature", "top_p", "top_k")),
+        "structured_output": isinstance(config, Mapping) and "format" in config,
+        "thinking": thinking_kind(body) not in (None, "disabled"),
+        "thinking_blocks": bool(kinds & THINKING_BLOCKS),
+        "tools": bool(body.get("tools")),
+    }
+    return frozenset(name for name, is_used in used.items() if is_used)
+
+
+def _cached(body: Mapping[str, Any], bound: RequestBound, cache: Cache | None) -> tuple[str | None, int]:
+    """Say where the prompt cache is warm, and with how many tokens."""
+    if cache is not None:
+        return cache.model, max(0, cache.tokens)
+    messages = messages_of(body)
+    turns = [place for place, message in enumerate(messages) if role_of(message) == "assistant"]
+    if bound.cache_ttl == "none" or not turns:
+        return None, 0
+    new = sum(len(json.dumps(message, default=str)) for message in messages[turns[-1] + 1 :])
+    return None, max(0, bound.text_bytes - new) // _BYTES_PER_TOKEN

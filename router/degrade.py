@@ -1,0 +1,228 @@
+"""
+How far a shrinking budget lowers a call: which steps are active, and where they lead.
+
+The remaining share is the smallest over every budget with a limit and over credits, with calls in flight
+counted at their expected cost. Steps apply one after the other, from the highest threshold down; a step
+once entered is left only when the share has risen above its threshold by the hysteresis.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from router.candidates import Candidates, Place
+from router.costs import Costs
+from router.types import EFFORTS, Headroom, Number, Priority, Reason, ReasonCode, Refusal, RefusalCode
+
+if TYPE_CHECKING:
+    from router.policy_model import Policy, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """
+    What is left of one budget, or of the credits.
+    """
+
+    gauge: str
+    ratio: float
+    numbers: Mapping[str, Number]
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """
+    A call on its way through the steps.
+
+    Args:
+        place: Model that serves it so far.
+        rank: Tier that the steps mean; lower than that of `place` where a switch would not have paid.
+    """
+
+    place: Place
+    rank: int
+    effort_cap: str | None = None
+    tokens_cap: int | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+def smallest_share(headroom: Headroom) -> Share | None:
+    """
+    Find the budget that has least left; None where nothing is limited.
+    """
+    shares = [
+        _share(b.name, b.limit_nanos, b.spent_nanos, b.expected_held_nanos, b.resets_us)
+        for b in headroom.budgets
+        if b.limit_nanos is not None
+    ]
+    left = headroom.credit_expected_nanos
+    left = headroom.credit_available_nanos if left is None else left
+    full = headroom.credit_full_nanos
+    if full is not None and left is not None:
+        numbers = {"credit_nanos": left, "credit_full_nanos": full}
+        shares.append(Share("credit", _ratio(left, full), numbers))
+    return min(shares, key=lambda share: share.ratio, default=None)
+
+
+def _share(name: str, limit: int, spent: int, expected_held: int, resets_us: int | None) -> Share:
+    numbers = {
+        "limit_nanos": limit,
+        "spent_nanos": spent,
+        "expected_held_nanos": expected_held,
+        "resets_us": resets_us,
+    }
+    return Share(name, _ratio(limit - spent - expected_held, limit), numbers)
+
+
+def _ratio(left: int, limit: int) -> float:
+    """Give the share left; a limit of 0 has nothing left."""
+    return min(1.0, max(0, left) / limit) if limit > 0 else 0.0
+
+
+def active_steps(policy: "Policy", ratio: float, level: int) -> int:
+    """
+    Count the steps that are active, given how many were before.
+    """
+    degradation = policy.degradation
+    if degradation.mode == "off":
+        return 0
+    active = 0
+    for place, step in enumerate(degradation.steps):
+        leave = min(step.below + degradation.hysteresis, 1.0) if place < level else step.below
+        if ratio >= leave:
+            break
+        active = place + 1
+    return active
+
+
+def priority_refusal(policy: "Policy", priority: Priority, level: int, share: Share | None) -> Refusal | None:
+    """
+    Refuse a priority that an active step no longer serves.
+    """
+    for step in policy.degradation.steps[:level]:
+        if step.only is None or priority in step.only:
+            continue
+        served = ", ".join(step.only)
+        numbers = _numbers(share, step)
+        text = f"{_told(share, step)}: only priorities {served} are served, not {priority}"
+        return Refusal(
+            RefusalCode.PRIORITY_REFUSED, text, {**numbers, "priority": str(priority)}, level=level
+        )
+    return None
+
+
+def apply_steps(
+    policy: "Policy", level: int, share: Share | None, start: Place, candidates: Candidates, costs: Costs
+) -> Lowered:
+    """
+    Lead a call through the active steps: effort first, then max_tokens, then tier.
+    """
+    lowered = Lowered(place=start, rank=start.rank)
+    for step in policy.degradation.steps[:level]:
+        lowered = _one_step(policy, step, share, lowered, candidates, costs)
+    return lowered
+
+
+def _one_step(
+    policy: "Policy",
+    step: "Step",
+    share: Share | None,
+    before: Lowered,
+    candidates: Candidates,
+    costs: Costs,
+) -> Lowered:
+    capped = replace(
+        before,
+        effort_cap=lower_effort(before.effort_cap, step.effort),
+        tokens_cap=_least(before.tokens_cap, step.max_tokens),
+        rank=_target(policy, step, before.rank),
+    )
+    switched, refused = _switch(capped, policy, candidates, costs)
+    if switched is not None:
+        capped = replace(capped, place=switched)
+    levers = _levers(policy, before, capped)
+    reasons = before.reasons
+    if levers:
+        text = f"{_told(share, step)}: {', '.join(levers)}"
+        reasons = (*reasons, Reason(ReasonCode.DEGRADED, text, _numbers(share, step)))
+    return replace(capped, reasons=reasons if refused is None else (*reasons, refused))
+
+
+def _target(policy: "Policy", step: "Step", rank: int) -> int:
+    name = policy.tier_names[rank]
+    target = policy.tier_ranks[step.map.get(name, name)]
+    return max(target, policy.tier_ranks[step.max_tier]) if step.max_tier is not None else target
+
+
+def _switch(
+    state: Lowered, policy: "Policy", candidates: Candidates, costs: Costs
+) -> tuple[Place | None, Reason | None]:
+    """Find the model that the steps lead to, unless it is no cheaper than the one that serves already."""
+    now, wanted = state.place, min(state.rank, candidates.floor_rank)
+    if wanted <= now.rank:
+        return None, _floor_kept(state, policy, now)
+    target = candidates.lower(wanted)
+    if target is None:
+        text = (
+            f"no model at or under tier {policy.tier_names[wanted]} may serve this call; {now.facts.id} stays"
+        )
+        return None, Reason(ReasonCode.DOWNGRADE_NOT_POSSIBLE, text, {"model": now.facts.id})
+    if target.facts.id == now.facts.id:
+        return target, None
+    here = costs.expected(now.facts, candidates.max_tokens(now.facts, now.rank, state.tokens_cap))
+    there = costs.expected(target.facts, candidates.max_tokens(target.facts, target.rank, state.tokens_cap))
+    if there < here:
+        return target, None
+    text = f"{target.facts.id} would not be cheaper for this call, so {now.facts.id} stays"
+    numbers: dict[str, Number] = {"stay_nanos": here, "switch_nanos": there, "model": target.facts.id}
+    return None, Reason(ReasonCode.DOWNGRADE_NOT_CHEAPER, text, numbers)
+
+
+def _floor_kept(state: Lowered, policy: "Policy", now: Place) -> Reason | None:
+    """Say that a step led below the floor; only once, when the tier would have changed."""
+    if state.rank <= now.rank:
+        return None
+    floor, meant = policy.tier_names[now.rank], policy.tier_names[state.rank]
+    numbers: dict[str, Number] = {"tier": meant, "floor": floor}
+    return Reason(ReasonCode.FLOOR, f"tier {floor} is the floor of this call, so not {meant}", numbers)
+
+
+def _levers(policy: "Policy", before: Lowered, after: Lowered) -> list[str]:
+    """Name what a step has changed."""
+    levers: list[str] = []
+    if after.effort_cap != before.effort_cap:
+        levers.append(f"effort at most {after.effort_cap}")
+    if after.tokens_cap != before.tokens_cap:
+        levers.append(f"max_tokens at most {after.tokens_cap}")
+    if after.place != before.place:
+        names = policy.tier_names
+        tiers = f"tier {names[before.place.rank]} to {names[after.place.rank]}"
+        levers.append(f"{tiers} ({before.place.facts.id} to {after.place.facts.id})")
+    return levers
+
+
+def lower_effort(one: str | None, other: str | None) -> str | None:
+    """
+    Give the lower of two efforts; None is no cap.
+    """
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other, key=EFFORTS.index)
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
+
+
+def _told(share: Share | None, step: "Step") -> str:
+    """Say which budget has crossed which threshold."""
+    assert share is not None, "a step is active only where something is limited"
+    crossed = "under" if share.ratio < step.below else "not yet clearly above"
+    return f"{share.gauge} has {share.ratio:.1%} left, {crossed} {step.below:.0%}"
+
+
+def _numbers(share: Share | None, step: "Step") -> dict[str, Number]:
+    assert share is not None, "a step is active only where something is limited"
+    return {"gauge": share.gauge, "ratio": share.ratio, "below": step.below, **share.numbers}
