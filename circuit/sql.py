@@ -29,7 +29,8 @@ Row = Sequence[str | int | None]
 Parameters = tuple[str | int, ...]
 
 _STATE_ARM = """SELECT 0,
- scope, subject, state, version, changed_us, until_us, trips, since_us, rule, actor, reason FROM circuit_state WHERE scope IN (MARKS)"""
+ scope, subject, state, version, changed_us, until_us, trips, since_us, rule, actor, reason
+ FROM circuit_state WHERE scope IN (MARKS)"""
 # A reset's `since_us` lies within a bucket that counts whole; what never moved counts from the epoch.
 _SPEND_ARM = """SELECT 1, CAST(? AS TEXT), '', '', CAST(COALESCE(SUM(amount_nanos), 0) AS BIGINT), 0,
  CAST(NULL AS BIGINT), 0, 0, '', '', '' FROM circuit_spend_bucket
