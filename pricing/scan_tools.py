@@ -12,6 +12,7 @@ from pricing.tally import RequestInvalid, Tally, as_list, as_object, note_cache_
 
 TOOL_TOKENS = 64  # frame of one tool definition
 TOOL_PROMPT_TOKENS = 2_048  # the provider's system prompt for tool use; documented 159 to 804 per model
+TOOL_PROMPT_TYPICAL_BYTES = 1_600
 LOOP_SAMPLINGS = 11  # documented: a server tool loop pauses after 10 iterations, then answers once
 
 
@@ -23,6 +24,7 @@ def scan_tools(tally: Tally, tools: object, at: str, *, inline: bool = False) ->
         tally.enter("tools")
     if entries:
         tally.tokens(TOOL_PROMPT_TOKENS)
+        tally.here.typical_bytes += TOOL_PROMPT_TYPICAL_BYTES
     for index, entry in enumerate(entries):
         place = at if inline else f"{at}[{index}]"
         tool = as_object(entry, place)
