@@ -57,6 +57,9 @@ def test_text_is_bounded_by_its_bytes() -> None:
 def test_text_that_a_normaliser_lengthens_counts_at_its_longest() -> None:
     """One ligature of three bytes becomes eighteen letters under NFKC."""
     assert tokens(body("\ufdfa" * 10)) - tokens(body("")) == 330
+    tool = {"name": "t", "input_schema": {}, "description": ""}
+    lengthened = tokens(body(tools=[{**tool, "description": "\ufdfa" * 100}]))
+    assert lengthened - tokens(body(tools=[tool])) == pytest.approx(3_300, abs=100)
 
 
 def test_the_typical_count_goes_by_generation() -> None:
