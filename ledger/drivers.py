@@ -4,14 +4,14 @@ The two database drivers behind one small face: begin, select, write, commit, an
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Engine
 
-from ledger.statements import Bulk
+from ledger.statements import Bulk, Kind
 
 Query = tuple[str, tuple[Any, ...]]
 
@@ -229,28 +229,43 @@ class PostgresDriver:
         """
         self._connection.close()
 
-    def many(self, values: Sequence[str]) -> list[str]:
+    def many(self, values: Sequence[str]) -> str:
         """
-        Return a list as an array.
+        Return a list as array text.
         """
-        return list(values)
+        return _text_array(values)
 
 
 def _arrays(write: Write) -> list[Any]:
     """
     Turn rows into one array per column.
 
-    Integers go as array text: the driver would pick a type by size, and each mix of types would be another
-    prepared statement.
+    Integers and texts go as array literals: the driver would look at each element, and pick a type by size
+    that makes another prepared statement of each mix.
     """
     cols = zip(*_processed(write), strict=True)
-    return [
-        _int_array(col) if ints else list(col) for col, ints in zip(cols, write.bulk.integers, strict=True)
-    ]
+    return [_ARRAYS[kind](col) for col, kind in zip(cols, write.bulk.kinds, strict=True)]
 
 
 def _int_array(values: Sequence[int | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else str(int(value)) for value in values]) + "}"
+
+
+def _text_array(values: Sequence[str | None]) -> str:
+    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+
+
+def _quoted(value: str) -> str:
+    if '"' in value or "\\" in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
+
+
+_ARRAYS: Final[dict[Kind, Callable[[Sequence[Any]], Any]]] = {
+    Kind.INTEGER: _int_array,
+    Kind.TEXT: _text_array,
+    Kind.OTHER: list,
+}
 
 
 def connect(engine: Engine) -> Driver:

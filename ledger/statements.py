@@ -8,12 +8,13 @@ names and types, and this module writes the few statements that the writer sends
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import Integer
+from sqlalchemy.types import Integer, String, Text, TypeEngine
 
 from ledger import tables
 from ledger.rows import Account, Budget, Draw, Hold, HoldWindow, Lot, Op, Transfer, Window, columns
@@ -48,14 +49,24 @@ MUTABLE: Final[dict[type, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+class Kind(StrEnum):
+    """
+    How the values of a column are sent in bulk.
+    """
+
+    INTEGER = "integer"
+    TEXT = "text"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Bulk:
     """
-    A statement that writes many rows; `integers` marks the parameters that are integers.
+    A statement that writes many rows; `kinds` says of each parameter how it is sent.
     """
 
     text: str
-    integers: tuple[bool, ...]
+    kinds: tuple[Kind, ...]
     processors: tuple[Processor, ...] = ()
 
 
@@ -138,8 +149,14 @@ def _arrays(table: Table, names: Sequence[str], dialect: str) -> str:
     return ", ".join(f"%s::{kind}[]" for kind in compiled)
 
 
-def _integers(table: Table, names: Sequence[str]) -> tuple[bool, ...]:
-    return tuple(isinstance(table.c[name].type, Integer) for name in names)
+def _kinds(table: Table, names: Sequence[str]) -> tuple[Kind, ...]:
+    return tuple(_kind(table.c[name].type) for name in names)
+
+
+def _kind(column_type: TypeEngine[Any]) -> Kind:
+    if isinstance(column_type, Integer):
+        return Kind.INTEGER
+    return Kind.TEXT if type(column_type) in (Text, String) else Kind.OTHER
 
 
 def insert(table: Table, names: Sequence[str], dialect: str, ending: str = "") -> Bulk:
@@ -152,7 +169,7 @@ def insert(table: Table, names: Sequence[str], dialect: str, ending: str = "") -
         text = f"{into} VALUES ({', '.join('?' for _ in names)}){ending}"
     else:
         text = f"{into} SELECT * FROM unnest({_arrays(table, names, dialect)}){ending}"  # noqa: S608 - our own names
-    return Bulk(text, _integers(table, names))
+    return Bulk(text, _kinds(table, names))
 
 
 def guard_of(row_type: type) -> tuple[str, ...]:
@@ -169,17 +186,17 @@ def _update(row_type: type, dialect: str) -> Bulk:
     """
     table, changed = ROWS[row_type], MUTABLE[row_type]
     guard = tuple("state" if name == "was" else name for name in guard_of(row_type))
-    integers = _integers(table, (*changed, *guard))
+    kinds = _kinds(table, (*changed, *guard))
     if dialect == "sqlite":
         sets = ", ".join(f"{name} = ?" for name in changed)
         where = " AND ".join(f"{name} = ?" for name in guard)
-        return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}", integers)  # noqa: S608 - our own names
+        return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}", kinds)  # noqa: S608 - our own names
     sets = ", ".join(f"{name} = v.{name}" for name in changed)
     where = " AND ".join(f"t.{name} = v.g_{name}" for name in guard)
     names = ", ".join((*changed, *(f"g_{name}" for name in guard)))
     arrays = _arrays(table, (*changed, *guard), dialect)
     text = f"UPDATE {table.name} AS t SET {sets} FROM unnest({arrays}) AS v({names}) WHERE {where}"  # noqa: S608 - our own names
-    return Bulk(text, integers)
+    return Bulk(text, kinds)
 
 
 def attachment(
@@ -199,4 +216,4 @@ def attachment(
         ending = f" {ending}"
     bulk = insert(table, names, dialect.name, ending)
     bound = tuple(table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
-    return Bulk(bulk.text, bulk.integers, bound if any(bound) else ())
+    return Bulk(bulk.text, bulk.kinds, bound if any(bound) else ())

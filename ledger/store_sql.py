@@ -58,10 +58,12 @@ class SqlStore:
         tenants = sorted({op.tenant for op in ops})
         books = {tenant: Books(tenant) for tenant in tenants}
         named = [op.hold_id for op in ops if hasattr(op, "hold_id")]
-        rows = driver.begin_and_select(self._first_queries(driver, ops, tenants, named))
+        first = self._first_queries(driver, ops, tenants, named)
+        rows = dict(zip(first, driver.begin_and_select(list(first.values())), strict=True))
         _take_accounts(books, rows)
-        _take_holds(books, (*rows[5], *rows[6], *rows[7]))
-        _take_hold_windows(books, rows[8])
+        for slot in ("by_key", "by_id", "due"):
+            _take_holds(books, rows.get(slot, ()))
+        _take_hold_windows(books, rows.get("hold_windows", ()))
         second = self._second_queries(driver, books, ops, set(named))
         if second:
             _take_second(books, driver.select(second))
@@ -69,21 +71,26 @@ class SqlStore:
 
     def _first_queries(
         self, driver: Driver, ops: Sequence[Operation], tenants: list[str], named: list[str]
-    ) -> list[Query]:
+    ) -> dict[str, Query]:
+        """
+        Return the queries that every batch needs, the lock first.
+        """
         sql = self._texts
         among, keys, ids = driver.many(tenants), driver.many([op.key for op in ops]), driver.many(named)
         instants = [op.now_us for op in ops]
-        return [
-            (sql.lock, (among,)),
-            (sql.ops, (among, keys)),
-            (sql.budgets, (among,)),
-            (sql.windows, (among, min(instants))),
-            (sql.lots, (among,)),
-            (sql.by_key, (among, keys)),
-            (sql.by_id, (ids,)),
-            (sql.due, (among, max(instants), among)),
-            (sql.hold_windows, (ids,)),
-        ]
+        queries: dict[str, Query] = {
+            "lock": (sql.lock, (among,)),
+            "ops": (sql.ops, (among, keys)),
+            "budgets": (sql.budgets, (among,)),
+            "windows": (sql.windows, (among, min(instants))),
+            "lots": (sql.lots, (among,)),
+            "by_key": (sql.by_key, (among, keys)),
+            "due": (sql.due, (among, max(instants), among)),
+        }
+        if named:
+            queries["by_id"] = (sql.by_id, (ids,))
+            queries["hold_windows"] = (sql.hold_windows, (ids,))
+        return queries
 
     def _second_queries(
         self, driver: Driver, books: dict[str, Books], ops: Sequence[Operation], named: set[str]
@@ -143,21 +150,21 @@ class SqlStore:
         return found
 
 
-def _take_accounts(books: dict[str, Books], rows: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+def _take_accounts(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -> None:
     """
     Put accounts, keys, budgets, windows and lots into the books of their tenants.
     """
-    for row in rows[0]:
+    for row in rows["lock"]:
         books[row[0]].account = Account(*row)
-    for row in rows[1]:
+    for row in rows["ops"]:
         op = Op(*row)
         op.fresh = False
         books[op.tenant].ops[op.key] = op
-    for row in rows[2]:
+    for row in rows["budgets"]:
         budget = Budget(*row)
         books[budget.tenant].budgets[(budget.scope, budget.window_kind)] = budget
-    _take_windows(books, rows[3])
-    _take_lots(books, rows[4])
+    _take_windows(books, rows["windows"])
+    _take_lots(books, rows["lots"])
 
 
 def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
