@@ -1,0 +1,317 @@
+"""
+Read models of the ledger: functions on a SQLAlchemy connection (use `ledger.reading(engine)`).
+
+They take no lock and change nothing. A budget window is shown even before anything was held in it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from ledger import tables
+from ledger.budget import Meter, budget_meter, current_window, meters
+from ledger.rows import (
+    DAY,
+    KIND_NAMES,
+    OPEN,
+    OVERAGE_NAMES,
+    PARTY_NAMES,
+    STATE_NAMES,
+    USAGE,
+    WALLET,
+    Account,
+    Books,
+    Budget,
+    Window,
+)
+from ledger.types import Gauge
+
+DAY_US = 86_400 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """
+    One tenant's account.
+    """
+
+    tenant: str
+    credit_nanos: int
+    held_nanos: int
+    expected_held_nanos: int
+    debt_nanos: int
+    frozen: bool
+    multiplier_ppm: int
+    overage: str
+    timezone: str
+    opened_us: int
+    transfers: int
+
+    @property
+    def available_nanos(self) -> int:
+        """
+        Return what may still be held.
+        """
+        return self.credit_nanos - self.held_nanos
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """
+    An account with its day budget and every other gauge of the tenant, as of an instant.
+    """
+
+    account: AccountRow
+    day: Gauge | None
+    gauges: tuple[Gauge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """
+    One transfer; `change_nanos` is what it did to the credit, `balance_nanos` the credit afterwards.
+    """
+
+    transfer: str
+    seq: int
+    at_us: int
+    kind: str
+    debit: str
+    credit: str
+    amount_nanos: int
+    change_nanos: int
+    balance_nanos: int
+    cost_nanos: int | None
+    hold_id: str | None
+    key: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """
+    One hold and what became of it.
+    """
+
+    id: str
+    tenant: str
+    key: str
+    state: str
+    enforced: bool
+    offer_index: int
+    amount_nanos: int
+    expected_nanos: int
+    cost_bound_nanos: int
+    cost_nanos: int | None
+    charge_nanos: int
+    debt_nanos: int
+    absorbed_nanos: int
+    refunded_nanos: int
+    scopes: tuple[str, ...]
+    plan: str
+    detail: str | None
+    owner: str
+    opened_us: int
+    expires_us: int
+    closed_us: int | None
+
+
+def _account_row(row: Row[Any]) -> AccountRow:
+    return AccountRow(
+        row.tenant, row.wallet, row.held, row.held_expected, row.debt, bool(row.frozen), row.multiplier_ppm,
+        OVERAGE_NAMES[row.overage], row.timezone, row.opened_at, row.seq,
+    )  # fmt: skip
+
+
+def tenants(connection: Connection) -> tuple[AccountRow, ...]:
+    """
+    Return every account, by name.
+    """
+    rows = connection.execute(select(tables.account).order_by(tables.account.c.tenant))
+    return tuple(_account_row(row) for row in rows)
+
+
+def account(connection: Connection, tenant: str) -> AccountRow | None:
+    """
+    Return one account.
+    """
+    row = connection.execute(select(tables.account).where(tables.account.c.tenant == tenant)).one_or_none()
+    return None if row is None else _account_row(row)
+
+
+def _books(connection: Connection, tenant: str, now_us: int) -> Books | None:
+    """
+    Load what meters need; None where the tenant has no account.
+    """
+    row = connection.execute(select(tables.account).where(tables.account.c.tenant == tenant)).one_or_none()
+    if row is None:
+        return None
+    books = Books(tenant, account=Account(*row))
+    for found in connection.execute(select(tables.budget).where(tables.budget.c.tenant == tenant)):
+        budget = Budget(*found)
+        books.budgets[(budget.scope, budget.window_kind)] = budget
+    window = tables.budget_window
+    for found in connection.execute(
+        select(window).where(window.c.tenant == tenant, window.c.ends_at > now_us)
+    ):
+        books.windows.setdefault(found.budget_id, {})[found.starts_at] = Window(*found)
+    return books
+
+
+def _clock(books: Books, now_us: int) -> int:
+    """
+    Return the account's clock, which never steps back.
+    """
+    return now_us if books.account is None else max(now_us, books.account.last_at)
+
+
+def gauges(connection: Connection, tenant: str, scopes: Sequence[str], now_us: int) -> tuple[Gauge, ...]:
+    """
+    Return the credit and every budget that applies to these scopes; empty where there is no account.
+    """
+    books = _books(connection, tenant, now_us)
+    if books is None:
+        return ()
+    return tuple(meter.gauge() for meter in meters(books, tuple(scopes), _clock(books, now_us)))
+
+
+def balance(connection: Connection, tenant: str, now_us: int) -> Balance | None:
+    """
+    Return a tenant's account with all its gauges; the current day is there even if nothing was spent in it.
+    """
+    books, found = _books(connection, tenant, now_us), account(connection, tenant)
+    if books is None or found is None:
+        return None
+    clock_us = _clock(books, now_us)
+    scopes = sorted({scope for scope, _ in books.budgets} - {"tenant"})
+    shown = tuple(meter.gauge() for meter in meters(books, tuple(scopes), clock_us))
+    budget = books.budgets.get(("tenant", DAY))
+    day: Meter | None = None
+    if budget is not None:
+        day = budget_meter(budget, current_window(books, budget, clock_us), clock_us)
+    return Balance(found, None if day is None else day.gauge(), shown)
+
+
+def statement(
+    connection: Connection, tenant: str, from_us: int | None = None, to_us: int | None = None
+) -> tuple[StatementLine, ...]:
+    """
+    Return the transfers of a period (its end excluded), oldest first, with the running balance.
+    """
+    transfer, op = tables.transfer, tables.op
+    joined = transfer.outerjoin(op, (op.c.tenant == transfer.c.tenant) & (op.c.key == transfer.c.op_key))
+    query = select(transfer, op.c.actor, op.c.reason).select_from(joined).where(transfer.c.tenant == tenant)
+    if from_us is not None:
+        query = query.where(transfer.c.at >= from_us)
+    if to_us is not None:
+        query = query.where(transfer.c.at < to_us)
+    return tuple(_line(row) for row in connection.execute(query.order_by(transfer.c.seq)))
+
+
+def _line(row: Row[Any]) -> StatementLine:
+    change = row.amount * ((row.credit == WALLET) - (row.debit == WALLET))
+    return StatementLine(
+        transfer=f"{row.tenant}-{row.seq}", seq=row.seq, at_us=row.at, kind=KIND_NAMES[row.kind],
+        debit=PARTY_NAMES[row.debit], credit=PARTY_NAMES[row.credit], amount_nanos=row.amount,
+        change_nanos=change, balance_nanos=row.wallet_after, cost_nanos=row.cost, hold_id=row.hold_id,
+        key=row.op_key, actor=row.actor or "", reason=row.reason or "",
+    )  # fmt: skip
+
+
+def credit_at(connection: Connection, tenant: str, at_us: int) -> int:
+    """
+    Return the posted credit at a past instant: what the last transfer until then left.
+    """
+    transfer = tables.transfer
+    query = select(transfer.c.wallet_after).where(transfer.c.tenant == tenant, transfer.c.at <= at_us)
+    found = connection.execute(query.order_by(transfer.c.seq.desc()).limit(1)).scalar_one_or_none()
+    return 0 if found is None else int(found)
+
+
+def _hold_row(row: Row[Any]) -> HoldRow:
+    return HoldRow(
+        id=row.id, tenant=row.tenant, key=row.op_key, state=STATE_NAMES[row.state],
+        enforced=bool(row.enforced), offer_index=row.offer_index, amount_nanos=row.amount, expected_nanos=row.expected,
+        cost_bound_nanos=row.cost_bound, cost_nanos=row.actual, charge_nanos=row.captured,
+        debt_nanos=row.debt, absorbed_nanos=row.absorbed, refunded_nanos=row.refunded,
+        scopes=tuple(json.loads(row.scopes)), plan=row.plan, detail=row.detail, owner=row.owner,
+        opened_us=row.opened_at, expires_us=row.expires_at, closed_us=row.closed_at,
+    )  # fmt: skip
+
+
+def _holds(connection: Connection, query: Select[Any]) -> tuple[HoldRow, ...]:
+    return tuple(_hold_row(row) for row in connection.execute(query))
+
+
+def hold(connection: Connection, hold_id: str) -> HoldRow | None:
+    """
+    Return one hold by its id.
+    """
+    found = _holds(connection, select(tables.hold).where(tables.hold.c.id == hold_id))
+    return found[0] if found else None
+
+
+def hold_by_key(connection: Connection, tenant: str, key: str) -> HoldRow | None:
+    """
+    Return the hold that an idempotency key made.
+    """
+    table = tables.hold
+    found = _holds(connection, select(table).where(table.c.tenant == tenant, table.c.op_key == key))
+    return found[0] if found else None
+
+
+def open_holds(connection: Connection, tenant: str | None = None) -> tuple[HoldRow, ...]:
+    """
+    Return the open holds of a tenant, or of all, the next to expire first.
+    """
+    table = tables.hold
+    query = select(table).where(table.c.state == OPEN)
+    if tenant is not None:
+        query = query.where(table.c.tenant == tenant)
+    return _holds(connection, query.order_by(table.c.expires_at, table.c.id))
+
+
+def mean_daily_spend_nanos(connection: Connection, tenant: str, now_us: int, days: int = 7) -> int | None:
+    """
+    Return the mean charge per day over the last days, rounded up; None before a full day of history.
+
+    A history shorter than `days` is divided by its own length.
+    """
+    transfer = tables.transfer
+    found = account(connection, tenant)
+    if found is None or now_us - found.opened_us < DAY_US:
+        return None
+    span_us = min(days * DAY_US, now_us - found.opened_us)
+    recent = (transfer.c.tenant == tenant, transfer.c.at > now_us - span_us, transfer.c.at <= now_us)
+    spent = select(func.coalesce(func.sum(transfer.c.amount), 0)).where(*recent)
+    used = int(connection.execute(spent.where(transfer.c.credit == USAGE)).scalar_one())
+    returned = int(connection.execute(spent.where(transfer.c.debit == USAGE)).scalar_one())
+    return -(-max(0, used - returned) * DAY_US // span_us)
+
+
+def spend_windows(
+    connection: Connection, tenant: str, scope: str = "tenant", last: int = 90
+) -> tuple[Gauge, ...]:
+    """
+    Return the latest day windows of a scope that were used, newest first.
+    """
+    budget, window = tables.budget, tables.budget_window
+    query = (
+        select(window)
+        .join(budget, budget.c.id == window.c.budget_id)
+        .where(budget.c.tenant == tenant, budget.c.scope == scope, budget.c.window_kind == DAY)
+        .order_by(window.c.starts_at.desc())
+        .limit(last)
+    )
+    found = [Window(*row) for row in connection.execute(query)]
+    return tuple(
+        Gauge(
+            f"{scope}/day", scope, "day", w.limit_amt, w.spent, w.held, w.held_expected, w.overage,
+            w.starts_at, w.ends_at,
+        )
+        for w in found
+    )  # fmt: skip
