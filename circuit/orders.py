@@ -19,7 +19,7 @@ from circuit.types import (
     Switch,
     Transition,
     is_model_scope,
-    is_spend_scope,
+    is_valid_scope,
 )
 
 ATTEMPTS_MAX = 50
@@ -133,7 +133,7 @@ class Orders(abc.ABC):
         return self._move(scope, State.CLOSED, reason, actor, now_us)
 
     def _turn(self, scope: str, halt: bool, reason: str, actor: str, now_us: int) -> Manual:
-        if not is_spend_scope(scope):
+        if is_model_scope(scope) or not is_valid_scope(scope):
             return scope_invalid(scope, "'global' or 'tenant:NAME'")
 
         def plan(standing: Standing) -> Transition | Manual:
@@ -146,7 +146,7 @@ class Orders(abc.ABC):
         return answer_switch(switch.after(made), ManualCode.HALTED if halt else ManualCode.RESUMED)
 
     def _move(self, scope: str, to: State, reason: str, actor: str, now_us: int) -> Manual:
-        if not (is_spend_scope(scope) or is_model_scope(scope)):
+        if not is_valid_scope(scope):
             return scope_invalid(scope, "'global', 'tenant:NAME' or 'model:ID'")
 
         def plan(standing: Standing) -> Transition | Manual:

@@ -14,6 +14,7 @@ from circuit.rules import SpendRule
 from circuit.types import (
     BUCKET_US,
     GLOBAL,
+    SKEW_US,
     US_PER_S,
     BreakerState,
     Numbers,
@@ -106,6 +107,15 @@ def window(window_s: int, now_us: int) -> Range:
     """
     length_us = window_s * US_PER_S
     return Range(now_us - length_us - BUCKET_US, now_us + length_us)
+
+
+def counted_from_us(state: BreakerState, now_us: int) -> int:
+    """
+    The start of the first bucket that counts after a reset; keep in sync with `sql.py`.
+
+    A reset from the future (the clock was set back) is ignored: it would hide all spending until then.
+    """
+    return bucket_start_us(state.since_us) if state.since_us <= now_us + SKEW_US else 0
 
 
 def spend_due(

@@ -14,6 +14,7 @@ from circuit.spend import window
 from circuit.types import (
     BUCKET_US,
     HALTED,
+    SKEW_US,
     BreakerState,
     CallWindow,
     Snapshot,
@@ -22,7 +23,6 @@ from circuit.types import (
     Subject,
     Switch,
     is_model_scope,
-    is_spend_scope,
 )
 
 Row = Sequence[str | int | None]
@@ -31,14 +31,16 @@ Parameters = tuple[str | int, ...]
 _STATE_ARM = """SELECT 0,
  scope, subject, state, version, changed_us, until_us, trips, since_us, rule, actor, reason
  FROM circuit_state WHERE scope IN (MARKS)"""
-# A reset's `since_us` lies within a bucket that counts whole; what never moved counts from the epoch.
+# A reset's `since_us` lies within a bucket that counts whole (see spend.counted_from_us).
 _SPEND_ARM = """SELECT 1, CAST(? AS TEXT), '', '', CAST(COALESCE(SUM(amount_nanos), 0) AS BIGINT), 0,
  CAST(NULL AS BIGINT), 0, 0, '', '', '' FROM circuit_spend_bucket
  WHERE scope = ? AND starts_us > ? AND starts_us <= ? AND starts_us > COALESCE(
- (SELECT since_us FROM circuit_state WHERE scope = ? AND subject = 'breaker'), 0) - BUCKET_US"""
-_CALL_ARM = """SELECT 2, scope, '', '', CAST(SUM(calls) AS BIGINT), CAST(SUM(failures) AS BIGINT),
- generation, 0, 0, '', '', '' FROM circuit_call_bucket
- WHERE scope IN (MARKS) AND starts_us > ? AND starts_us <= ? GROUP BY scope, generation"""
+ (SELECT since_us FROM circuit_state WHERE scope = ? AND subject = 'breaker' AND since_us <= ?), 0)
+ - BUCKET_US"""
+_CALL_ARM = """SELECT 2, CAST(? AS TEXT), '', '', CAST(COALESCE(SUM(calls), 0) AS BIGINT),
+ CAST(COALESCE(SUM(failures), 0) AS BIGINT), CAST(NULL AS BIGINT), 0, 0, '', '', '' FROM circuit_call_bucket
+ WHERE scope = ? AND starts_us > ? AND starts_us <= ? AND generation = COALESCE(
+ (SELECT version FROM circuit_state WHERE scope = ? AND subject = 'breaker'), 0)"""
 _SWITCHES = """SELECT scope, state, version, changed_us, reason, actor
  FROM circuit_state WHERE subject = 'switch' AND scope IN (MARKS)"""
 
@@ -73,27 +75,29 @@ def read_query(mark: str, scopes: Sequence[str], now_us: int, rules: Rules) -> Q
     Args:
         mark: The driver's parameter mark, `?` or `%s`.
     """
-    models = tuple(scope for scope in scopes if is_model_scope(scope)) if rules.provider is not None else ()
     parameters: list[str | int] = list(scopes)
-    metered = 0
+    spends, calls = 0, 0
     for scope in scopes:
-        rule = rules.spend_rule(scope) if is_spend_scope(scope) else None
+        if is_model_scope(scope):
+            continue
+        rule = rules.spend_rule(scope)
         if rule is not None:
+            spends += 1
             buckets = window(rule.window_s, now_us)
-            parameters += (scope, scope, buckets.after_us, buckets.last_us, scope)
-            metered += 1
-    if models and rules.provider is not None:
+            parameters += (scope, scope, buckets.after_us, buckets.last_us, scope, now_us + SKEW_US)
+    if rules.provider is not None:
         buckets = window(rules.provider.window_s, now_us)
-        parameters += (*models, buckets.after_us, buckets.last_us)
-    return Query(_read_text(mark, len(scopes), metered, len(models)), tuple(parameters))
+        for scope in scopes:
+            if is_model_scope(scope):
+                calls += 1
+                parameters += (scope, scope, buckets.after_us, buckets.last_us, scope)
+    return Query(_read_text(mark, len(scopes), spends, calls), tuple(parameters))
 
 
 @lru_cache(maxsize=256)
-def _read_text(mark: str, scopes: int, metered: int, models: int) -> str:
-    arms = [_marked(_STATE_ARM, scopes)]
-    arms += [_SPEND_ARM.replace("BUCKET_US", str(BUCKET_US))] * metered
-    if models:
-        arms.append(_marked(_CALL_ARM, models))
+def _read_text(mark: str, scopes: int, spends: int, calls: int) -> str:
+    spend_arm = _SPEND_ARM.replace("BUCKET_US", str(BUCKET_US))
+    arms = [_marked(_STATE_ARM, scopes), *[spend_arm] * spends, *[_CALL_ARM] * calls]
     return " UNION ALL ".join(arms).replace("?", mark)
 
 
@@ -146,28 +150,22 @@ def switch_from_state(row: Row) -> Switch:
 
 def snapshot_from(rows: Iterable[Row], scopes: Sequence[str], now_us: int) -> Snapshot:
     """
-    Sort the rows of `read_query` into a snapshot; calls of older generations are left out.
+    Sort the rows of `read_query` into a snapshot.
     """
     breakers: dict[str, BreakerState] = {}
     switches: dict[str, Switch] = {}
     spend: dict[str, SpendWindow] = {}
-    called: list[Row] = []
+    calls = {scope: CallWindow() for scope in scopes if is_model_scope(scope)}
     for row in rows:
         scope = str(row[1])
         if row[0] == 1:
             spend[scope] = SpendWindow(_int(row[4]))
         elif row[0] == 2:
-            called.append(row)
+            calls[scope] = CallWindow(_int(row[4]), _int(row[5]))
         elif row[2] == Subject.BREAKER:
             breakers[scope] = breaker_from(row[1:])
         else:
             switches[scope] = switch_from_state(row[1:])
-    calls = {scope: CallWindow() for scope in scopes if is_model_scope(scope)}
-    for row in called:
-        scope = str(row[1])
-        state = breakers.get(scope)
-        if row[6] == (0 if state is None else state.version):
-            calls[scope] = CallWindow(_int(row[4]), _int(row[5]))
     return Snapshot(breakers, spend, calls, switches, now_us)
 
 

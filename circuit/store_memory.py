@@ -11,10 +11,9 @@ from circuit.health import CallDelta
 from circuit.journal import GENESIS, event_from_row, event_row
 from circuit.orders import Orders
 from circuit.rules import Rules
-from circuit.spend import BucketDelta, window
+from circuit.spend import BucketDelta, counted_from_us, window
 from circuit.store import KEEP_S
 from circuit.types import (
-    BUCKET_US,
     US_PER_S,
     BreakerState,
     CallWindow,
@@ -26,7 +25,6 @@ from circuit.types import (
     Switch,
     Transition,
     is_model_scope,
-    is_spend_scope,
 )
 
 Kept = TypeVar("Kept", BreakerState, Switch)
@@ -69,12 +67,12 @@ class MemoryCircuitStore(Orders):
         rule = rules.spend_rule(scope)
         assert rule is not None
         buckets = window(rule.window_s, now_us)
-        since_us = self._breakers.get(scope, BreakerState(scope)).since_us - BUCKET_US
+        from_us = counted_from_us(self._breakers.get(scope, BreakerState(scope)), now_us)
         return SpendWindow(
             sum(
                 amount
                 for (name, starts_us, _), amount in self._spend.items()
-                if name == scope and buckets.holds(starts_us) and starts_us > since_us
+                if name == scope and buckets.holds(starts_us) and starts_us >= from_us
             )
         )
 
@@ -170,7 +168,7 @@ class MemoryCircuitStore(Orders):
 
 
 def _is_metered(scope: str, rules: Rules) -> bool:
-    return is_spend_scope(scope) and rules.spend_rule(scope) is not None
+    return not is_model_scope(scope) and rules.spend_rule(scope) is not None
 
 
 def _chosen(stored: Mapping[str, Kept], scopes: Sequence[str] | None) -> tuple[Kept, ...]:

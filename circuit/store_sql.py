@@ -110,7 +110,9 @@ class SqlCircuitStore(Orders):
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with self._readers.connect() as conn:
-            yield conn.execution_options(ledger_read_only=True)
+            yield conn.execution_options(
+                ledger_read_only=True
+            )  # what the engine takes for "waits for nobody"
 
     def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """

@@ -41,22 +41,19 @@ def model_scope(model: str) -> str:
     return _MODEL + model
 
 
-def is_spend_scope(scope: str) -> bool:
-    """
-    Tell whether the scope is `global` or one tenant: what a kill switch and a spend breaker guard.
-    """
-    return scope == GLOBAL or _named(scope, _TENANT)
-
-
 def is_model_scope(scope: str) -> bool:
     """
-    Tell whether the scope is one model: what a provider breaker guards.
+    Tell whether a scope is a model, which a provider breaker guards; others have switch and spend breaker.
     """
-    return _named(scope, _MODEL)
+    return scope.startswith(_MODEL)
 
 
-def _named(scope: str, prefix: str) -> bool:
-    return scope.startswith(prefix) and _NAME.fullmatch(scope, len(prefix)) is not None
+def is_valid_scope(scope: str) -> bool:
+    """
+    Tell whether a text from outside names a scope: `global`, `tenant:NAME` or `model:ID`.
+    """
+    prefix = next((prefix for prefix in (_TENANT, _MODEL) if scope.startswith(prefix)), None)
+    return scope == GLOBAL or (prefix is not None and _NAME.fullmatch(scope, len(prefix)) is not None)
 
 
 class State(StrEnum):

@@ -262,6 +262,16 @@ def test_money_from_before_a_reset_does_not_trip_again(store: CircuitStore, rule
     assert isinstance(admit(store.read(None, SCOPES, NOW + 6 * S, rules), rules, "a", NOW + 6 * S), Halted)
 
 
+def test_a_reset_from_the_future_hides_no_spending(store: CircuitStore, rules: Rules) -> None:
+    """
+    A reset made while the clock was a day ahead does not blind the breaker once the clock is right.
+    """
+    store.force("tenant:a", State.DISABLED, "r", "ada", NOW)
+    store.reset("tenant:a", "r", "ada", NOW + 86_400 * S)
+    store.record(spend_deltas([("a", NOW, 6_000)], "w"))
+    assert store.read(None, ("tenant:a",), NOW, rules).spend["tenant:a"] == SpendWindow(6_000)
+
+
 def test_replaying_the_events_rebuilds_the_states(store: CircuitStore, rules: Rules) -> None:
     """
     Everything that moved is in the journal, unbroken, with the numbers it saw; states follow from it.

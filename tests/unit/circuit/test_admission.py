@@ -46,7 +46,7 @@ def test_the_most_severe_refusal_wins(given: SimpleNamespace) -> None:
     """
     until_us = given.now_us + 10 * given.s
     snapshot = Snapshot(
-        breakers={name: BreakerState(name, State.OPEN, 1, until_us=until_us) for name in ("global", "tenant:a")},
+        breakers={at: BreakerState(at, State.OPEN, 1, until_us=until_us) for at in ("global", "tenant:a")},
         spend={}, calls={},
         switches={scope: Switch(scope, True, 1, 5, "why", "ada") for scope in ("global", "tenant:a")},
         read_us=given.now_us,
