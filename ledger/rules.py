@@ -83,7 +83,7 @@ def apply(books: Books, op: Operation) -> Outcome:
         holds.expire_due(books, now_us)
         forfeit_due(books, now_us)
     outcome = _RULES[type(op)](books, op, now_us, body)
-    if outcome.applied:
+    if not isinstance(outcome.result, Refused):
         _remember(books, op, outcome, body, now_us)
     elif isinstance(op, Reserve) and op.sticky:
         _remember_refusal(books, op, outcome, body, now_us)
@@ -117,6 +117,8 @@ def _stale(row: Op, op: Operation, now_us: int) -> bool:
 def _remember(books: Books, op: Operation, outcome: Outcome, body: str, now_us: int) -> None:
     """
     Store the answer with its key (a hold is its own record) and advance the account's clock.
+
+    Also where another key had done the work already: this key must get the same answer ever after.
     """
     if books.account is not None and books.account.last_at != now_us:
         books.account.last_at = now_us
