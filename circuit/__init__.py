@@ -7,7 +7,7 @@ compare-and-set. Importing this package does not load SQLAlchemy: `SqlCircuitSto
 
 from typing import TYPE_CHECKING
 
-from circuit.admission import admit, probes_due, settled_breaker, transitions_due, unhealthy_models
+from circuit.admission import Assessment, admit, assess, probes_due, transitions_due, unhealthy_models
 from circuit.breaker import claim_probe, finish_probe, shown_state
 from circuit.health import CallDelta, Outcome, call_delta, outcome_of, probe_verdict
 from circuit.journal import check_chains, replay
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FOREVER_US",
     "GLOBAL",
+    "Assessment",
     "BreakerState",
     "BucketDelta",
     "CallDelta",
@@ -71,6 +72,7 @@ __all__ = [
     "Switch",
     "Transition",
     "admit",
+    "assess",
     "call_delta",
     "check_chains",
     "claim_probe",
@@ -81,7 +83,6 @@ __all__ = [
     "probe_verdict",
     "probes_due",
     "replay",
-    "settled_breaker",
     "shown_state",
     "spend_deltas",
     "switch_scopes",

@@ -105,15 +105,17 @@ def provider_due(
     Closed trips at the share or above, given enough calls. Half-open reopens when the probe's lease
     has run out. Open waits for a caller to claim the probe.
     """
+    if state.state is State.CLOSED:
+        return None if rule is None or not is_failing(calls, rule) else _trip(state, calls, rule, now_us)
     cooldown = NO_RULE_COOLDOWN if rule is None else rule.cooldown
     if state.state is State.HALF_OPEN:
         return breaker.expire_probe(state, cooldown, now_us)
-    if state.state is State.OPEN:
-        return breaker.anchor(state, cooldown, now_us)
-    if state.state is not State.CLOSED or rule is None or not is_failing(calls, rule):
-        return None
+    return breaker.anchor(state, cooldown, now_us)
+
+
+def _trip(state: BreakerState, calls: CallWindow, rule: ProviderRule, now_us: int) -> Transition:
     cause = breaker.Cause("provider", "too many calls failed", call_numbers(calls, rule))
-    return breaker.trip(state, cooldown, now_us, cause)
+    return breaker.trip(state, rule.cooldown, now_us, cause)
 
 
 def is_failing(calls: CallWindow, rule: ProviderRule) -> bool:

@@ -170,7 +170,8 @@ class Snapshot:
         """
         Money in the scope's window; 0 where nothing was spent.
         """
-        return self.spend.get(scope, SpendWindow()).spent_nanos
+        found = self.spend.get(scope)
+        return 0 if found is None else found.spent_nanos
 
 
 Numbers = Mapping[str, int | float | str | None]

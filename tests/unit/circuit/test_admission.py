@@ -21,6 +21,7 @@ from circuit import (
     State,
     Switch,
     admit,
+    assess,
     halted,
     probes_due,
     transitions_due,
@@ -160,6 +161,25 @@ def test_models_by_health(given: SimpleNamespace) -> None:
     permit = admit(snapshot, given.rules, "a", given.now_us)
     assert isinstance(permit, Permit)
     assert (permit.generation("fine"), permit.generation("good")) == (4, 0)
+
+
+def test_assessing_once_says_what_the_parts_say(given: SimpleNamespace) -> None:
+    """
+    The one assessment of a call and the four single questions agree.
+    """
+    snapshot = replace(
+        EMPTY,
+        breakers={"model:passed": BreakerState("model:passed", State.OPEN, 1, until_us=given.now_us)},
+        spend={"global": SpendWindow(50_000), "tenant:a": SpendWindow(5_000)},
+        calls={"model:bad": CallWindow(20, 10)},
+    )
+    asked = (snapshot, given.rules, "a", given.now_us)
+    whole = assess(*asked)
+    assert [wish.scope for wish in whole.due] == ["global", "tenant:a", "model:bad"]
+    assert (whole.answer, whole.due) == (admit(*asked), transitions_due(*asked))
+    assert whole.unhealthy == unhealthy_models(snapshot, given.rules, given.now_us)
+    assert whole.probes == probes_due(snapshot, given.rules, given.now_us)
+    assert (set(whole.unhealthy), set(whole.probes)) == ({"bad"}, {"passed"})
 
 
 def test_a_probe_can_be_claimed_from_a_lease_long_gone(given: SimpleNamespace) -> None:
