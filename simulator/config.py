@@ -95,10 +95,11 @@ def load_scenario(text: str, base: Config) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"the scenario is not TOML: {error}") from error
-    limits = _typed(Limits, table.pop("limits", {}), "limits.")
-    phases = [_phase(row, f"phases.{at}.") for at, row in enumerate(table.pop("phases", []))]
+    limits = _typed(Limits, _section(table, "limits", {}), "limits.")
+    phases = [_phase(row, f"phases.{at}.") for at, row in enumerate(_section(table, "phases", []))]
     rates = [
-        _phase({"fault": name, "rate": rate}, "faults.") for name, rate in table.pop("faults", {}).items()
+        _phase({"fault": name, "rate": rate}, "faults.")
+        for name, rate in _section(table, "faults", {}).items()
     ]
     settings = _typed(Config, table, "", without=_NOT_IN_FILES)
     return replace(
@@ -107,6 +108,14 @@ def load_scenario(text: str, base: Config) -> Config:
         limits=replace(base.limits, **limits),
         phases=(*base.phases, *phases, *rates),
     )
+
+
+def _section(table: dict[str, Any], name: str, empty: Any) -> Any:
+    found = table.pop(name, empty)
+    if type(found) is not type(empty):
+        written = f"[{name}]" if isinstance(empty, dict) else f"[[{name}]]"
+        raise ScenarioError(f"{name} = {found!r} is out of place; write it as {written}")
+    return found
 
 
 def _phase(row: Mapping[str, Any], where: str) -> Phase:
@@ -131,7 +140,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def _typed(kind: type, row: Mapping[str, Any], where: str, without: tuple[str, ...] = ()) -> dict[str, Any]:
     known = {field.name: field.type for field in fields(kind) if field.name not in without}
-    values = {}
+    values: dict[str, Any] = {}
+    if not isinstance(row, dict):
+        raise ScenarioError(f"{where.removesuffix('.')} = {row!r} is no table")
     for name, value in row.items():
         if name not in known:
             raise ScenarioError(f"{where}{name} is unknown; there are {', '.join(sorted(known))}")

@@ -140,6 +140,8 @@ class Provider:
         raw = await http.read_body(exchange, self.config.max_body_bytes)
         try:
             body = json.loads(raw)
+            if b"\\ud" in raw.lower():
+                json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except (ValueError, RecursionError) as error:
             raise invalid(f"The request body is not valid JSON: {error}") from error
         shapes.check_shape(body, known=known, beta=bool(caller.betas))

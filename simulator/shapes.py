@@ -223,8 +223,8 @@ def _source(where: str, kind: str, source: Any) -> None:
         )
     if found in ("base64", "text") and not isinstance(source.get("data"), str):
         raise invalid(f"{where}.{found}.data: Field required")
-    if found == "content" and not isinstance(source.get("content"), (str, list)):
-        raise invalid(f"{where}.content.content: Field required")
+    if found == "content":
+        _content(f"{where}.content.content", source.get("content"), "user", last=False)
 
 
 def _tool_results(messages: Sequence[Mapping[str, Any]]) -> None:
