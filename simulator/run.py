@@ -2,6 +2,7 @@
 The simulated provider as a process: serve it, or start one and learn its address.
 """
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from simulator.http import ABORT
 LISTENING = "listening on "
 _START_TIMEOUT_S = 30.0
 _BACKLOG = 2048
+_LAST_CHARGES_S = 0.05  # streams that were cut charge what they owe
 
 
 class StartError(RuntimeError):
@@ -47,6 +49,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started:
             print(f"{LISTENING}{self._url}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets=sockets)
+        await asyncio.sleep(_LAST_CHARGES_S)
 
 
 def serve(config: Config, port: int) -> None:
@@ -124,6 +130,7 @@ def _first_line(process: subprocess.Popen[str]) -> str:
     alarm = threading.Timer(_START_TIMEOUT_S, process.kill)
     alarm.start()
     try:
-        return process.stdout.readline()
+        with process.stdout as output:  # it says nothing more
+            return output.readline()
     finally:
         alarm.cancel()
