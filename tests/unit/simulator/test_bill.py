@@ -173,3 +173,11 @@ def test_a_cost_that_is_no_number_is_damage(make_caller: Any, tmp_path: Path) ->
     path.write_text(json.dumps({**row, "cost_usd": "much"}) + "\n")
     with pytest.raises(bill.BillError, match="line 1"):
         bill.total(path)
+
+
+def test_a_wished_prompt_has_the_results_of_searches_in_it(caller: Any) -> None:
+    """Where the caller sets the prompt, searches are billed but add no tokens to it."""
+    tool = {"type": "web_search_20250305", "name": "web_search"}
+    question = [{"role": "user", "content": "[[sim input_tokens=900 output_tokens=10 web_searches=1]]"}]
+    usage = caller.ask(model="claude-sonnet-5-5", tools=[tool], messages=question).json["usage"]
+    assert (usage["input_tokens"], usage["server_tool_use"]["web_search_requests"]) == (900, 1)
