@@ -95,6 +95,7 @@ class _Decision:
         start = candidates.start()
         if start is None:
             return self._nothing_fits(ask)
+        costs.start_at(start.facts)
         if self.profile.bound.unbounded and ceiling is None:
             return self._unbounded()
         if not ask.exempt:

@@ -57,7 +57,8 @@ FEATURES: Final = frozenset(
     }
 )
 _HINT_MAX: Final = 200
-_BYTES_PER_TOKEN: Final = 4
+_BYTES_PER_100_TOKENS: Final = 300
+"""Dense enough for every tokenizer; a cache never counts for more than the prompt."""
 
 
 def allowed_hints(hints: Hints, rights: Rights) -> tuple[Hints, tuple[Reason, ...]]:
@@ -156,7 +157,7 @@ def _hint_refused(hints: Hints) -> Refusal | None:
     if hints.priority is None or hints.priority in tuple(Priority):
         return None
     close = get_close_matches(hints.priority.lower(), tuple(Priority), n=1)
-    fix = f"did you mean {close[0]!r}?" if close else f"it is one of {', '.join(Priority)}"
+    fix = f"did you mean {str(close[0])!r}?" if close else f"it is one of {', '.join(Priority)}"
     text = f"outlay-priority {hints.priority[:40]!r} is unknown; {fix}"
     return Refusal(RefusalCode.INVALID_HINT, text, {"field": "outlay-priority", "value": hints.priority[:40]})
 
@@ -241,4 +242,4 @@ def _cached(body: Mapping[str, Any], bound: RequestBound, cache: Cache | None) -
     if bound.cache_ttl == "none" or not turns:
         return None, 0
     new = sum(len(json.dumps(message, default=str)) for message in messages[turns[-1] + 1 :])
-    return None, max(0, bound.text_bytes - new) // _BYTES_PER_TOKEN
+    return None, max(0, bound.text_bytes - new) * 100 // _BYTES_PER_100_TOKENS

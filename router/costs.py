@@ -39,6 +39,9 @@ class Costs:
         self._now_us = now_us
         self._asked = asked
         self._ceiling_nanos = ceiling_nanos
+        self._warm = profile.cached_model
+        if self._warm is None:
+            self._warm = asked.id if asked is not None else ""
         self._known: dict[tuple[str, str, int], int] = {}
 
     def bound(self, facts: ModelFacts, max_tokens: int) -> int:
@@ -66,6 +69,13 @@ class Costs:
             )
 
         return self._once("expected", facts.id, max_tokens, work_out)
+
+    def start_at(self, facts: ModelFacts) -> None:
+        """
+        Take the cache to be warm at the model that the call starts from, where nothing is known about it.
+        """
+        if self._profile.cached_model is None and self._asked is None:
+            self._warm = facts.id
 
     def priced(self, facts: ModelFacts) -> bool:
         """
@@ -95,9 +105,6 @@ class Costs:
 
     def _cached_tokens(self, facts: ModelFacts) -> int:
         """Give how much of the prompt a model will read from its cache."""
-        warm = self._profile.cached_model
-        if warm is None:
-            warm = self._asked.id if self._asked is not None else ""
-        if warm != facts.id or self._profile.bound.cache_ttl == "none":
+        if self._warm != facts.id or self._profile.bound.cache_ttl == "none":
             return 0
         return self._profile.cached_tokens_hint

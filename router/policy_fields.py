@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from pricing.money import MoneyError, parse_usd
@@ -71,7 +71,11 @@ def nanos(text: str | None) -> int | None:
     return None if text is None else parse_usd(text)
 
 
-Usd = Annotated[str, BeforeValidator(_money)]
+Usd = Annotated[
+    str,
+    BeforeValidator(_money),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,9})?$", "examples": ["5.00"]}),
+]
 TierName = Annotated[
     str, _matches(_NAME, "name", "a name has letters, digits, '.', '_' and '-' only, at most 64")
 ]

@@ -139,7 +139,7 @@ class _Translation:
         if self.served_before:
             return self.served_before != {self.served.id}
         if self.asked is None:
-            return self.served.thinking_binding == "model"
+            return self.served.thinking_binding != "none"
         return self.changed
 
     def thinking(self) -> None:
@@ -155,12 +155,12 @@ class _Translation:
 
     def _other_thinking(self, kind: str) -> None:
         known = self.served.thinking
-        if kind == "disabled":
+        sibling = {"disabled": "between_tools", "between_tools": "disabled"}.get(kind)
+        if sibling in known:
+            self._set_thinking({"type": sibling})
+        elif kind == "disabled":
             self._drop_thinking("disabled is not accepted")
             self.effort("low")
-            return
-        if kind == "between_tools" and "disabled" in known:
-            self._set_thinking({"type": "disabled"})
         elif "adaptive" in known:
             self._set_thinking({"type": "adaptive"})
         elif "enabled" in known and kind == "adaptive" and not self._thinking_barred():
