@@ -140,7 +140,7 @@ def set_budget(books: Books, op: SetBudget, now_us: int, _digest: str) -> Outcom
     _limit(budget, op)
     books.changes.budgets[budget.id] = budget
     window = current_window(books, budget, now_us)
-    if not window.fresh:
+    if window.starts_at in books.windows.get(budget.id, {}):
         window.limit_amt = op.limit_nanos
         keep_window(books, budget, window)
     answer = BudgetSet(op.scope, op.window, op.limit_nanos, before, op.valid_until_us)

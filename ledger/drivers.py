@@ -63,9 +63,9 @@ class Driver(Protocol):
         Commit; once this returns the batch is durable.
         """
 
-    def rollback(self) -> None:
+    def recover(self) -> bool:
         """
-        Undo the transaction, if there is one.
+        Undo a failed transaction; False where the connection must not be used again.
         """
 
     def close(self) -> None:
@@ -153,12 +153,13 @@ class SqliteDriver:
         """
         self._connection.execute("COMMIT")
 
-    def rollback(self) -> None:
+    def recover(self) -> bool:
         """
         Undo the transaction, if there is one.
         """
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+        return True
 
     def close(self) -> None:
         """
@@ -216,12 +217,15 @@ class PostgresDriver:
         """
         self._connection.execute("COMMIT")
 
-    def rollback(self) -> None:
+    def recover(self) -> bool:
         """
-        Undo the transaction, if there is one.
+        Undo the transaction and give the connection up.
+
+        After an error in mid-pipeline the driver believes in prepared statements that were never made.
         """
         if not self._connection.closed:
             self._connection.execute("ROLLBACK")
+        return False
 
     def close(self) -> None:
         """

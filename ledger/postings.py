@@ -98,8 +98,9 @@ def draw(books: Books, hold: Hold, seq: int, amount: int, now_us: int) -> None:
 
 
 def _record(books: Books, hold: Hold, seq: int, lot: Lot, amount: int) -> None:
-    row = Draw(hold.tenant, seq, lot.id, hold.id, amount)
-    books.draws.setdefault(hold.id, []).append(row)
+    known = books.draws.setdefault(hold.id, [])
+    row = Draw(hold.tenant, seq, lot.id, hold.id, len(known), amount)
+    known.append(row)
     books.changes.draws.append(row)
     books.changes.lots[lot.id] = lot
 

@@ -237,9 +237,10 @@ def _hold_row(row: Row[Any]) -> HoldRow:
         id=row.id, tenant=row.tenant, key=row.op_key, state=STATE_NAMES[row.state],
         enforced=bool(row.enforced), offer_index=row.offer_index, amount_nanos=row.amount,
         expected_nanos=row.expected, cost_bound_nanos=row.cost_bound, cost_nanos=row.actual,
-        charge_nanos=row.captured, debt_nanos=row.debt, absorbed_nanos=row.absorbed, refunded_nanos=row.refunded,
-        scopes=tuple(json.loads(row.scopes)), plan=row.plan, detail=row.detail, owner=row.owner,
-        opened_us=row.opened_at, expires_us=row.expires_at, closed_us=row.closed_at,
+        charge_nanos=row.captured, debt_nanos=row.debt, absorbed_nanos=row.absorbed,
+        refunded_nanos=row.refunded, scopes=tuple(json.loads(row.scopes)), plan=row.plan,
+        detail=row.detail, owner=row.owner, opened_us=row.opened_at, expires_us=row.expires_at,
+        closed_us=row.closed_at,
     )  # fmt: skip
 
 

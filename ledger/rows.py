@@ -249,13 +249,14 @@ class Transfer:
 @dataclass(frozen=True, slots=True)
 class Draw:
     """
-    The part of a movement that one lot gave (positive) or got back (negative).
+    The part of a movement that one lot gave (positive) or got back (negative); `place` is the order.
     """
 
     tenant: str
     seq: int
     lot_id: str
     hold_id: str
+    place: int
     amount: int
 
 

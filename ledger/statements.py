@@ -125,7 +125,7 @@ def texts(dialect: str) -> Texts:
             "(budget_id, starts_at) IN (SELECT budget_id, starts_at FROM ledger_hold_window "  # noqa: S608 - our own names
             f"WHERE hold_id {among})",
         ),
-        draws=_select(Draw, f"hold_id {among} ORDER BY seq"),
+        draws=_select(Draw, f"hold_id {among} ORDER BY place"),
         lots_of=_select(
             Lot,
             f"id IN (SELECT lot_id FROM ledger_draw WHERE hold_id {among})",  # noqa: S608 - our own names

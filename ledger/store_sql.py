@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Table
 from ledger.drivers import Driver, Query, Write
 from ledger.rows import (
     EXPIRED,
-    SETTLED,
+    RELEASED,
     Account,
     Books,
     Budget,
@@ -100,7 +100,7 @@ class SqlStore:
         """
         loaded = [hold for one in books.values() for hold in one.holds.values()]
         refunded = {op.hold_id for op in ops if isinstance(op, Refund)}
-        drawn = [h.id for h in loaded if h.state == EXPIRED or (h.state == SETTLED and h.id in refunded)]
+        drawn = [h.id for h in loaded if h.state in (EXPIRED, RELEASED) or h.id in refunded]
         unseen = [hold.id for hold in loaded if hold.id not in named]
         unplaced = [h.id for h in loaded if h.id in named and _window_missing(books[h.tenant], h)]
         elsewhere = [*unseen, *unplaced]

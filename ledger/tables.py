@@ -239,6 +239,7 @@ draw = Table(
     _instant_key("seq"),
     _key("lot_id"),
     _words("hold_id"),
+    _money("place"),
     _money("amount"),
     CheckConstraint("amount <> 0", name="amount"),
     sqlite_with_rowid=False,

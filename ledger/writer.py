@@ -198,17 +198,16 @@ class Committer:
         """
         Leave the transaction; a connection that cannot do that is dropped.
         """
-        if failed.kind is Trouble.LOST or not self._rolled_back():
+        if failed.kind is Trouble.LOST or not self._recovered():
             self.disconnect()
 
-    def _rolled_back(self) -> bool:
+    def _recovered(self) -> bool:
         if self._driver is None:
             return False
         try:
-            self._driver.rollback()
+            return self._driver.recover()
         except Exception:  # noqa: BLE001 - whatever it is, the connection is not used again
             return False
-        return True
 
     def _split(self, items: Sequence[Item], failed: _Failed) -> None:
         """

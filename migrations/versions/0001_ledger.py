@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("lot_id", sa.Text(), nullable=False),
         sa.Column("hold_id", sa.Text(), nullable=False),
+        sa.Column("place", sa.BigInteger(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("amount <> 0", name=op.f("ck_ledger_draw_amount")),
         sa.PrimaryKeyConstraint("tenant", "seq", "lot_id", name=op.f("pk_ledger_draw")),

@@ -1,0 +1,57 @@
+"""
+Ledgers on real databases, for the tests in this folder.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from sqlalchemy import Engine
+
+from ledger import Ledger, make_engine, tables
+
+
+@pytest.fixture(scope="session")
+def simulation() -> ModuleType:
+    """The simulation that lies with the unit tests."""
+    path = Path(__file__).parents[2] / "unit" / "ledger" / "simulation.py"
+    spec = importlib.util.spec_from_file_location("ledger_simulation", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["ledger_simulation"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on a database with the ledger's tables, once per kind of database."""
+    made = make_engine(database_url)
+    with made.begin() as connection:
+        tables.metadata.create_all(connection)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def open_ledger(engine: Engine) -> Iterator[Callable[..., Ledger]]:
+    """Opens ledgers on the database and closes them at the end."""
+    opened: list[Ledger] = []
+
+    def opener(**options: object) -> Ledger:
+        opened.append(Ledger(engine, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield opener
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def ledger(open_ledger: Callable[..., Ledger]) -> Ledger:
+    """One open ledger."""
+    return open_ledger(owner="test")
