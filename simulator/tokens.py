@@ -17,7 +17,8 @@ from typing import Any
 REQUEST_OVERHEAD = 3
 MESSAGE_OVERHEAD = 4
 TOOLS_OVERHEAD = 346
-PDF_PAGE_TOKENS = 2_000
+PDF_PAGE_TOKENS = 1_600  # each page is also an image
+PDF_TEXT_TOKENS = 400  # and has so much text, if the file is long enough to hold it
 URL_PAGES = 10
 
 _IMAGE_CAP = {"2024": 1_600, "2026": 4_784}
@@ -105,10 +106,14 @@ def _document_tokens(source: Mapping[str, Any], tokenizer: str) -> int:
         case "content":
             return content_tokens(source["content"], tokenizer)
         case "base64":
-            pages = len(_PDF_PAGE.findall(_decode(source["data"])))
-            return max(1, pages) * PDF_PAGE_TOKENS
+            return _pdf_tokens(_decode(source["data"]), tokenizer)
         case _:
-            return URL_PAGES * PDF_PAGE_TOKENS
+            return URL_PAGES * (PDF_PAGE_TOKENS + PDF_TEXT_TOKENS)
+
+
+def _pdf_tokens(data: bytes, tokenizer: str) -> int:
+    pages = max(1, len(_PDF_PAGE.findall(data)))
+    return pages * PDF_PAGE_TOKENS + min(pages * PDF_TEXT_TOKENS, byte_tokens(len(data), tokenizer))
 
 
 def _decode(data: str) -> bytes:

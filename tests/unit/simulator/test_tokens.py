@@ -73,11 +73,12 @@ def test_an_image_counts_by_its_area(data: str, kind: str, expected: int) -> Non
     assert expected == tokens.image_tokens({"type": "base64", "data": data}, kind)
 
 
-def test_a_pdf_counts_by_its_pages() -> None:
-    """Pages are counted, the tree of pages is not."""
-    data = base64.b64encode(b"<< /Type /Pages >> << /Type /Page >> << /Type/Page>>").decode()
-    block = {"type": "document", "source": {"type": "base64", "data": data}}
-    assert tokens.block_tokens(block, "2026") == 2 * tokens.PDF_PAGE_TOKENS
+@pytest.mark.parametrize(("padding", "text"), [(0, 17), (10_000, 800)])
+def test_a_pdf_counts_by_its_pages(padding: int, text: int) -> None:
+    """Pages are counted, the tree of pages is not; each has 400 tokens of text where the bytes allow it."""
+    raw = b"<< /Type /Pages >> << /Type /Page >> << /Type/Page>>" + b" " * padding
+    block = {"type": "document", "source": {"type": "base64", "data": base64.b64encode(raw).decode()}}
+    assert tokens.block_tokens(block, "2026") == 2 * tokens.PDF_PAGE_TOKENS + text
 
 
 def test_count_tokens_gives_what_a_call_is_billed(caller: Any) -> None:
