@@ -401,6 +401,7 @@ def test_final_refusal_sticks_to_a_clients_key(ledger: MemoryLedger) -> None:
     assert answer.busy
     ledger.do(Release("acme", "r", NOW, "h-big"))
     assert isinstance(ledger.do(busy), Held)
+    ledger.do(TopUp("acme", "t2", NOW, 10**6))
     later = reserve("a", 5_000, sticky=True, request_hash="body", now=NOW + DAY_US)
     assert isinstance(ledger.do(later), Held)
 
