@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ledger.budget import Meter, keep_window, meters
+from ledger.chain import compact_json
 from ledger.outcome import Outcome, event, exposure, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import account_of
 from ledger.rows import (
@@ -185,7 +186,7 @@ def _open(books: Books, op: Reserve, index: int, worst: Price, now_us: int, dige
         overage=account.overage if op.enforce else ABSORB, multiplier_ppm=account.multiplier_ppm,
         offer_index=index, amount=amount, expected=min(worst.expected_charge, amount), cost_bound=worst.cost,
         captured=0, actual=None, charged=0, debt=0, absorbed=0, refunded=0, late=IN_TIME, settle_hash=None,
-        settle_seq=None, detail=None, scopes=json.dumps(op.scopes, separators=(",", ":")),
+        settle_seq=None, detail=None, scopes=compact_json(op.scopes),
         plan=op.offers[index].plan, owner=op.owner, opened_at=now_us, expires_at=now_us + op.ttl_us,
         closed_at=None, fresh=True,
     )  # fmt: skip

@@ -4,8 +4,10 @@ The hash chain over a tenant's transfers: changing any byte of any row breaks it
 
 import json
 from hashlib import sha256
+from typing import Final
 
-GENESIS = ""
+GENESIS: Final = ""
+compact_json: Final = json.JSONEncoder(separators=(",", ":")).encode  # made once: `dumps` makes one per call
 
 
 def transfer_hash(
@@ -31,4 +33,4 @@ def transfer_hash(
         prev_hash, tenant, seq, kind, debit, credit, amount, cost, hold_id, lot_id, op_key, at, effective_at,
         wallet_after,
     )  # fmt: skip
-    return sha256(json.dumps(row, separators=(",", ":")).encode()).hexdigest()
+    return sha256(compact_json(row).encode()).hexdigest()

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from ledger import results
+from ledger.chain import compact_json
 from ledger.results import Reason, Refused, Result
 from ledger.types import Operation, Reserve
 
@@ -35,7 +36,7 @@ def digest(op: Operation) -> str:
 
 
 def _sha(value: list[Any]) -> str:
-    return sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
+    return sha256(compact_json(value).encode()).hexdigest()
 
 
 def result_to_json(result: Result) -> str:
@@ -43,13 +44,13 @@ def result_to_json(result: Result) -> str:
     Write an answer so that a replay can give it again.
     """
     if isinstance(result, Refused):
-        return json.dumps({"type": "Refused", "reason": result.reason, "numbers": dict(result.numbers)})
+        return compact_json({"type": "Refused", "reason": result.reason, "numbers": dict(result.numbers)})
     kind = type(result)
     names = _FIELDS.get(kind)
     if names is None:
         names = _FIELDS[kind] = tuple(f.name for f in fields(result) if f.name != "replayed")
     values = {name: getattr(result, name) for name in names}
-    return json.dumps({"type": kind.__name__, **values}, separators=(",", ":"))
+    return compact_json({"type": kind.__name__, **values})
 
 
 def result_from_json(text: str) -> Result:

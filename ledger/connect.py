@@ -25,6 +25,17 @@ _PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
 )
 
+_POSTGRESQL = {
+    "application_name": "outlay",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    # nobody waits for ever for a process that hangs with a lock in its hands
+    "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+}
+
 
 class DatabaseUrlError(ValueError):
     """

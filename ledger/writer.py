@@ -52,13 +52,24 @@ class Ticket(Future[Result]):
         super().__init__()
         self._item = item
         self._gave_up = gave_up
+        self._delivered = False
+
+    def result(self, timeout: float | None = None) -> Result:
+        """
+        Return the answer; from now on the caller knows it and cancelling means nothing.
+        """
+        answer = super().result(timeout)
+        self._delivered = True
+        return answer
 
     def cancel(self) -> bool:
         """
-        Cancel the operation; one that is under way is undone once it has committed.
+        Cancel the operation; a hold that is under way is given back once it has committed.
         """
         if super().cancel():
             return True
+        if self._delivered:
+            return False
         self._item.abandoned = True
         if self.done():
             self._gave_up(self._item)
@@ -357,7 +368,7 @@ class Writer:
             return
         gone = Release(op.tenant, f"{op.key}:abandoned", result.opened_us, result.hold_id, "caller gave up")
         with self._wake:
-            if not self._closing:
+            if not self._closing or threading.current_thread() is self._thread:
                 self._queue.append(Item(gone, ()))
                 self._wake.notify()
 
