@@ -67,16 +67,10 @@ def resolve(profile: Profile, policy: "Policy") -> Ask | Refusal:
     routed_rank, reasons = _routed(profile, policy, rank, reasons, found)
     asked_rank = routed_rank if profile.asked_model == AUTO else rank
     rank = routed_rank
-    classes = privacy_classes(profile.privacy, route)
-    allowed = _allowed(policy, classes)
-    if isinstance(allowed, Refusal):
-        return allowed
-    floor_rank = _floor_rank(policy, profile, route)
-    if isinstance(floor_rank, Refusal):
-        return floor_rank
-    refusal = _fallbacks_refused(profile, policy, allowed)
-    if refusal is not None:
-        return refusal
+    limits = _limits(profile, policy, route)
+    if isinstance(limits, Refusal):
+        return limits
+    allowed, floor_rank = limits
     priority, told = effective_priority(profile, route)
     reasons = (*profile.reasons, *told, *reasons)
     pinned = profile.pin and model_rank is not None and model_rank <= floor_rank
@@ -99,6 +93,20 @@ def resolve(profile: Profile, policy: "Policy") -> Ask | Refusal:
         pinned=pinned,
         reasons=reasons,
     )
+
+
+def _limits(
+    profile: Profile, policy: "Policy", route: "TaskRoute | None"
+) -> tuple[frozenset[str] | None, int] | Refusal:
+    """Find the models and the floor that the call is limited to."""
+    allowed = _allowed(policy, privacy_classes(profile.privacy, route))
+    if isinstance(allowed, Refusal):
+        return allowed
+    refusal = _fallbacks_refused(profile, policy, allowed)
+    if refusal is not None:
+        return refusal
+    floor_rank = _floor_rank(policy, profile, route)
+    return floor_rank if isinstance(floor_rank, Refusal) else (allowed, floor_rank)
 
 
 def route_of(profile: Profile, policy: "Policy") -> "TaskRoute | None":

@@ -105,7 +105,7 @@ def profile_request(
     refusal = _hint_refused(hints)
     if refusal is not None:
         return refusal
-    model, stream = body.get("model"), body.get("stream", False)
+    model = body.get("model")
     if not isinstance(model, str) or not model:
         return _invalid("model", model, 'name a model, "outlay/auto" or "outlay/TIER"')
     privacy = tuple(name for name in (rights.privacy, hints.privacy) if name is not None)
@@ -113,6 +113,39 @@ def profile_request(
     if isinstance(upstream, Refusal):
         return upstream
     geo = policy.upstreams[upstream].geo if upstream is not None else None
+    read = _read(body, hints, betas, geo)
+    if isinstance(read, Refusal):
+        return read
+    bound, max_tokens, session = read
+    cached_model, cached_tokens = _cached(body, bound, cache)
+    return Profile(
+        task=hints.task,
+        role=hints.role,
+        priority=None if hints.priority is None else Priority(hints.priority),
+        may_raise=rights.loosen,
+        asked_model=model,
+        asked_effort=effort_of(body),
+        max_tokens=max_tokens,
+        stream=body.get("stream") is True,
+        session=session,
+        privacy=tuple(dict.fromkeys(privacy)),
+        floor=hints.floor,
+        pin=hints.pin,
+        tags=hints.tags,
+        features=features(body, bound),
+        bound=bound,
+        expected_output_tokens=max(0, min(expected_output_tokens, max_tokens)),
+        upstream=upstream,
+        cached_model=cached_model,
+        cached_tokens_hint=cached_tokens,
+        reasons=reasons,
+    )
+
+
+def _read(
+    body: Mapping[str, Any], hints: Hints, betas: frozenset[str], geo: str | None
+) -> tuple[RequestBound, int, str] | Refusal:
+    """Find the cost bound, max_tokens and the session of a body."""
     try:
         bound = bound_request(body, betas=betas, default_geo=geo)
         session = _session(body, hints)
@@ -122,29 +155,7 @@ def profile_request(
         return _invalid("messages", "…", "the body is nested too deeply")
     if bound.max_tokens is None:
         return _invalid("max_tokens", None, "say how many tokens the answer may have; it bounds the cost")
-    cached_model, cached_tokens = _cached(body, bound, cache)
-    return Profile(
-        task=hints.task,
-        role=hints.role,
-        priority=None if hints.priority is None else Priority(hints.priority),
-        may_raise=rights.loosen,
-        asked_model=model,
-        asked_effort=effort_of(body),
-        max_tokens=bound.max_tokens,
-        stream=stream is True,
-        session=session,
-        privacy=tuple(dict.fromkeys(privacy)),
-        floor=hints.floor,
-        pin=hints.pin,
-        tags=hints.tags,
-        features=features(body, bound),
-        bound=bound,
-        expected_output_tokens=max(0, min(expected_output_tokens, bound.max_tokens)),
-        upstream=upstream,
-        cached_model=cached_model,
-        cached_tokens_hint=cached_tokens,
-        reasons=reasons,
-    )
+    return bound, bound.max_tokens, session
 
 
 def _hint_refused(hints: Hints) -> Refusal | None:

@@ -137,3 +137,18 @@ def test_many_tiers_make_few_offers(body: Any, profile: Any, decide: Any) -> Non
     for room in (whole * 2, whole, whole // 3, whole // 100):
         offers = decide(request, left(room), under=under).offers
         assert 1 < len(offers) <= OFFERS_MAX
+
+
+def test_scarce_money_does_not_buy_a_dearer_downgrade(
+    body: Any, profile: Any, decide: Any, flat: Any
+) -> None:
+    """
+    A session warm at Opus is not offered to Sonnet, whose bound is lower but which would cost more.
+
+    Opus reads 80k tokens for $0.016; Sonnet writes them anew for $0.20, Haiku for $0.01.
+    """
+    text = {"type": "text", "text": "x" * 250_000, "cache_control": {"type": "ephemeral"}}
+    turns = [{"role": "user", "content": [text]}, {"role": "assistant", "content": "y"}]
+    request = profile(body(messages=[*turns, {"role": "user", "content": "z"}]), expected=1000)
+    offers = decide(request, left(7 * USD // 10), under=flat).offers
+    assert [offer.tier for offer in offers] == ["large", "small"]

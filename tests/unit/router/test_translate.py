@@ -240,3 +240,18 @@ def test_malformed_bodies_are_left_to_the_provider(messages: Any) -> None:
     """Translation never fails on what it does not understand."""
     body = request(messages=messages, thinking="x", tool_choice=5, output_config=None)
     assert to(HAIKU, body).body["model"] == HAIKU
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tool_choice": {"type": "any"}},
+        {"tool_choice": {"type": "tool", "name": "f"}},
+        {"temperature": 0.5},
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "{"}]},
+    ],
+)
+def test_adaptive_thinking_is_left_out_where_its_substitute_would_clash(fields: dict[str, Any]) -> None:
+    """A model that only knows `enabled` does not combine it with forced tools, sampling or a prefill."""
+    body = request("claude-opus-4-6", thinking={"type": "adaptive"}, **fields)
+    assert "thinking" not in to(OLD_HAIKU, body).body
