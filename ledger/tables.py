@@ -183,8 +183,8 @@ hold = Table(
 )
 Index(
     "ix_ledger_hold_due",
-    hold.c.expires_at,
     hold.c.tenant,
+    hold.c.expires_at,
     sqlite_where=text("state = 0"),
     postgresql_where=text("state = 0"),
 )

@@ -158,7 +158,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_ledger_hold_due",
         "ledger_hold",
-        ["expires_at", "tenant"],
+        ["tenant", "expires_at"],
         unique=False,
         sqlite_where=sa.text("state = 0"),
         postgresql_where=sa.text("state = 0"),
