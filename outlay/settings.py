@@ -76,5 +76,7 @@ def _port(text: str | None) -> int:
 
 
 def _default_database(environ: Mapping[str, str]) -> str:
-    folder = Path(environ.get("XDG_DATA_HOME") or Path(environ.get("HOME", ".")) / ".local" / "share") / "outlay"
+    folder = (
+        Path(environ.get("XDG_DATA_HOME") or Path(environ.get("HOME", ".")) / ".local" / "share") / "outlay"
+    )
     return f"sqlite:///{folder / 'outlay.db'}"

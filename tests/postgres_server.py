@@ -47,7 +47,9 @@ class PostgresServer:
     def _run(self, *command: str) -> None:
         done = subprocess.run(
             [str(self._install / "bin" / command[0]), *command[1:]],
-            user=self._user, group="nogroup" if self._as_root else None, extra_groups=[] if self._as_root else None,
+            user=self._user,
+            group="nogroup" if self._as_root else None,
+            extra_groups=[] if self._as_root else None,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"}, cwd=self._root, check=False,
         )  # fmt: skip
@@ -60,9 +62,14 @@ class PostgresServer:
             self._data.mkdir()
             if self._as_root:
                 shutil.chown(self._data, _UNPRIVILEGED, "nogroup")
-            self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+            self._run(
+                "initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"
+            )
         log = self._data / "server.log"
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1"
+            " -c unix_socket_directories='' -c max_connections=200"
+        )
         self._run("pg_ctl", "-D", str(self._data), "-l", str(log), "-o", options, "-w", "-t", "60", "start")
 
     def stop(self, mode: str = "fast") -> None:
@@ -75,7 +82,9 @@ class PostgresServer:
 
         self._databases += 1
         name = f"t{self._databases}"
-        with psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", autocommit=True) as connection:
+        with psycopg.connect(
+            host="127.0.0.1", port=self.port, user="postgres", autocommit=True
+        ) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
