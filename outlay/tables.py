@@ -71,7 +71,10 @@ decision = sa.Table(
     _column("max_tokens", sa.BigInteger, nullable=True),
     _column("level", sa.Integer),  # number of degradation steps in force
     _column("reasons", sa.Text),  # JSON list of {code, text, numbers}
+    _column("ratio", sa.Float, nullable=True),  # remaining share that decided the level
+    _column("gauge", sa.Text, nullable=True),  # the budget, or "credit", which that share belongs to
     _column("offers", sa.Text),  # JSON list, best first
+    _column("counterfactual", sa.Text, nullable=True),  # JSON: the road not taken, at full quality
     _column("inputs", sa.Text),  # JSON: all that `choose` was given, for replay
     _column("policy_tenant", sa.Text),
     _column("policy_version", sa.BigInteger),
@@ -83,6 +86,7 @@ decision = sa.Table(
     _column("tags", sa.Text),  # JSON object
     sa.Index("outlay_decision_tenant_at", "tenant", "at_us"),
     sa.Index("outlay_decision_at", "at_us"),
+    sa.Index("outlay_decision_session", "tenant", "session", "at_us"),
 )
 
 refusal_count = sa.Table(
