@@ -8,6 +8,7 @@ the policy versions are append-only; triggers in the migration see to that.
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import ExecutableDDLElement
 
 metadata = sa.MetaData()
 
@@ -31,6 +32,7 @@ api_key = sa.Table(
     _column("created_us", sa.BigInteger),
     _column("created_by", sa.Text),
     _column("revoked_us", sa.BigInteger, nullable=True),
+    _column("revoked_by", sa.Text, nullable=True),
     sa.CheckConstraint("role IN ('tenant', 'viewer', 'operator', 'admin')", name="outlay_api_key_role"),
     sa.Index("outlay_api_key_tenant", "tenant"),
 )
@@ -106,3 +108,53 @@ degradation = sa.Table(
     _column("level", sa.Integer),
     _column("since_us", sa.BigInteger),
 )
+
+SQLITE_TRIGGERS = {
+    "outlay_policy": (
+        """CREATE TRIGGER outlay_policy_no_update BEFORE UPDATE ON outlay_policy
+BEGIN SELECT RAISE(ABORT, 'outlay_policy is append-only'); END""",
+        """CREATE TRIGGER outlay_policy_no_delete BEFORE DELETE ON outlay_policy
+BEGIN SELECT RAISE(ABORT, 'outlay_policy is append-only'); END""",
+        """CREATE TRIGGER outlay_policy_no_replace BEFORE INSERT ON outlay_policy
+WHEN EXISTS (SELECT 1 FROM outlay_policy WHERE tenant = NEW.tenant AND version = NEW.version)
+BEGIN SELECT RAISE(ABORT, 'outlay_policy is append-only'); END""",
+    ),
+    "outlay_decision": (
+        """CREATE TRIGGER outlay_decision_no_update BEFORE UPDATE ON outlay_decision
+BEGIN SELECT RAISE(ABORT, 'outlay_decision is append-only'); END""",
+        """CREATE TRIGGER outlay_decision_no_delete BEFORE DELETE ON outlay_decision
+BEGIN SELECT RAISE(ABORT, 'outlay_decision is append-only'); END""",
+        # a decision that is told twice stays as it was told first, whatever the insert says about conflicts
+        """CREATE TRIGGER outlay_decision_no_replace BEFORE INSERT ON outlay_decision
+WHEN EXISTS (SELECT 1 FROM outlay_decision WHERE id = NEW.id)
+BEGIN SELECT RAISE(IGNORE); END""",
+    ),
+}
+"""SQLite guards inserts too: `INSERT OR REPLACE` deletes without a trigger unless a connection forbids it."""
+
+_POSTGRESQL_FUNCTION = """CREATE OR REPLACE FUNCTION outlay_append_only() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"""
+POSTGRESQL_TRIGGERS = {
+    name: (
+        _POSTGRESQL_FUNCTION,
+        f"""CREATE TRIGGER {name}_no_change BEFORE UPDATE OR DELETE ON {name}
+FOR EACH ROW EXECUTE FUNCTION outlay_append_only()""",
+        f"""CREATE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name}
+FOR EACH STATEMENT EXECUTE FUNCTION outlay_append_only()""",
+    )
+    for name in ("outlay_policy", "outlay_decision")
+}
+
+
+def _guard(table: sa.Table) -> None:
+    """
+    Make `metadata.create_all` write the triggers too; the migration holds a frozen copy of them.
+    """
+    for dialect, triggers in (("sqlite", SQLITE_TRIGGERS), ("postgresql", POSTGRESQL_TRIGGERS)):
+        for statement in triggers[table.name]:
+            ddl: ExecutableDDLElement = sa.DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
+            sa.event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
+
+
+for _table in (policy, decision):
+    _guard(_table)

@@ -1,0 +1,128 @@
+"""
+The decision log, read: one decision, the newest ones, what a session was served. Rows are written by the
+flow, in the transaction of the settlement, and never changed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, Select, select, tuple_
+
+from outlay.tables import decision as table
+
+JSON_COLUMNS: Final = ("would", "reasons", "offers", "counterfactual", "usage", "tags")
+_SESSION_ROWS: Final = 20
+_PROMPT_PARTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMemory:
+    """
+    What the newest calls of a session were served with.
+
+    Attributes:
+        prompt_tokens: Prompt of the last call: what is probably in the cache of `last_model`.
+        models: Every model that served one of the newest calls.
+        last_us: When the last call ended; a prompt cache lives for minutes.
+    """
+
+    last_model: str
+    prompt_tokens: int
+    models: frozenset[str]
+    last_us: int
+
+
+class Decisions:
+    """
+    The decision log of one database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find(self, connection: Connection, decision_id: str) -> dict[str, Any] | None:
+        """
+        Return a decision as stored, its JSON columns decoded (`inputs` stays text); None if there is none.
+        """
+        row = connection.execute(select(table).where(table.c.id == decision_id)).one_or_none()
+        return None if row is None else decoded(row)
+
+    def list(
+        self,
+        connection: Connection,
+        *,
+        tenant: str | None = None,
+        outcome: str | None = None,
+        before: str | None = None,
+        limit: int | None = 50,
+    ) -> tuple[dict[str, Any], ...]:
+        """
+        Return decisions, the newest first.
+
+        Args:
+            before: Id of a decision; only older ones are returned. An unknown one returns none.
+            limit: None returns all.
+        """
+        query = self.newest(tenant=tenant, outcome=outcome).limit(limit)
+        if before is not None:
+            place = select(table.c.at_us, table.c.id).where(table.c.id == before)
+            found = connection.execute(place).one_or_none()
+            if found is None:
+                return ()
+            query = query.where(tuple_(table.c.at_us, table.c.id) < tuple_(found.at_us, found.id))
+        return tuple(decoded(row) for row in connection.execute(query))
+
+    def newest(self, *, tenant: str | None = None, outcome: str | None = None) -> Select[Any]:
+        """
+        Return the query for decisions, the newest first.
+        """
+        query = select(table).order_by(table.c.at_us.desc(), table.c.id.desc())
+        if tenant is not None:
+            query = query.where(table.c.tenant == tenant)
+        if outcome is not None:
+            query = query.where(table.c.outcome == outcome)
+        return query
+
+    def session(self, connection: Connection, tenant: str, session: str) -> SessionMemory | None:
+        """
+        Return what a session of a tenant was served with; None where nothing of it was served yet.
+        """
+        columns = (table.c.served_model, table.c.usage, table.c.finished_us)
+        query = (
+            select(*columns)
+            .where(table.c.tenant == tenant, table.c.session == session)
+            .where(table.c.outcome.in_(("served", "broken")), table.c.served_model.is_not(None))
+            .order_by(table.c.at_us.desc())
+            .limit(_SESSION_ROWS)
+        )
+        rows = connection.execute(query).all()
+        if not rows:
+            return None
+        models = frozenset(str(row.served_model) for row in rows)
+        last = rows[0]
+        return SessionMemory(
+            str(last.served_model), _prompt_tokens(last.usage), models, int(last.finished_us)
+        )
+
+
+def decoded(row: Row[Any]) -> dict[str, Any]:
+    """
+    Return the columns of a decision by name, JSON columns as values.
+    """
+    values = dict(row._mapping)
+    for name in JSON_COLUMNS:
+        values[name] = None if values[name] is None or values[name] == "" else json.loads(values[name])
+    return values
+
+
+def _prompt_tokens(usage: str | None) -> int:
+    """
+    Return the prompt of a call by the provider's own count; 0 where that is not known.
+    """
+    counts = json.loads(usage) if usage else None
+    if not isinstance(counts, Mapping):
+        return 0
+    parts = (counts.get(name) for name in _PROMPT_PARTS)
+    return sum(part for part in parts if isinstance(part, int) and not isinstance(part, bool))

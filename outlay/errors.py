@@ -1,0 +1,206 @@
+"""
+The public errors, and the one table that turns errors of the parts below into them.
+
+    OutlayError
+    +-- BadInput             the input is wrong; names the field, the value and the fix
+    +-- PolicyInvalid        a policy file with problems, all of them at once
+    +-- Rejected             well-formed, but refused; a stable code and the numbers that explain it
+    +-- BooksUnavailable     the database cannot be reached, stays locked or is full
+    +-- SchemaMismatch       the database is not at the revision that this Outlay works with
+    `-- CallRefused          a call that was not let through; raised by the in-process API only
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from outlay.calls import Refused
+    from router.problems import Problem
+
+_SHOWN: Final = 80
+
+
+class OutlayError(Exception):
+    """
+    Root of all that Outlay raises on purpose.
+    """
+
+
+class BadInput(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
+    """
+    Input that cannot be used; nothing was written.
+    """
+
+    def __init__(self, field: str, value: object, message: str, fix: str) -> None:
+        """
+        Name the field, show its value, say what is wrong and what to write instead.
+        """
+        self.field, self.value, self.message, self.fix = field, shown(value), message, fix
+        found = "" if value is None else f" (found: {self.value})"
+        super().__init__(" ".join(part for part in (f"{field}: {message}{found}.", fix) if part))
+
+
+class PolicyInvalid(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
+    """
+    A policy that cannot be used; nothing was written.
+    """
+
+    def __init__(self, problems: "Sequence[Problem]") -> None:
+        """
+        Keep the problems, each with field, value, message and fix.
+        """
+        self.problems = tuple(problems)
+        super().__init__(
+            "\n".join(
+                f"{p.field}: {p.message} (found: {p.value or 'nothing'}). {p.fix}" for p in self.problems
+            )
+        )
+
+
+class Rejected(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
+    """
+    A well-formed order that was refused; nothing was written.
+    """
+
+    def __init__(self, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
+        """
+        Keep the stable code, and details that are ready for JSON (money as decimal text, `*_usd`).
+        """
+        self.code, self.message = code, message
+        self.details: Mapping[str, object] = {} if details is None else details
+        super().__init__(message)
+
+
+class BooksUnavailable(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
+    """
+    The books could not be read or written; the same order may be sent again with the same key.
+    """
+
+
+class SchemaMismatch(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
+    """
+    The database is at another revision than this Outlay; None for a database without tables of ours.
+    """
+
+    def __init__(self, found: str | None, wanted: str, fix: str) -> None:
+        """
+        Name both revisions and the remedy.
+        """
+        self.found, self.wanted, self.fix = found, wanted, fix
+        where = "holds no books yet" if found is None else f"is at revision {found}"
+        super().__init__(f"the database {where}, this Outlay needs {wanted}; {fix}")
+
+
+class CallRefused(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
+    """
+    A call that Outlay did not let through.
+    """
+
+    def __init__(self, refused: "Refused") -> None:
+        """
+        Keep the refusal with its code, status and details.
+        """
+        self.refused = refused
+        super().__init__(f"{refused.code}: {refused.message}")
+
+
+def shown(value: object) -> str:
+    """
+    Show a refused value, in quotes where it is text, cut to a sane length and without control characters.
+    """
+    text = f'"{value}"' if isinstance(value, str) else repr(value)
+    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """
+    Raise the public error in place of one of the parts below; what is not in the table passes unchanged.
+    """
+    try:
+        yield
+    except OutlayError:
+        raise
+    except Exception as error:
+        public = public_error(error)
+        if public is None:
+            raise
+        raise public from error
+
+
+def public_error(error: BaseException) -> OutlayError | None:
+    """
+    Return the public error for one of the parts below; None for what nobody promised.
+    """
+    for kind in type(error).__mro__:
+        make = _PUBLIC.get(f"{kind.__module__}.{kind.__qualname__}")
+        if make is not None:
+            return make(error)
+    return None
+
+
+def _input(field: str, fix: str = "") -> "_Make":
+    return lambda error: BadInput(field, None, _said(error), fix)
+
+
+def _rejected(code: str) -> "_Make":
+    return lambda error: Rejected(code, _said(error))
+
+
+def _unavailable(error: BaseException) -> OutlayError:
+    return BooksUnavailable(_said(error))
+
+
+def _unreachable(error: BaseException) -> OutlayError:
+    """Leave out SQLAlchemy's text, which quotes the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    return BooksUnavailable(f"the database did not answer: {_said(cause).splitlines()[0]}")
+
+
+def _outcome_unknown(error: BaseException) -> OutlayError:
+    return BooksUnavailable(f"{_said(error)}; it may or may not be written: ask again with the same key")
+
+
+def _policy(error: BaseException) -> OutlayError:
+    return PolicyInvalid(getattr(error, "problems", ()))
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says; a LookupError would quote its text."""
+    said = error.args[0] if error.args else ""
+    return said.strip().rstrip(".") if isinstance(said, str) and said.strip() else type(error).__name__
+
+
+_Make = Callable[[BaseException], OutlayError]
+
+# By name, so that raising an error loads neither SQLAlchemy nor pydantic. A test compares the names with
+# every error class of the packages below.
+_PUBLIC: Final[Mapping[str, _Make]] = {
+    "pricing.money.MoneyError": _input("amount"),
+    "pricing.usage.UsageError": _input("usage"),
+    "pricing.tally.RequestInvalid": _input("request"),
+    "pricing.facts.UnknownModel": _input("model"),
+    "pricing.facts.UnknownGeo": _input("geo"),
+    "pricing.table.UnknownPrice": _input("model"),
+    "pricing.overrides.OverridesError": _input("prices"),
+    "pricing.compile.CompileError": _rejected("prices_unusable"),
+    "ledger.errors.LedgerError": _unavailable,
+    "ledger.errors.StoreUnavailable": _unavailable,
+    "ledger.errors.OutcomeUnknown": _outcome_unknown,
+    "ledger.errors.OperationFailed": _rejected("operation_failed"),
+    "ledger.errors.LedgerClosed": _unavailable,
+    "ledger.drivers.RowMissing": _rejected("operation_failed"),
+    "ledger.connect.DatabaseUrlError": _input("database_url"),
+    "router.codec.CodecError": _rejected("record_unreadable"),
+    "router.problems.PolicyError": _policy,
+    "circuit.types.CircuitError": _unavailable,
+    "circuit.types.StoreUnavailable": _unavailable,
+    "outlay.settings.SettingsError": _input("environment"),
+    "sqlalchemy.exc.OperationalError": _unreachable,
+    "sqlalchemy.exc.InterfaceError": _unreachable,
+    "sqlalchemy.exc.DisconnectionError": _unreachable,
+    "sqlalchemy.exc.TimeoutError": _unreachable,
+    "sqlite3.OperationalError": _unreachable,
+}
