@@ -1,0 +1,186 @@
+"""
+Processes that `outlay up` starts: each with its log, waited for until it answers, and stopped at the end.
+
+Every child is the leader of a session of its own, so that one Ctrl-C reaches the parent alone, which then stops its
+children by their ids, in the reverse order of their start.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+_POLL_S = 0.05
+_TAIL_LINES = 15
+
+
+class ChildFailed(RuntimeError):
+    """
+    A child did not come up, or ended by itself; the message ends with what it said last.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """
+    A started process.
+    """
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def ended(self) -> str | None:
+        """
+        Say how it ended, with the last lines of its log; None while it runs.
+        """
+        status = self.process.poll()
+        return None if status is None else f"the {self.name} ended with status {status}\n{self.tail()}"
+
+    def tail(self) -> str:
+        """
+        Give the last lines of its log.
+        """
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
+
+
+class Children:
+    """
+    The processes of one `outlay up`; leaving the context stops them, whatever happened.
+    """
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        """
+        Args:
+            folder: Where logs go; it exists.
+            environ: What children inherit.
+        """
+        self._folder = folder
+        self._environ = environ
+        self._children: list[Child] = []
+
+    def __enter__(self) -> "Children":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(
+        self, name: str, module: str, arguments: Sequence[str], extra: Mapping[str, str] | None = None
+    ) -> Child:
+        """
+        Start a module of ours; `-P` keeps a file of the same name in the working folder from shadowing it.
+        """
+        log = self._folder / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603  # our own modules, no shell
+                [sys.executable, "-P", "-m", module, *arguments],
+                env={**self._environ, **(extra or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        child = Child(name, process, log)
+        self._children.append(child)
+        return child
+
+    def fallen(self) -> str | None:
+        """
+        Say which child has ended by itself, if any.
+        """
+        return next((said for child in self._children if (said := child.ended()) is not None), None)
+
+    def stop(self) -> None:
+        """
+        Ask every child to end, the youngest first, and end those that do not; a second call does nothing.
+        """
+        for child in reversed(self._children):
+            _stop(child.process)
+        self._children.clear()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End one process, and with it whatever is left of its session."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # nobody is left
+        pass
+    process.wait()
+
+
+def wait_until(
+    child: Child, answers: Callable[[], bool], *, timeout_s: float = READY_TIMEOUT_S
+) -> None:
+    """
+    Wait until a child answers.
+
+    Raises:
+        ChildFailed: It ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not answers():
+        said = child.ended()
+        if said is not None:
+            raise ChildFailed(said)
+        if time.monotonic() > deadline:
+            raise ChildFailed(f"the {child.name} did not answer within {timeout_s:g} s\n{child.tail()}")
+        time.sleep(_POLL_S)
+
+
+def answers_http(port: int, path: str) -> bool:
+    """
+    Tell whether something on this port of the machine answers a path with 200.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def free_port() -> int:
+    """
+    Find a port that nobody uses now.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """
+    Turn SIGTERM and SIGHUP into what Ctrl-C is, a KeyboardInterrupt, so that children are stopped.
+    """
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
