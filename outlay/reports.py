@@ -1,0 +1,236 @@
+"""
+The overview of spending, of one tenant or of all: what the first page of the dashboard shows.
+
+Read models only: one consistent reading of ledger, decision log, policy and circuit, as plain values.
+Money stays integer nano-USD and instants microseconds; formatting is the edge's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from circuit.types import GLOBAL, BreakerState, State, Switch, is_model_scope, tenant_scope
+from ledger import reads
+from outlay import reports_calls, reports_money
+from outlay.clock import now_us as clock_us
+from outlay.reports_calls import Count, Savings, TierSpend
+from outlay.reports_money import BurnPoint, Credits, TenantRow
+from outlay.reports_periods import Period, Span, fitting_span, period
+from outlay.tables import degradation
+
+if TYPE_CHECKING:
+    from outlay.wiring import App
+    from router.policy_model import Policy, Step
+
+ALL_ZONE: Final = "UTC"
+"""Zone of reports about all tenants, whose days differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """
+    A stretch of the remaining share in which the same degradation holds.
+
+    Attributes:
+        level: Number of active steps; 0 serves what is asked.
+        low_ratio, high_ratio: From (included) and to (excluded).
+        text: What the band changes, in a few words.
+    """
+
+    level: int
+    low_ratio: float
+    high_ratio: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """
+    The policy that holds for a tenant, as far as the overview shows it.
+    """
+
+    tenant: str
+    version: int
+    enforcement: str
+    tiers: tuple[str, ...]
+    bands: tuple[Band, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """
+    Everything that the overview shows, as of one instant.
+
+    Attributes:
+        tenant: None means all tenants together.
+        tenants: The tenant itself, or every tenant.
+        credits: Sum over `tenants`.
+        level: Active degradation steps of the tenant; 0 for all tenants.
+        burn: Burn-down of the tenant's day; empty without a limit and for all tenants.
+        switches: Kill switches that are halted now.
+        breakers: Breakers that are not closed, expired cooldowns included until the next call.
+    """
+
+    tenant: str | None
+    now_us: int
+    period: Period
+    tenants: tuple[TenantRow, ...]
+    credits: Credits
+    policy: PolicyInForce
+    level: int
+    burn: tuple[BurnPoint, ...]
+    spend: tuple[TierSpend, ...]
+    outcomes: tuple[Count, ...]
+    refusals: tuple[Count, ...]
+    savings: Savings
+    downgrades: tuple[Count, ...]
+    switches: tuple[Switch, ...]
+    breakers: tuple[BreakerState, ...]
+
+
+def tenant_names(app: "App") -> tuple[str, ...]:
+    """
+    Return the names of all tenants, sorted.
+    """
+    with app.reading() as conn:
+        return tuple(row.tenant for row in reads.tenants(conn))
+
+
+def overview(
+    app: "App", tenant: str | None = None, *, span: Span | None = None, now_us: int | None = None
+) -> Overview | None:
+    """
+    Return the overview of a tenant, or of all tenants; None where the tenant does not exist.
+
+    Args:
+        span: How far back it looks; None chooses what shows the traffic best.
+    """
+    now = clock_us() if now_us is None else now_us
+    switches, breakers = _standing(app, tenant)
+    halted = frozenset(switch.scope.removeprefix(tenant_scope("")) for switch in switches)
+    with app.reading() as conn:
+        rows = _rows(conn, tenant, now, halted)
+        if tenant is not None and not rows:
+            return None
+        zone = rows[0].timezone if tenant is not None else ALL_ZONE
+        chosen = span or fitting_span(*reports_calls.history(conn, tenant), zone, now)
+        seen = period(chosen, zone, now)
+        force = _policy(app, conn, tenant)
+        return Overview(
+            tenant=tenant,
+            now_us=now,
+            period=seen,
+            tenants=rows,
+            credits=_credits(rows),
+            policy=force,
+            level=_level(conn, tenant),
+            burn=_burn(conn, rows[0], seen, now) if tenant is not None else (),
+            spend=reports_calls.tier_spend(conn, seen, tenant),
+            outcomes=reports_calls.outcomes(conn, seen, tenant),
+            refusals=reports_calls.refusals(conn, seen, tenant),
+            savings=reports_calls.savings(conn, seen, tenant),
+            downgrades=reports_calls.reasons(conn, seen, tenant, lowering_only=True),
+            switches=switches,
+            breakers=breakers,
+        )
+
+
+def tenants(app: "App", *, now_us: int | None = None) -> tuple[TenantRow, ...]:
+    """
+    Return every tenant with credits and day, by name.
+    """
+    now = clock_us() if now_us is None else now_us
+    switches, _ = _standing(app, None)
+    halted = frozenset(switch.scope.removeprefix(tenant_scope("")) for switch in switches)
+    with app.reading() as conn:
+        return reports_money.tenant_rows(conn, now, halted)
+
+
+def statement(
+    app: "App", tenant: str, *, limit: int = 100, before_seq: int | None = None, calls: bool = True
+) -> tuple[reports_money.Line, ...]:
+    """
+    Return the latest lines of a tenant's statement, newest first (see `reports_money.statement_lines`).
+    """
+    with app.reading() as conn:
+        return reports_money.statement_lines(conn, tenant, limit=limit, before_seq=before_seq, calls=calls)
+
+
+def bands(policy: "Policy") -> tuple[Band, ...]:
+    """
+    Return the bands of the remaining share that the steps of a policy make, the fullest first.
+    """
+    steps = policy.degradation.steps if policy.degradation.mode != "off" else ()
+    found = []
+    high, text = 1.0, "as asked"
+    for level, step in enumerate(steps):
+        found.append(Band(level, step.below, high, text))
+        high, text = step.below, step_text(step)
+    return (*found, Band(len(steps), 0.0, high, text))
+
+
+def step_text(step: "Step") -> str:
+    """
+    Say in a few words what a degradation step changes.
+    """
+    parts = [f"{source} → {target}" for source, target in step.map.items()]
+    if step.max_tier is not None:
+        parts.append(f"{step.max_tier} at most")
+    if step.effort is not None:
+        parts.append(f"effort {step.effort}")
+    if step.max_tokens is not None:
+        parts.append(f"{step.max_tokens} tokens")
+    if step.only is not None:
+        parts.append(f"only {', '.join(step.only)}")
+    return ", ".join(parts)
+
+
+def _standing(app: "App", tenant: str | None) -> tuple[tuple[Switch, ...], tuple[BreakerState, ...]]:
+    """Read what is halted or not closed, and has to do with the tenant; models concern everybody."""
+
+    def concerns(scope: str) -> bool:
+        return tenant is None or scope in (GLOBAL, tenant_scope(tenant)) or is_model_scope(scope)
+
+    standing = app.circuit.standing()
+    halted = tuple(switch for switch in standing.switches if switch.halted and concerns(switch.scope))
+    moved = tuple(b for b in standing.breakers if b.state is not State.CLOSED and concerns(b.scope))
+    return halted, moved
+
+
+def _rows(conn: Connection, tenant: str | None, now_us: int, halted: frozenset[str]) -> tuple[TenantRow, ...]:
+    if tenant is None:
+        return reports_money.tenant_rows(conn, now_us, halted)
+    row = reports_money.tenant_row(conn, tenant, now_us, halted)
+    return () if row is None else (row,)
+
+
+def _credits(rows: Sequence[TenantRow]) -> Credits:
+    return Credits(
+        credit_nanos=sum(row.credits.credit_nanos for row in rows),
+        held_nanos=sum(row.credits.held_nanos for row in rows),
+        available_nanos=sum(row.credits.available_nanos for row in rows),
+        debt_nanos=sum(row.credits.debt_nanos for row in rows),
+    )
+
+
+def _policy(app: "App", conn: Connection, tenant: str | None) -> PolicyInForce:
+    applied = app.policies.applied(conn, tenant or "*")
+    policy = applied.policy
+    return PolicyInForce(
+        applied.tenant, applied.version, policy.enforcement.mode, policy.tier_names, bands(policy)
+    )
+
+
+def _level(conn: Connection, tenant: str | None) -> int:
+    query = sa.select(degradation.c.level).where(degradation.c.tenant == tenant)
+    return int(conn.execute(query).scalar() or 0) if tenant is not None else 0
+
+
+def _burn(conn: Connection, row: TenantRow, seen: Period, now_us: int) -> tuple[BurnPoint, ...]:
+    if row.day is None:
+        return ()
+    from_us = row.day.starts_us if seen.grain != "step" else seen.from_us
+    return reports_money.burn_down(conn, row.tenant, row.day, from_us, now_us)

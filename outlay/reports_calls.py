@@ -1,0 +1,210 @@
+"""
+Read models about decisions: spend by tier, refusals, downgrades and what they saved.
+
+Everything is counted by the database over the decision log; costs are what the provider bills.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection
+from sqlalchemy.dialects.postgresql import JSONB
+
+from outlay.reports_periods import Period
+from outlay.tables import decision, refusal_count
+from router.types import ReasonCode
+
+UNLISTED: Final = "unlisted"
+"""Stands for the tier of a model that no tier lists."""
+LOWERING: Final = (
+    ReasonCode.DEGRADED,
+    ReasonCode.AFFORDABILITY,
+    ReasonCode.PROVIDER_UNHEALTHY,
+    ReasonCode.CONSTRAINT,
+    ReasonCode.TIER_LIMIT,
+    ReasonCode.FLOOR,
+)
+"""Reasons for serving another tier than the one asked for; the others describe what was asked."""
+MINUTE_US: Final = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """
+    How often something was seen.
+    """
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TierSpend:
+    """
+    What a served tier cost within one bucket of time.
+    """
+
+    starts_us: int
+    ends_us: int
+    tier: str
+    cost_nanos: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """
+    What downgraded calls cost, beside what their usage had cost at the model asked for.
+    """
+
+    calls: int
+    asked_cost_nanos: int
+    cost_nanos: int
+
+    @property
+    def saved_nanos(self) -> int:
+        """
+        Return the difference; negative where calls were served by a dearer tier than asked.
+        """
+        return self.asked_cost_nanos - self.cost_nanos
+
+
+def within(period: Period, tenant: str | None) -> list[ColumnElement[bool]]:
+    """
+    Return the conditions for decisions of a period, of one tenant or of all.
+    """
+    conditions = [decision.c.at_us >= period.from_us, decision.c.at_us < period.to_us]
+    return conditions if tenant is None else [*conditions, decision.c.tenant == tenant]
+
+
+def downgraded() -> ColumnElement[bool]:
+    """
+    Return the condition for calls that were served by another tier than the one asked for.
+    """
+    return (
+        decision.c.served_tier.is_not(None)
+        & decision.c.asked_tier.is_not(None)
+        & (decision.c.served_tier != decision.c.asked_tier)
+    )
+
+
+def tier_spend(conn: Connection, period: Period, tenant: str | None) -> tuple[TierSpend, ...]:
+    """
+    Sum the cost of calls by served tier and bucket, the oldest bucket first.
+    """
+    step = (decision.c.at_us - decision.c.at_us % sa.literal(period.step_us)).label("step")
+    tier = sa.func.coalesce(decision.c.served_tier, UNLISTED).label("tier")
+    query = (
+        sa.select(step, tier, sa.func.sum(decision.c.cost_nanos), sa.func.count())
+        .where(
+            *within(period, tenant), decision.c.cost_nanos.is_not(None), decision.c.served_model.is_not(None)
+        )
+        .group_by("step", "tier")
+    )
+    sums: dict[tuple[int, int, str], tuple[int, int]] = {}
+    for step_us, name, cost, calls in conn.execute(query):
+        key = (*period.bucket(int(step_us)), str(name))
+        cost_before, calls_before = sums.get(key, (0, 0))
+        sums[key] = (cost_before + int(cost), calls_before + int(calls))
+    return tuple(TierSpend(*key, *amounts) for key, amounts in sorted(sums.items()))
+
+
+def outcomes(conn: Connection, period: Period, tenant: str | None) -> tuple[Count, ...]:
+    """
+    Count decisions by outcome, the most frequent first.
+    """
+    query = sa.select(decision.c.outcome, sa.func.count()).where(*within(period, tenant))
+    return _counts(conn.execute(query.group_by(decision.c.outcome)))
+
+
+def refusals(conn: Connection, period: Period, tenant: str | None) -> tuple[Count, ...]:
+    """
+    Count refusals by code, the most frequent first: those in the log and those that were only counted.
+    """
+    code = sa.func.coalesce(decision.c.code, "unknown").label("code")
+    logged = sa.select(code, sa.func.count()).where(*within(period, tenant), decision.c.outcome == "refused")
+    from_us = period.from_us - period.from_us % MINUTE_US
+    stormed = sa.select(refusal_count.c.code, sa.func.sum(refusal_count.c.count)).where(
+        refusal_count.c.minute_us >= from_us, refusal_count.c.minute_us < period.to_us
+    )
+    if tenant is not None:
+        stormed = stormed.where(refusal_count.c.tenant == tenant)
+    rows = list(conn.execute(logged.group_by("code")))
+    return _counts([*rows, *conn.execute(stormed.group_by(refusal_count.c.code))])
+
+
+def savings(conn: Connection, period: Period, tenant: str | None) -> Savings:
+    """
+    Sum what served downgraded calls cost and had cost at the model asked for.
+    """
+    asked, cost = decision.c.asked_cost_nanos, decision.c.cost_nanos
+    query = sa.select(
+        sa.func.count(), sa.func.coalesce(sa.func.sum(asked), 0), sa.func.coalesce(sa.func.sum(cost), 0)
+    ).where(
+        *within(period, tenant), downgraded(), decision.c.outcome == "served",
+        asked.is_not(None), cost.is_not(None),
+    )  # fmt: skip
+    return Savings(*(int(value) for value in conn.execute(query).one()))
+
+
+def reasons(
+    conn: Connection, period: Period, tenant: str | None, *, lowering_only: bool = False
+) -> tuple[Count, ...]:
+    """
+    Count decisions by the reasons that they name, the most frequent first.
+
+    Args:
+        lowering_only: Only calls served by another tier than asked, and only reasons that explain that.
+    """
+    each = _each_reason(conn.dialect.name)
+    code = _reason_code(each, conn.dialect.name).label("code")
+    query = sa.select(code, sa.func.count(decision.c.id.distinct())).select_from(
+        decision.join(each, sa.true())
+    )
+    query = query.where(*within(period, tenant))
+    if lowering_only:
+        query = query.where(downgraded(), _reason_code(each, conn.dialect.name).in_(LOWERING))
+    return _counts(conn.execute(query.group_by("code")))
+
+
+def _each_reason(dialect: str) -> Any:
+    """Unfold the JSON list of reasons into rows."""
+    if dialect == "sqlite":
+        return sa.func.json_each(decision.c.reasons).table_valued("value", name="each_reason")
+    unfolded = sa.func.jsonb_array_elements(sa.cast(decision.c.reasons, JSONB))
+    return unfolded.table_valued(sa.column("value", JSONB), name="each_reason").render_derived()
+
+
+def _reason_code(each: Any, dialect: str) -> ColumnElement[str]:
+    if dialect == "sqlite":
+        return sa.func.json_extract(each.c.value, "$.code")
+    return each.c.value["code"].astext  # type: ignore[no-any-return]  # columns of functions have no static type
+
+
+def _counts(rows: Any) -> tuple[Count, ...]:
+    sums: dict[str, int] = {}
+    for name, count in rows:
+        sums[str(name)] = sums.get(str(name), 0) + int(count)
+    return tuple(
+        Count(name, count) for name, count in sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def history(conn: Connection, tenant: str | None) -> tuple[int | None, int | None]:
+    """
+    Return the instants of the oldest and of the newest decision; None before the first.
+    """
+    query = sa.select(sa.func.min(decision.c.at_us), sa.func.max(decision.c.at_us))
+    if tenant is not None:
+        query = query.where(decision.c.tenant == tenant)
+    oldest, newest = conn.execute(query).one()
+    return oldest, newest
+
+
+def total(counts: Sequence[Count]) -> int:
+    """
+    Add up counts.
+    """
+    return sum(count.count for count in counts)

@@ -1,0 +1,318 @@
+"""
+Read models about routing: asked against served, the decision log, and why one call went as it did.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection, Row
+
+from ledger import reads
+from outlay import reports_calls
+from outlay.clock import now_us as clock_us
+from outlay.decisions_sql import decoded
+from outlay.reports import ALL_ZONE
+from outlay.reports_calls import Count, Savings, downgraded, within
+from outlay.reports_periods import Period, Span, fitting_span, period
+from outlay.tables import decision
+
+if TYPE_CHECKING:
+    from outlay.wiring import App
+
+OUTCOMES: Final = ("served", "refused", "failed", "broken", "uncertain")
+PAGE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """
+    Calls that asked for one tier and were served by another; `served` None means refused or failed.
+    """
+
+    asked: str
+    served: str | None
+    calls: int
+    cost_nanos: int
+    asked_cost_nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """
+    How calls of a period were routed.
+
+    Attributes:
+        tiers: Tiers of the policy in force, the highest first; cells may name others, of older policies.
+        tasks: Tasks seen in the period, the most frequent first.
+    """
+
+    tenant: str | None
+    zone: str
+    period: Period
+    tiers: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    reasons: tuple[Count, ...]
+    outcomes: tuple[Count, ...]
+    savings: Savings
+    tasks: tuple[Count, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """
+    What part of the decision log is wanted; None leaves a column open.
+    """
+
+    tenant: str | None = None
+    task: str | None = None
+    outcome: str | None = None
+    downgraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """
+    One decision as the log lists it; `zone` is the tenant's.
+    """
+
+    id: str
+    at_us: int
+    tenant: str
+    zone: str
+    task: str | None
+    priority: str
+    outcome: str
+    code: str | None
+    asked_model: str
+    asked_tier: str | None
+    served_model: str | None
+    served_tier: str | None
+    cost_nanos: int | None
+    asked_cost_nanos: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """
+    One page of the log, newest first; `next_place` continues it, None at the end.
+    """
+
+    rows: tuple[LogRow, ...]
+    next_place: tuple[int, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonLine:
+    """
+    One reason in order, with the numbers that decided it.
+    """
+
+    code: str
+    text: str
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferLine:
+    """
+    One way in which the call could have been served; `taken` is the one that was.
+    """
+
+    model: str
+    tier: str | None
+    effort: str | None
+    max_tokens: int | None
+    cost_bound_nanos: int | None
+    expected_cost_nanos: int | None
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """
+    One decision with everything that explains it.
+
+    Attributes:
+        record: The decision as stored, JSON columns decoded.
+        reasons: Those of the choice, then those of the offer that was served.
+        offers: Best first.
+        road_not_taken: The call as asked, at full quality; None for calls that were never routed.
+        hold: The hold and what became of it; None where nothing was held.
+    """
+
+    record: Mapping[str, Any]
+    zone: str
+    reasons: tuple[ReasonLine, ...]
+    offers: tuple[OfferLine, ...]
+    road_not_taken: OfferLine | None
+    hold: reads.HoldRow | None
+
+
+def routing(
+    app: "App", tenant: str | None = None, *, span: Span | None = None, now_us: int | None = None
+) -> Routing | None:
+    """
+    Return how calls of a period were routed, for a tenant or for all; None where the tenant does not exist.
+    """
+    now = clock_us() if now_us is None else now_us
+    with app.reading() as conn:
+        account = None if tenant is None else reads.account(conn, tenant)
+        if tenant is not None and account is None:
+            return None
+        zone = ALL_ZONE if account is None else account.timezone
+        seen = period(span or fitting_span(*reports_calls.history(conn, tenant), zone, now), zone, now)
+        return Routing(
+            tenant=tenant,
+            zone=zone,
+            period=seen,
+            tiers=app.policies.applied(conn, tenant or "*").policy.tier_names,
+            cells=_cells(conn, seen, tenant),
+            reasons=reports_calls.reasons(conn, seen, tenant),
+            outcomes=reports_calls.outcomes(conn, seen, tenant),
+            savings=reports_calls.savings(conn, seen, tenant),
+            tasks=_tasks(conn, seen, tenant),
+        )
+
+
+def decisions(
+    app: "App", wanted: Filter, *, limit: int = PAGE, before: tuple[int, str] | None = None
+) -> LogPage:
+    """
+    Return a page of the decision log, newest first.
+
+    Args:
+        before: `next_place` of the page before; None begins with the newest.
+    """
+    query = sa.select(decision).where(*_filtered(wanted))
+    if before is not None:
+        query = query.where(sa.tuple_(decision.c.at_us, decision.c.id) < sa.tuple_(*before))
+    query = query.order_by(decision.c.at_us.desc(), decision.c.id.desc()).limit(limit + 1)
+    with app.reading() as conn:
+        found = list(conn.execute(query))
+        zones = {row.tenant: row.timezone for row in reads.tenants(conn)}
+    rows = tuple(_log_row(row, zones.get(row.tenant, ALL_ZONE)) for row in found[:limit])
+    return LogPage(rows, (rows[-1].at_us, rows[-1].id) if len(found) > limit else None)
+
+
+def why(app: "App", decision_id: str) -> Why | None:
+    """
+    Return a decision with everything that explains it; None where there is none of this id.
+    """
+    with app.reading() as conn:
+        row = conn.execute(sa.select(decision).where(decision.c.id == decision_id)).one_or_none()
+        if row is None:
+            return None
+        hold = None if row.hold_id is None else reads.hold(conn, row.hold_id)
+        account = reads.account(conn, row.tenant)
+    record = decoded(row)
+    offers = _maps(record["offers"])
+    taken = _taken(record, offers, hold)
+    own = _maps(offers[taken].get("reasons")) if taken is not None else []
+    told = _maps(record["reasons"])
+    asked = record["counterfactual"]
+    return Why(
+        record=record,
+        zone=ALL_ZONE if account is None else account.timezone,
+        reasons=tuple(_reason(item) for item in [*told, *(item for item in own if item not in told)]),
+        offers=tuple(_offer(item, taken=place == taken) for place, item in enumerate(offers)),
+        road_not_taken=_offer(asked, taken=False) if isinstance(asked, Mapping) else None,
+        hold=hold,
+    )
+
+
+def _cells(conn: Connection, seen: Period, tenant: str | None) -> tuple[Cell, ...]:
+    asked = sa.func.coalesce(decision.c.asked_tier, reports_calls.UNLISTED).label("asked")
+    served = _served_tier().label("served")
+    total = sa.func.coalesce(sa.func.sum(decision.c.cost_nanos), 0)
+    priced = sa.func.coalesce(decision.c.asked_cost_nanos, decision.c.cost_nanos)
+    query = (
+        sa.select(asked, served, sa.func.count(), total, sa.func.coalesce(sa.func.sum(priced), 0))
+        .where(*within(seen, tenant))
+        .group_by("asked", "served")
+    )
+    cells = (
+        Cell(str(row[0]), None if row[1] is None else str(row[1]), int(row[2]), int(row[3]), int(row[4]))
+        for row in conn.execute(query)
+    )
+    return tuple(sorted(cells, key=lambda cell: (cell.asked, cell.served or "")))
+
+
+def _served_tier() -> ColumnElement[Any]:
+    """Name the tier that served; NULL where no model did."""
+    tier = sa.func.coalesce(decision.c.served_tier, reports_calls.UNLISTED)
+    answered = decision.c.outcome.in_(("served", "broken", "uncertain")) & decision.c.served_model.is_not(
+        None
+    )
+    return sa.case((answered, tier), else_=None)
+
+
+def _tasks(conn: Connection, seen: Period, tenant: str | None) -> tuple[Count, ...]:
+    calls = sa.func.count().label("calls")
+    query = sa.select(decision.c.task, calls).where(*within(seen, tenant), decision.c.task.is_not(None))
+    rows = conn.execute(query.group_by(decision.c.task).order_by(calls.desc(), decision.c.task).limit(100))
+    return tuple(Count(str(task), int(count)) for task, count in rows)
+
+
+def _filtered(wanted: Filter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    for column, value in (
+        (decision.c.tenant, wanted.tenant),
+        (decision.c.task, wanted.task),
+        (decision.c.outcome, wanted.outcome),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    return [*conditions, downgraded()] if wanted.downgraded else conditions
+
+
+def _log_row(row: Row[Any], zone: str) -> LogRow:
+    return LogRow(
+        id=row.id, at_us=row.at_us, tenant=row.tenant, zone=zone, task=row.task, priority=row.priority,
+        outcome=row.outcome, code=row.code, asked_model=row.asked_model, asked_tier=row.asked_tier,
+        served_model=row.served_model, served_tier=row.served_tier, cost_nanos=row.cost_nanos,
+        asked_cost_nanos=row.asked_cost_nanos, why=_deciding(json.loads(row.reasons or "[]")),
+    )  # fmt: skip
+
+
+def _deciding(reasons: Sequence[Mapping[str, Any]]) -> str:
+    """Pick the reason that says most: the last that lowered the call, else the last one."""
+    lowering = [item for item in reasons if item.get("code") in reports_calls.LOWERING]
+    chosen = (lowering or list(reasons))[-1:]
+    return str(chosen[0].get("text", "")) if chosen else ""
+
+
+def _taken(
+    record: Mapping[str, Any], offers: Sequence[Mapping[str, Any]], hold: reads.HoldRow | None
+) -> int | None:
+    """Find the offer that was held: the ledger knows it; without a hold it is the served model's first."""
+    if hold is not None and hold.offer_index < len(offers):
+        return hold.offer_index
+    models = [offer.get("model") for offer in offers]
+    return models.index(record["served_model"]) if record["served_model"] in models else None
+
+
+def _maps(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _reason(item: Mapping[str, Any]) -> ReasonLine:
+    numbers = item.get("numbers")
+    return ReasonLine(
+        str(item.get("code", "")), str(item.get("text", "")), numbers if isinstance(numbers, Mapping) else {}
+    )
+
+
+def _offer(item: Mapping[str, Any], *, taken: bool) -> OfferLine:
+    return OfferLine(
+        model=str(item.get("model") or item.get("name") or ""),
+        tier=item.get("tier"),
+        effort=item.get("effort"),
+        max_tokens=item.get("max_tokens"),
+        cost_bound_nanos=item.get("cost_bound_nanos"),
+        expected_cost_nanos=item.get("expected_cost_nanos"),
+        taken=taken,
+    )
