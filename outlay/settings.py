@@ -4,8 +4,9 @@ Settings of a process: one frozen value, read from the environment in one place.
 Nothing else in Outlay reads `os.environ`; settings are passed down as arguments.
 """
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PORT_DEFAULT = 8787
@@ -28,15 +29,24 @@ class Settings:
         admin_key: A key with the admin role that needs no database row; None turns it off.
         policy_file: TOML file applied once, when the database holds no policy yet.
         host, port: Where the gateway listens.
+        secrets: The environment, in which a policy's upstreams name the variables of their keys.
     """
 
     database_url: str
     upstream_url: str = UPSTREAM_DEFAULT
-    upstream_key: str | None = None
-    admin_key: str | None = None
+    upstream_key: str | None = field(default=None, repr=False)
+    admin_key: str | None = field(default=None, repr=False)
     policy_file: str | None = None
     host: str = "127.0.0.1"
     port: int = PORT_DEFAULT
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """
+        Read the settings from this process's own environment; raises as `from_env`.
+        """
+        return cls.from_env(os.environ)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -54,6 +64,7 @@ class Settings:
             policy_file=environ.get("OUTLAY_POLICY") or None,
             host=environ.get("OUTLAY_HOST") or "127.0.0.1",
             port=_port(environ.get("OUTLAY_PORT")),
+            secrets=dict(environ),
         )
 
 

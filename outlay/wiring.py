@@ -20,7 +20,7 @@ from ledger.types import Attachment, HoldEvent
 from outlay import schema
 from outlay.clock import now_us
 from outlay.decisions_sql import Decisions
-from outlay.errors import BadInput, SchemaMismatch, translated
+from outlay.errors import BadInput, translated
 from outlay.ids import new_id
 from outlay.keys_sql import Keys
 from outlay.policies_sql import Policies
@@ -113,12 +113,10 @@ def open_app(settings: Settings, *, migrate: bool | None = None) -> App:
 
 
 def _check_schema(engine: Engine, *, migrate: bool | None) -> None:
-    wanted, found = schema.head(), schema.current(engine)
-    if found == wanted:
-        return
     if migrate is False or (migrate is None and engine.dialect.name != "sqlite"):
-        raise SchemaMismatch(found, wanted, "run: outlay db upgrade")
-    schema.upgrade(engine)
+        schema.check(engine)
+    elif schema.current(engine) != schema.head():
+        schema.upgrade(engine)
 
 
 def _first_policy(app: App) -> None:

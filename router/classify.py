@@ -148,7 +148,7 @@ def _read(
     """Find the cost bound, max_tokens and the session of a body."""
     try:
         bound = bound_request(body, betas=betas, default_geo=geo)
-        session = _session(body, hints)
+        session = session_of(body, hints)
     except RequestInvalid as error:
         return _invalid(error.field, error.value, error.fix)
     except RecursionError:
@@ -196,7 +196,13 @@ def _upstream(policy: "Policy", task: str | None, privacy: tuple[str, ...]) -> s
     return "default" if "default" in names else names[0]
 
 
-def _session(body: Mapping[str, Any], hints: Hints) -> str:
+def session_of(body: Mapping[str, Any], hints: Hints) -> str:
+    """
+    Name the session of a call: the caller's own id, else the conversation as its beginning shows it.
+
+    Raises:
+        RequestInvalid: The body's messages are not what the API takes.
+    """
     return f"id:{hints.session}" if hints.session is not None else f"auto:{session_hash(body)}"
 
 

@@ -15,6 +15,7 @@ from router.types import Priority
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TASK: Final = re.compile(r"[^\s*]{0,200}\*?")
 _ENV: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
 
 

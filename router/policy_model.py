@@ -14,6 +14,7 @@ from pricing.facts import ModelFacts, model_facts
 from pricing.money import parse_usd
 from router.policy_fields import (
     DAY_S,
+    HOUR_S,
     EnvName,
     Name,
     Names,
@@ -217,9 +218,9 @@ class SpendRule(Table):
 
     max_usd: Usd
     """Money in USD, holds included, that may go out within the window."""
-    window_s: Annotated[int, Field(ge=1, le=7 * DAY_S)] = 300
+    window_s: Annotated[int, Field(ge=1, le=HOUR_S)] = 300
     """Length of the window in seconds."""
-    cooldown_s: Annotated[int, Field(ge=1, le=7 * DAY_S)] = 600
+    cooldown_s: Annotated[int, Field(ge=1, le=DAY_S)] = 600
     """Seconds until spending may go on."""
 
     @cached_property
@@ -235,7 +236,7 @@ class ProviderRule(Table):
     Failures of the provider that take a model out of service for a while.
     """
 
-    window_s: Annotated[int, Field(ge=1, le=DAY_S)] = 60
+    window_s: Annotated[int, Field(ge=1, le=HOUR_S)] = 60
     """Length of the window in seconds."""
     min_calls: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Calls in the window before their failures count."""

@@ -1,0 +1,162 @@
+"""
+The asynchronous driver of the flow: what the gateway and async services use.
+
+The ledger's operations are awaited without a thread; reads run on a few threads of their own. A caller that
+is cancelled leaves no hold behind: what it began is finished in the background.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from ledger import LedgerError
+from outlay.calls import CallRequest, NotSent, Outcome, Result, Sending
+from outlay.effects import CheckSwitches, Remember, Send
+from outlay.engine import Engine, LedgerEffect
+from outlay.errors import OutlayError
+from outlay.flow import run
+from outlay.wiring import App
+
+SWITCH_FRESH_S: Final = 0.020
+"""A reading of the kill switch is good for this long; whoever halts waits a little longer."""
+RECHECKS_MAX: Final = 10
+READERS: Final = 4
+T = TypeVar("T")
+
+
+class AsyncCall:
+    """
+    One call under way: it wants something sent (`sending`), or has ended (`result`).
+
+    After `sending`, `resume` must be awaited exactly once, whatever happens to the caller.
+    """
+
+    def __init__(self, calls: "AsyncCalls", steps: Generator[Any, Any, Result]) -> None:
+        self._calls = calls
+        self._steps = steps
+        self.sending: Sending | None = None
+        self.result: Result | None = None
+
+    async def resume(self, outcome: Outcome) -> Result:
+        """
+        Say what came of what was sent; returns once that is durable, and goes on if the caller is cancelled.
+        """
+        assert self.sending is not None, "there is nothing to resume"
+        await self._calls.shielded(self.advance(outcome))
+        assert self.result is not None
+        return self.result
+
+    async def advance(self, reply: Any) -> None:
+        """
+        Run the flow until it wants something sent or ends.
+        """
+        self.sending = None
+        try:
+            effect = self._steps.send(reply)
+            while not isinstance(effect, Send):
+                effect = await self._next(effect)
+        except StopIteration as stop:
+            self.result = stop.value
+        else:
+            self.sending = effect.sending
+
+    async def _next(self, effect: Any) -> Any:
+        try:
+            reply = await self._calls.perform(effect)
+        except OutlayError as error:
+            return self._steps.throw(error)
+        return self._steps.send(reply)
+
+
+class AsyncCalls:
+    """
+    Makes calls of one process, within one event loop.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.engine = Engine(app)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="outlay-read")
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self, request: CallRequest) -> AsyncCall:
+        """
+        Decide on a call and hold its money.
+
+        Raises:
+            BooksUnavailable: The books are out of reach; nothing may be sent.
+        """
+        call = AsyncCall(self, run(request, self.engine.tools))
+        begun = self._keep(call.advance(None))
+        try:
+            await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            self._keep(_abandon(call, begun))
+            raise
+        return call
+
+    async def close(self) -> None:
+        """
+        Finish what callers left behind, then stop the threads. The app is closed by who opened it.
+        """
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._readers.shutdown()
+        await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
+
+    async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        """
+        Do work that goes on when its caller is cancelled.
+        """
+        return await asyncio.shield(self._keep(work))
+
+    def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may be gone; nobody else would look at it
+
+    async def perform(self, effect: Any) -> Any:
+        """
+        Carry out one effect without blocking the event loop.
+        """
+        if isinstance(effect, LedgerEffect):
+            return await self._commit(effect)
+        if isinstance(effect, CheckSwitches):
+            return await self._fresh(effect)
+        if isinstance(effect, Remember):
+            return self.engine.perform(effect)
+        return await self._in_thread(effect)
+
+    async def _commit(self, effect: LedgerEffect) -> Any:
+        try:
+            return self.engine.reply(effect, await asyncio.wrap_future(self.engine.submit(effect)))
+        except LedgerError as error:
+            return self.engine.failed(effect, error)
+
+    async def _fresh(self, effect: CheckSwitches) -> Any:
+        """Read the kill switch again while the reading grew too old on its way back to this loop."""
+        for _ in range(RECHECKS_MAX):
+            began = time.monotonic()
+            halted = await self._in_thread(effect)
+            if halted is not None or time.monotonic() - began <= SWITCH_FRESH_S:
+                return halted
+        return self.engine.perform(effect)  # a loop this busy has to wait for one reading
+
+    async def _in_thread(self, effect: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, partial(self.engine.perform, effect))
+
+
+async def _abandon(call: AsyncCall, begun: asyncio.Task[None]) -> None:
+    """Give back the hold of a call whose caller left while it was being decided."""
+    await asyncio.wait([begun])
+    if call.sending is not None:
+        await call.resume(NotSent("the caller left before the call was sent"))

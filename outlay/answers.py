@@ -1,0 +1,54 @@
+"""
+What an answer says about its own call, as `outlay-*` headers: known before its first byte, and at its end.
+"""
+
+from collections.abc import Mapping
+
+from ledger.types import Gauge, Held
+from outlay.closing import Closing
+from pricing.money import format_usd
+from router.types import Choice, Offer
+
+
+def before(decision_id: str, choice: Choice, offer: Offer, held: Held) -> dict[str, str]:
+    """
+    Write the headers that are known once the money is held.
+    """
+    codes = dict.fromkeys(str(reason.code) for reason in (*choice.reasons, *offer.reasons))
+    headers = {
+        "outlay-decision-id": decision_id,
+        "outlay-model-asked": choice.asked_model,
+        "outlay-model-served": offer.model,
+        "outlay-tier-asked": choice.asked_tier or "",
+        "outlay-tier-served": offer.tier or "",
+        "outlay-reason": ",".join(codes),
+        "outlay-hold-usd": format_usd(held.amount_nanos),
+    }
+    ratio = remaining_ratio(held.gauges)
+    if ratio is not None:
+        headers["outlay-budget-remaining-ratio"] = f"{ratio:.4f}"
+    credit = next((gauge for gauge in held.gauges if gauge.name == "credit"), None)
+    if credit is not None and credit.limit_nanos is not None:
+        headers["outlay-credit-usd"] = format_usd(credit.limit_nanos - credit.held_nanos)
+    return headers
+
+
+def after(closing: Closing) -> Mapping[str, str]:
+    """
+    Write the headers that are known once the call is closed.
+    """
+    return {} if closing.cost_nanos is None else {"outlay-cost-usd": format_usd(closing.cost_nanos)}
+
+
+def remaining_ratio(gauges: tuple[Gauge, ...]) -> float | None:
+    """
+    Give the smallest share left over all budgets, holds counted at expected cost; None without a budget.
+    """
+    shares = [
+        (gauge.limit_nanos - gauge.spent_nanos - gauge.expected_held_nanos) / gauge.limit_nanos
+        if gauge.limit_nanos
+        else 0.0
+        for gauge in gauges
+        if gauge.name != "credit" and gauge.limit_nanos is not None
+    ]
+    return None if not shares else max(0.0, min(shares))

@@ -1,0 +1,81 @@
+"""
+The blocking driver of the flow: what a thread uses to make a call under Outlay's control.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+from outlay.calls import CallRequest, Outcome, Result, Sending
+from outlay.effects import Send
+from outlay.engine import Engine
+from outlay.errors import OutlayError
+from outlay.flow import run
+from outlay.wiring import App
+
+
+class Call:
+    """
+    One call under way: it wants something sent (`sending`), or has ended (`result`).
+
+    After `sending`, `resume` must be called exactly once, whatever happens to the caller: it closes the
+    hold. A hold that is never closed is captured when it expires.
+    """
+
+    def __init__(self, engine: Engine, steps: Generator[Any, Any, Result]) -> None:
+        self._engine = engine
+        self._steps = steps
+        self.sending: Sending | None = None
+        self.result: Result | None = None
+        self._advance(None)
+
+    def resume(self, outcome: Outcome) -> Result:
+        """
+        Say what came of what was sent; returns once that is durable.
+        """
+        assert self.sending is not None, "there is nothing to resume"
+        self._advance(outcome)
+        assert self.result is not None
+        return self.result
+
+    def _advance(self, reply: Any) -> None:
+        self.sending = None
+        try:
+            effect = self._steps.send(reply)
+            while not isinstance(effect, Send):
+                effect = self._next(effect)
+        except StopIteration as stop:
+            self.result = stop.value
+        else:
+            self.sending = effect.sending
+
+    def _next(self, effect: Any) -> Any:
+        """Carry out an effect, and tell the flow: its reply, or that it could not be carried out."""
+        try:
+            reply = self._engine.perform(effect)
+        except OutlayError as error:
+            return self._steps.throw(error)
+        return self._steps.send(reply)
+
+
+class Calls:
+    """
+    Makes calls of one process; safe to use from several threads.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.engine = Engine(app)
+
+    def start(self, request: CallRequest) -> Call:
+        """
+        Decide on a call and hold its money.
+
+        Raises:
+            BooksUnavailable: The books are out of reach; nothing may be sent.
+        """
+        return Call(self.engine, run(request, self.engine.tools))
+
+    def close(self) -> None:
+        """
+        Write what still waits to be written. The app is closed by who opened it.
+        """
+        self.engine.close()

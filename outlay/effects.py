@@ -1,0 +1,118 @@
+"""
+What the flow asks of the world: one value per kind of input or output, each with the type of its reply.
+
+The flow yields them; `outlay/engine.py` carries them out, for the blocking and the async driver alike.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from circuit.health import CallDelta
+from circuit.types import Halted, Transition
+from ledger.types import Operation, Release, Result, Settle
+from outlay.calls import Outcome, Sending
+from outlay.views import View
+
+T = TypeVar("T")
+
+
+class Effect(Generic[T]):
+    """One request of the flow; T is the type of the reply."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Look(Effect[View]):
+    """
+    Read all that the decision needs.
+
+    Attributes:
+        session: As `router.classify` names it.
+        kind: Task or model of the call: what its usual output is remembered under.
+    """
+
+    tenant: str
+    session: str
+    scopes: tuple[str, ...]
+    kind: str
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Effect[tuple[Transition, ...]]):
+    """Move breakers; the reply holds the transitions that nobody else was faster with."""
+
+    transitions: tuple[Transition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetLevel(Effect[None]):
+    """Remember the degradation steps in force for a tenant."""
+
+    tenant: str
+    level: int
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit(Effect[Result]):
+    """Carry out one operation of the ledger; the reply comes after its COMMIT."""
+
+    op: Operation
+
+
+@dataclass(frozen=True, slots=True)
+class CloseHold(Effect[Result | None]):
+    """
+    Settle or release a hold, whatever it takes: None says that the books were out of reach, and that the
+    operation is tried again in the background until it is written.
+
+    Attributes:
+        row: The decision record, written in the same transaction; None where the call goes on.
+        health: What the call says about its model, likewise.
+    """
+
+    op: Settle | Release
+    row: Mapping[str, object] | None
+    health: CallDelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Effect[None]):
+    """Write a decision record that no movement of money carries; a refusal in a storm is only counted."""
+
+    row: Mapping[str, object]
+    health: CallDelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSwitches(Effect[Halted | None]):
+    """Read the kill switches; a reading is good for 20 ms."""
+
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send(Effect[Outcome]):
+    """Have the edge send the call, and tell what came of it."""
+
+    sending: Sending
+
+
+@dataclass(frozen=True, slots=True)
+class Remember(Effect[None]):
+    """Remember how long an answer was, to expect as much of the next call of its kind."""
+
+    tenant: str
+    kind: str
+    output_tokens: int
+
+
+def ask(effect: Effect[T]) -> Generator[Effect[Any], Any, T]:
+    """
+    Yield an effect and return its reply, typed.
+    """
+    reply: T = yield effect
+    return reply

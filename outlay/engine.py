@@ -1,0 +1,240 @@
+"""
+Carries out what the flow asks for: reads, movements of breakers, and operations of the ledger.
+
+One engine serves a process; the blocking and the async driver share it and differ only in how they wait.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, Final
+
+import circuit.tables
+from circuit.health import CallDelta
+from circuit.rules import ProviderRule, Rules, SpendRule
+from circuit.switch import halted, switch_scopes
+from circuit.types import GLOBAL, Halted, model_scope, tenant_scope
+from ledger import LedgerError, OperationFailed, OutcomeUnknown, reads
+from ledger.types import Attachment, Operation, Release, Reserve, Result
+from ledger.types import Note as LedgerNote
+from outlay.calls import Upstream
+from outlay.clock import now_us
+from outlay.effects import CheckSwitches, CloseHold, Commit, Effect, Look, Move, Note, Remember, SetLevel
+from outlay.errors import translated
+from outlay.flow import Tools
+from outlay.ids import new_id
+from outlay.later import Later
+from outlay.levels_sql import read_level, write_level
+from outlay.storms import Storms
+from outlay.tables import EVERYBODY, decision, refusal_count
+from outlay.typical import Typical
+from outlay.views import View
+from outlay.wiring import App
+from router.policy import Policy
+
+CREDIT_FULL_DAYS: Final = 3
+MEAN_SPEND_KEPT_S: Final = 60.0
+MINUTE_US: Final = 60 * 1_000_000
+_log = logging.getLogger("outlay")
+
+LedgerEffect = Commit | CloseHold | Note
+
+
+class Engine:
+    """
+    What stands between the flow and the world.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._typical = Typical()
+        self._storms = Storms()
+        self._later = Later(app.ledger)
+        self._full_credit: dict[str, tuple[float, int | None]] = {}
+        self.tools = Tools(
+            now_us=now_us, new_id=new_id, prices=app.prices, owner=app.owner, upstream=self._upstream
+        )
+
+    def close(self) -> None:
+        """
+        Write what still waits to be written.
+        """
+        self._later.close()
+
+    def perform(self, effect: Effect[Any]) -> Any:
+        """
+        Carry out one effect and wait for it.
+
+        Raises:
+            OutlayError: The books are out of reach; a hold that may have been made is given back.
+        """
+        if isinstance(effect, LedgerEffect):
+            op, attach = self.operation(effect)
+            try:
+                return self.reply(effect, self._app.ledger.do(op, attach))
+            except LedgerError as error:
+                return self.failed(effect, error)
+        with translated():
+            return self._read_or_move(effect)
+
+    def _read_or_move(self, effect: Effect[Any]) -> Any:
+        match effect:
+            case Look():
+                return self._look(effect)
+            case CheckSwitches(tenant):
+                return self._halted(tenant)
+            case Move(transitions):
+                return self._app.circuit.apply(transitions)
+            case SetLevel(tenant, level, at_us):
+                return write_level(self._app.engine, tenant, level, at_us)
+            case Remember(tenant, kind, tokens):
+                return self._typical.saw(tenant, kind, tokens)
+            case _:
+                raise AssertionError(f"no such effect: {effect!r}")
+
+    # the ledger's part
+
+    def operation(self, effect: LedgerEffect) -> tuple[Operation, Sequence[Attachment]]:
+        """
+        Give the ledger's operation of an effect, and the rows of its transaction.
+        """
+        match effect:
+            case Commit(op):
+                return op, ()
+            case CloseHold(op, row, health):
+                rows = () if row is None else (Attachment(decision, row, ignore=True),)
+                return op, (*rows, *_health(health))
+            case Note(row, health):
+                record = self._record(row)
+                key = f"note:{row['id']}"
+                return LedgerNote(str(row["tenant"]), key, now_us()), (record, *_health(health))
+
+    def submit(self, effect: LedgerEffect) -> Future[Result]:
+        """
+        Queue the ledger's operation of an effect; `reply` and `failed` take its answer or error.
+        """
+        return self._app.ledger.submit(*self.operation(effect))
+
+    def reply(self, effect: LedgerEffect, result: Result) -> Result | None:
+        """
+        Turn the ledger's answer into the effect's reply.
+        """
+        return None if isinstance(effect, Note) else result
+
+    def failed(self, effect: LedgerEffect, error: LedgerError) -> None:
+        """
+        Do what can be done about an operation that could not be carried out.
+
+        Raises:
+            OutlayError: The call cannot go on.
+        """
+        match effect:
+            case CloseHold():
+                _log.warning("a call is closed later: %s", error)
+                self._later.add(*self.operation(effect))
+            case Note():
+                _log.warning("a decision record was not written: %s", error)
+            case Commit(op):
+                if isinstance(op, Reserve) and isinstance(error, OutcomeUnknown | OperationFailed):
+                    self._later.add(_give_back(op))
+                with translated():
+                    raise error
+
+    def _record(self, row: Any) -> Attachment:
+        """Keep a refusal as a record of its own, unless there is a storm of its like."""
+        tenant, code = str(row["tenant"]), row["code"]
+        if row["outcome"] != "refused" or self._storms.is_calm(tenant, str(code), row["at_us"]):
+            return Attachment(decision, row, ignore=True)
+        minute_us = row["at_us"] - row["at_us"] % MINUTE_US
+        counted = {"tenant": tenant, "code": str(code), "minute_us": minute_us, "count": 1}
+        return Attachment(refusal_count, counted, add=("count",))
+
+    # reading
+
+    def _look(self, effect: Look) -> View:
+        app, tenant = self._app, effect.tenant
+        with app.reading() as conn:
+            applied = app.policies.applied(conn, tenant)
+            shared = applied if applied.tenant == EVERYBODY else app.policies.applied(conn, EVERYBODY)
+            rules = rules_of(applied.policy, shared.policy)
+            account = reads.account(conn, tenant)
+            memory = app.decisions.session(conn, tenant, effect.session) if effect.session else None
+            return View(
+                policy=applied.policy,
+                policy_tenant=applied.tenant,
+                policy_version=applied.version,
+                rules=rules,
+                snapshot=app.circuit.read(conn, _scopes(applied.policy, tenant), effect.now_us, rules),
+                known=account is not None,
+                gauges=reads.gauges(conn, tenant, effect.scopes, effect.now_us),
+                multiplier_ppm=1_000_000 if account is None else account.multiplier_ppm,
+                credit_full_nanos=self._credit_full(conn, applied.policy, tenant, effect.now_us),
+                level=read_level(conn, tenant),
+                last_model="" if memory is None else memory.last_model,
+                prompt_tokens=0 if memory is None else memory.prompt_tokens,
+                answered_us=0 if memory is None else memory.last_us,
+                models=frozenset() if memory is None else memory.models,
+                expected_output_tokens=self._typical.tokens(tenant, effect.kind),
+            )
+
+    def _credit_full(self, conn: Any, policy: Policy, tenant: str, at_us: int) -> int | None:
+        """Credits that count as full: the policy's, else some days of the mean spend, looked up rarely."""
+        if policy.limits.credit_full_nanos is not None:
+            return policy.limits.credit_full_nanos
+        until, full = self._full_credit.get(tenant, (0.0, None))
+        if time.monotonic() < until:
+            return full
+        mean = reads.mean_daily_spend_nanos(conn, tenant, at_us)
+        full = None if mean is None or mean == 0 else mean * CREDIT_FULL_DAYS
+        self._full_credit[tenant] = (time.monotonic() + MEAN_SPEND_KEPT_S, full)
+        return full
+
+    def _halted(self, tenant: str) -> Halted | None:
+        return halted(self._app.circuit.switches(switch_scopes(tenant)), tenant)
+
+    def _upstream(self, policy: Policy, name: str | None) -> Upstream:
+        settings = self._app.settings
+        if name is None:
+            return Upstream("default", settings.upstream_url, settings.upstream_key)
+        found = policy.upstreams[name]
+        return Upstream(name, str(found.url).rstrip("/"), settings.secrets.get(found.key_env))
+
+
+def rules_of(policy: Policy, shared: Policy) -> Rules:
+    """
+    Put a policy's breakers in the circuit's words.
+
+    Args:
+        shared: The policy for everybody: the speed of all tenants together is no tenant's own matter.
+    """
+    spend, everybody, provider = policy.breaker.spend, shared.breaker.global_spend, policy.breaker.provider
+    return Rules(
+        tenant_spend=None if spend is None else SpendRule(spend.window_s, spend.max_nanos, spend.cooldown_s),
+        global_spend=None
+        if everybody is None
+        else SpendRule(everybody.window_s, everybody.max_nanos, everybody.cooldown_s),
+        provider=None
+        if provider is None
+        else ProviderRule(
+            window_s=provider.window_s,
+            min_calls=provider.min_calls,
+            failure_ratio=provider.failure_ratio,
+            cooldown_s=provider.cooldown_s,
+        ),
+    )
+
+
+def _scopes(policy: Policy, tenant: str) -> tuple[str, ...]:
+    return (GLOBAL, tenant_scope(tenant), *(model_scope(model) for model in policy.model_ranks))
+
+
+def _health(delta: CallDelta | None) -> tuple[Attachment, ...]:
+    if delta is None:
+        return ()
+    return (Attachment(circuit.tables.call_bucket, delta.row, add=("calls", "failures")),)
+
+
+def _give_back(op: Reserve) -> Release:
+    """Nothing was sent for a hold of which nobody knows whether it was written."""
+    return Release(op.tenant, f"release:{op.hold_id}", now_us(), op.hold_id, "the books gave no answer")

@@ -1,0 +1,386 @@
+"""
+The order of a call, in one place: admit, classify, choose, hold, send, settle or release, record, observe.
+
+A generator that yields effects and is fed their replies (`outlay/effects.py`); it reads no clock and does no
+I/O, so tests stop it at any step to play a crash. Two thin drivers run it: `outlay/client.py` and
+`outlay/aio.py`.
+"""
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ledger.types as books
+from circuit.admission import Assessment, assess
+from circuit.breaker import claim_probe, finish_probe
+from circuit.health import CallDelta, call_delta, probe_verdict
+from circuit.health import Outcome as Health
+from circuit.types import HaltCode, Halted, Transition, model_scope
+from outlay import answers, closing, records, refusals, requests, views
+from outlay.calls import (
+    CallRequest,
+    Done,
+    Outcome,
+    Refused,
+    Result,
+    Sending,
+    Upstream,
+)
+from outlay.effects import (
+    CheckSwitches,
+    CloseHold,
+    Commit,
+    Look,
+    Move,
+    Note,
+    Remember,
+    Send,
+    SetLevel,
+    ask,
+)
+from outlay.errors import OutlayError
+from outlay.views import View
+from pricing.facts import model_facts
+from pricing.table import PriceTable
+from router.choose import choose
+from router.classify import profile_request
+from router.codec import Inputs, to_json
+from router.policy import Policy
+from router.translate import translate
+from router.types import Choice, Profile, Reason, Refusal
+
+Steps = Generator[Any, Any, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """
+    What the flow needs besides effects.
+
+    Attributes:
+        now_us: The clock.
+        new_id: Makes ids from an instant.
+        owner: Names this process in holds, probes and meters.
+        upstream: Finds the address and key for a name of the policy; None is the environment's.
+    """
+
+    now_us: Callable[[], int]
+    new_id: Callable[[int], str]
+    prices: PriceTable
+    owner: str
+    upstream: Callable[[Policy, str | None], Upstream]
+
+
+def run(request: CallRequest, tools: Tools) -> Steps:
+    """
+    Carry one call from its request to its end.
+
+    Returns:
+        The refusal, or what the call cost. Every hold it made is settled, released, or left to be captured
+        because nobody knows what the provider billed.
+    """
+    call = _Call(request, tools)
+    refused = yield from call.prepare()
+    if refused is None:
+        refused = yield from call.hold()
+    if refused is not None:
+        return refused
+    outcome = yield from ask(Send(call.sending()))
+    return (yield from call.close(outcome))
+
+
+class _Call:
+    """
+    One call under way: what has been found out so far, and the next step.
+    """
+
+    def __init__(self, request: CallRequest, tools: Tools) -> None:
+        self.request = request
+        self.tools = tools
+        self.at_us = tools.now_us()
+        self.id = tools.new_id(self.at_us)
+        self.record: records.Plan = records.opened(
+            id=self.id,
+            tenant=request.tenant,
+            key_id=request.key_id,
+            at_us=self.at_us,
+            surface=request.surface,
+            asked_model=str(request.body.get("model"))[:200],
+            stream=request.body.get("stream") is True,
+            task=None if request.hints.task is None else request.hints.task[:200],
+            tags=json.dumps(dict(request.hints.tags), sort_keys=True),
+        )
+        self.view: View
+        self.assessment: Assessment
+        self.profile: Profile
+        self.choice: Choice
+        self.held: books.Held
+        self.reasons: tuple[Reason, ...] = ()
+        self.probe: Transition | None = None
+        self.attempt = 0
+
+    # before the hold
+
+    def prepare(self) -> Generator[Any, Any, Refused | None]:
+        """
+        Look, admit and classify.
+        """
+        request = self.request
+        self.view = yield from ask(
+            Look(
+                request.tenant,
+                requests.session(request),
+                requests.scopes(request.key_id, request.hints),
+                requests.kind(request),
+                self.at_us,
+            )
+        )
+        view = self.view
+        self.record = {
+            **self.record,
+            "mode": view.policy.enforcement.mode,
+            "policy_tenant": view.policy_tenant,
+            "policy_version": view.policy_version,
+            "level": view.level,
+        }
+        if not view.known:
+            return self._refuse_unknown()
+        halted = yield from self._admit()
+        if halted is not None:
+            return (yield from self._refuse(refusals.from_circuit(self.id, halted)))
+        profile = self._profile()
+        if isinstance(profile, Refusal):
+            return (yield from self._refuse(refusals.from_router(self.id, profile)))
+        self.profile = profile
+        self.record = {**self.record, "session": profile.session, "stream": profile.stream}
+        return None
+
+    def _refuse_unknown(self) -> Refused:
+        unknown = books.Refused(books.Reason.UNKNOWN_TENANT)
+        return refusals.from_ledger(self.id, self.request.tenant, unknown, self.at_us)
+
+    def _admit(self) -> Generator[Any, Any, Halted | None]:
+        """
+        Pass the switches and the spend breakers; in observe mode a breaker only leaves a reason.
+        """
+        view, tenant = self.view, self.request.tenant
+        self.assessment = assess(view.snapshot, view.rules, tenant, self.at_us)
+        if self.assessment.due:
+            yield from ask(Move(self.assessment.due))
+        answer = self.assessment.answer
+        if not isinstance(answer, Halted):
+            return None
+        if answer.code is HaltCode.KILL_SWITCH or view.enforced:
+            return answer
+        told = Reason(str(answer.code), "observed only: the spend breaker is open", dict(answer.numbers))
+        self.reasons = (told,)
+        return None
+
+    def _profile(self) -> Profile | Refusal:
+        view, request = self.view, self.request
+        return profile_request(
+            request.body,
+            request.hints,
+            request.rights,
+            view.policy,
+            betas=request.betas,
+            expected_output_tokens=views.expected_output_tokens(view, request.body.get("max_tokens")),
+            cache=views.cache(view, self.at_us),
+        )
+
+    # choice and hold
+
+    def hold(self) -> Generator[Any, Any, Refused | None]:
+        """
+        Choose offers, hold money for one, and see that it may be sent now.
+
+        A model whose breaker waits for a probe is offered like any other; only who wins the claim may send
+        to it, else the choice is made again without it.
+        """
+        unhealthy = dict(self.assessment.unhealthy)
+        for _ in range(len(self.assessment.probes) + 1):
+            refused = yield from self._reserve(unhealthy)
+            if refused is not None:
+                return refused
+            lost = yield from self._claim()
+            if not lost:
+                return (yield from self._check_switches())
+            unhealthy[self._model] = self.at_us
+            yield from self._start_over()
+        raise AssertionError("every model to be probed is asked for once")
+
+    def _reserve(self, unhealthy: Mapping[str, int]) -> Generator[Any, Any, Refused | None]:
+        view = self.view
+        inputs = Inputs(self.profile, views.headroom(view), view.level, unhealthy, self.at_us)
+        choice = choose(
+            inputs.profile,
+            inputs.headroom,
+            view.policy,
+            self.tools.prices,
+            level=inputs.level,
+            unhealthy=inputs.unhealthy,
+            now_us=inputs.now_us,
+        )
+        if choice.level is not None and choice.level != view.level:
+            yield from ask(SetLevel(self.request.tenant, choice.level, self.at_us))
+        if isinstance(choice, Refusal):
+            self.record = {**self.record, "inputs": to_json(inputs)}
+            return (yield from self._refuse(refusals.from_router(self.id, choice)))
+        self.choice = choice
+        self.record = records.decided(self.record, inputs, choice, self.reasons)
+        reply = yield from ask(Commit(self._reservation(choice)))
+        if isinstance(reply, books.Refused):
+            refused = refusals.from_ledger(self.id, self.request.tenant, reply, self.at_us)
+            return (yield from self._refuse(refused))
+        assert isinstance(reply, books.Held)
+        if reply.replayed:
+            return refusals.duplicate(self.id, reply.hold_id)
+        self.held = reply
+        return None
+
+    def _reservation(self, choice: Choice) -> books.Reserve:
+        request, plans = self.request, records.plans(self.record, choice.offers)
+        own = request.idempotency_key
+        return books.Reserve(
+            tenant=request.tenant,
+            key=f"hold:{self.id}" if own is None else f"call:{self.attempt}:{own}",
+            now_us=self.at_us,
+            hold_id=self.id,
+            offers=tuple(
+                books.Offer(offer.cost_bound_nanos, offer.expected_cost_nanos, plan, offer.waits)
+                for offer, plan in zip(choice.offers, plans, strict=True)
+            ),
+            ttl_us=self.view.policy.limits.hold_ttl_s * 1_000_000,
+            scopes=requests.scopes(request.key_id, request.hints),
+            owner=self.tools.owner,
+            request_hash="" if own is None else requests.digest(request.body),
+            enforce=self.view.enforced,
+        )
+
+    def _claim(self) -> Generator[Any, Any, bool]:
+        """Claim the probe where the model needs one; tell whether somebody else was faster."""
+        state = self.assessment.probes.get(self._model)
+        rule = self.view.rules.provider
+        if state is None or rule is None:
+            return False
+        wish = claim_probe(state, self.at_us, rule.probe_lease_s, self.tools.owner)
+        made = () if wish is None else (yield from ask(Move((wish,))))
+        self.probe = made[0] if made else None
+        return self.probe is None
+
+    def _check_switches(self) -> Generator[Any, Any, Refused | None]:
+        try:
+            halted = yield from ask(CheckSwitches(self.request.tenant))
+        except OutlayError:
+            yield from self._withdraw("books_unavailable")
+            raise
+        if halted is None:
+            return None
+        yield from self._finish_probe(Health.NEUTRAL)
+        refused = refusals.from_circuit(self.id, halted)
+        yield from self._withdraw(refused.code)
+        return refused
+
+    def _withdraw(self, code: str, *, recorded: bool = True) -> Generator[Any, Any, None]:
+        """Give back a hold that nothing was sent for."""
+        done = closing.withdrawn(self._held(), code, self.tools.now_us())
+        assert done.op is not None
+        yield from ask(CloseHold(done.op, done.row if recorded else None))
+
+    def _start_over(self) -> Generator[Any, Any, None]:
+        """Give back a hold whose model somebody else probes; the call goes on under another id."""
+        yield from self._withdraw("probe_lost", recorded=False)
+        self.attempt += 1
+        self.id = self.tools.new_id(self.at_us)
+        self.record = {**self.record, "id": self.id}
+
+    # sending and closing
+
+    @property
+    def _model(self) -> str:
+        return self.choice.offers[self.held.offer_index].model
+
+    def _upstream(self) -> Upstream:
+        return self.tools.upstream(self.view.policy, self.profile.upstream)
+
+    def sending(self) -> Sending:
+        """
+        Say what is to be sent, and where.
+        """
+        offer = self.choice.offers[self.held.offer_index]
+        translated = translate(
+            self.request.body,
+            model_facts(offer.model),
+            asked=requests.facts(self.request.body.get("model")),
+            effort=offer.effort,
+            max_tokens=offer.max_tokens,
+            served_before=self.view.models,
+        )
+        return Sending(
+            decision_id=self.id,
+            model=offer.model,
+            body=translated.body,
+            upstream=self._upstream(),
+            headers=answers.before(self.id, self.choice, offer, self.held),
+        )
+
+    def _held(self) -> closing.Held:
+        record = self._observed() if not self.view.enforced else self.record
+        plan = {**record, "offer": self.held.offer_index}
+        geo = self._geo()
+        return closing.Held(self.request.tenant, self.id, self.held.cost_nanos, plan, geo)
+
+    def _geo(self) -> str | None:
+        name = self.profile.upstream
+        return None if name is None else self.view.policy.upstreams[name].geo
+
+    def _observed(self) -> records.Plan:
+        """What enforcement had done: the router's part and the ledger's."""
+        would = json.loads(self.record["would"] or "{}")
+        refuse = self.held.would_refuse
+        would["ledger"] = {
+            "refuse": None if refuse is None else str(refuse.reason),
+            "numbers": {} if refuse is None else refusals.shown(refuse.numbers),
+            "offer": self.held.would_offer,
+        }
+        return {**self.record, "would": to_json(would)}
+
+    def close(self, outcome: Outcome) -> Steps:
+        """
+        Write what came of the call: money, record and the model's health in one transaction.
+        """
+        now_us = self.tools.now_us()
+        done = closing.close(self._held(), outcome, self.tools.prices, now_us)
+        health = requests.health(outcome)
+        delta = self._delta(health, now_us)
+        if done.op is None:
+            yield from ask(Note(done.row, delta))
+        else:
+            yield from ask(CloseHold(done.op, done.row, delta))
+        yield from self._finish_probe(health)
+        if done.output_tokens is not None:
+            yield from ask(Remember(self.request.tenant, requests.kind(self.request), done.output_tokens))
+        return Done(self.id, done.outcome, done.cost_nanos, answers.after(done))
+
+    def _delta(self, health: Health, now_us: int) -> CallDelta | None:
+        state = self.view.snapshot.breakers.get(model_scope(self._model))
+        generation = 0 if state is None else state.version
+        return call_delta(self._model, health, now_us, self.tools.owner, generation)
+
+    def _finish_probe(self, health: Health) -> Generator[Any, Any, None]:
+        rule = self.view.rules.provider
+        if self.probe is None or rule is None:
+            return
+        verdict = probe_verdict(health)
+        now_us = self.tools.now_us()
+        wish = finish_probe(self.probe, succeeded=verdict, cooldown=rule.cooldown, now_us=now_us)
+        self.probe = None
+        yield from ask(Move((wish,)))
+
+    def _refuse(self, refused: Refused) -> Generator[Any, Any, Refused]:
+        now_us = self.tools.now_us()
+        yield from ask(
+            Note(records.row(self.record, outcome="refused", code=refused.code, finished_us=now_us))
+        )
+        return refused

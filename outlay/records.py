@@ -1,0 +1,138 @@
+"""
+The decision record: what is known before a call is sent, and the row that its end makes of it.
+
+What is known at the hold is kept with the hold as its plan, so that whoever closes it (this process, another
+one, or the capture of an expired hold) can write the record. Pure.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ledger.types import HoldEvent
+from router.codec import Inputs, to_json
+from router.types import Choice, Offer, Reason
+
+Plan = Mapping[str, Any]
+
+_PLANNED: Final = (
+    "id", "tenant", "key_id", "at_us", "mode", "would", "surface", "stream", "task", "priority", "session",
+    "asked_model", "asked_tier", "level", "reasons", "ratio", "gauge", "offers", "counterfactual", "inputs",
+    "policy_tenant", "policy_version", "tags",
+)  # fmt: skip
+"""Columns that are known before the call is sent."""
+
+_BLANK: Final[Mapping[str, Any]] = {
+    "key_id": "", "mode": "enforce", "would": None, "stream": False, "task": None, "priority": "normal",
+    "session": None, "asked_tier": None, "level": 0, "reasons": "[]", "ratio": None, "gauge": None,
+    "offers": "[]", "counterfactual": None, "inputs": "{}", "policy_tenant": "*", "policy_version": 0,
+    "tags": "{}",
+}  # fmt: skip
+
+
+def opened(**known: object) -> dict[str, Any]:
+    """
+    Begin a record from the columns that are known; the others say that nothing was decided yet.
+
+    Args:
+        known: At least id, tenant, at_us, surface and asked_model.
+    """
+    return {**_BLANK, **known}
+
+
+def decided(record: Plan, inputs: Inputs, choice: Choice, before: tuple[Reason, ...] = ()) -> dict[str, Any]:
+    """
+    Add what the router decided, and by what.
+
+    Args:
+        before: Reasons from before the choice.
+    """
+    return {
+        **record,
+        "priority": str(choice.priority),
+        "asked_tier": choice.asked_tier,
+        "level": choice.level,
+        "ratio": choice.ratio,
+        "gauge": choice.gauge,
+        "reasons": to_json((*before, *choice.reasons)),
+        "offers": to_json(choice.offers),
+        "counterfactual": to_json(choice.counterfactual),
+        "would": None if choice.would is None else to_json({"router": choice.would}),
+        "inputs": to_json(inputs),
+    }
+
+
+def plans(record: Plan, offers: Sequence[Offer]) -> tuple[str, ...]:
+    """
+    Write the plan of each offer: the record, and which of its offers is meant.
+    """
+    common = json.dumps(dict(record), separators=(",", ":"), ensure_ascii=False)
+    return tuple(f'{common[:-1]},"offer":{index}}}' for index in range(len(offers)))
+
+
+def read_plan(text: str) -> Plan | None:
+    """
+    Read a plan back; None where a hold was made without one.
+    """
+    try:
+        plan = json.loads(text)
+    except ValueError:
+        return None
+    return plan if isinstance(plan, dict) and "id" in plan and "offer" in plan else None
+
+
+def offer_of(plan: Plan) -> Mapping[str, Any]:
+    """
+    Give the offer that a plan was held for; empty where the caller brought offers of its own.
+    """
+    offers = json.loads(plan["offers"])
+    found = offers[plan["offer"]] if plan["offer"] < len(offers) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def row(
+    plan: Plan,
+    *,
+    outcome: str,
+    finished_us: int,
+    code: str | None = None,
+    held_nanos: int | None = None,
+    cost_nanos: int | None = None,
+    asked_cost_nanos: int | None = None,
+    usage: Mapping[str, Any] | None = None,
+) -> dict[str, object]:
+    """
+    Make the row of `outlay_decision`.
+
+    Args:
+        outcome: served, refused, failed, broken or uncertain.
+        code: Of the refusal, or of the provider's error.
+        cost_nanos: What the provider bills; None while nobody knows.
+        asked_cost_nanos: The same usage at the price of the model that was asked for.
+    """
+    served = offer_of(plan) if "offer" in plan else {}
+    return {
+        **{name: plan[name] for name in _PLANNED},
+        "finished_us": finished_us,
+        "outcome": outcome,
+        "code": code,
+        "served_model": served.get("model"),
+        "served_tier": served.get("tier"),
+        "effort": served.get("effort"),
+        "max_tokens": served.get("max_tokens"),
+        "hold_id": plan["id"] if "offer" in plan else None,
+        "held_nanos": held_nanos,
+        "cost_nanos": cost_nanos,
+        "asked_cost_nanos": asked_cost_nanos,
+        "usage": None if usage is None else json.dumps(usage, sort_keys=True, separators=(",", ":")),
+    }
+
+
+def captured_row(event: HoldEvent) -> dict[str, object] | None:
+    """
+    Make the record of a call whose owner died or which never got an answer: its hold was captured.
+    """
+    plan = read_plan(event.plan)
+    if plan is None:
+        return None
+    return row(plan, outcome="uncertain", code="captured", finished_us=event.now_us)

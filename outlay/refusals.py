@@ -1,0 +1,183 @@
+"""
+Every reason not to let a call through, as callers see it: one table of status, type and code.
+
+Source: facts measured against the official SDK; `x-should-retry` decides whether it tries again, before any
+rule about the status. A long `retry-after` is only ever sent together with `x-should-retry: false`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import ledger.types as ledger
+from circuit.types import HaltCode, Halted
+from outlay.calls import Refused
+from outlay.clock import iso
+from pricing.money import format_usd
+from router.types import Refusal, RefusalCode
+
+BUSY_RETRY_S: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How one refusal leaves the house."""
+
+    code: str
+    status: int
+    error_type: str
+    retry: bool = False
+
+
+_BUSY: Final = Shape("outlay_budget_busy", 429, "rate_limit_error", retry=True)
+_INTERNAL: Final = Shape("outlay_internal_error", 500, "api_error")
+
+LEDGER: Final[Mapping[ledger.Reason, Shape]] = {
+    ledger.Reason.QUEUE_FULL: _BUSY,
+    ledger.Reason.UNKNOWN_TENANT: Shape("outlay_unknown_tenant", 403, "permission_error"),
+    ledger.Reason.TENANT_EXISTS: _INTERNAL,
+    ledger.Reason.KEY_CONFLICT: Shape("outlay_duplicate_request", 409, "conflict_error"),
+    ledger.Reason.AMOUNT_INVALID: Shape("outlay_invalid_request", 400, "invalid_request_error"),
+    ledger.Reason.FIELD_INVALID: Shape("outlay_invalid_request", 400, "invalid_request_error"),
+    ledger.Reason.UNKNOWN_TIMEZONE: _INTERNAL,
+    ledger.Reason.UNKNOWN_HOLD: Shape("outlay_unknown_hold", 404, "not_found_error"),
+    ledger.Reason.HOLD_CLOSED: Shape("outlay_hold_closed", 409, "conflict_error"),
+    ledger.Reason.REFUND_EXCEEDS_CHARGE: Shape("outlay_refund_exceeds_charge", 409, "conflict_error"),
+    ledger.Reason.FROZEN: Shape("outlay_tenant_frozen", 403, "permission_error"),
+    ledger.Reason.IN_DEBT: Shape("outlay_credit_exhausted", 402, "billing_error"),
+    ledger.Reason.CREDIT_EXHAUSTED: Shape("outlay_credit_exhausted", 402, "billing_error"),
+    ledger.Reason.BUDGET_EXHAUSTED: Shape("outlay_daily_budget_reached", 429, "rate_limit_error"),
+    ledger.Reason.CREDIT_BUSY: _BUSY,
+    ledger.Reason.BUDGET_BUSY: _BUSY,
+}
+
+ROUTER: Final[Mapping[RefusalCode, Shape]] = {
+    RefusalCode.INVALID_REQUEST: Shape(RefusalCode.INVALID_REQUEST, 400, "invalid_request_error"),
+    RefusalCode.INVALID_HINT: Shape(RefusalCode.INVALID_HINT, 400, "invalid_request_error"),
+    RefusalCode.UNKNOWN_MODEL: Shape(RefusalCode.UNKNOWN_MODEL, 404, "not_found_error"),
+    RefusalCode.MODEL_NOT_ALLOWED: Shape(RefusalCode.MODEL_NOT_ALLOWED, 403, "permission_error"),
+    RefusalCode.NO_MODEL_FITS: Shape(RefusalCode.NO_MODEL_FITS, 400, "invalid_request_error"),
+    RefusalCode.UNBOUNDED_REQUEST: Shape(RefusalCode.UNBOUNDED_REQUEST, 400, "invalid_request_error"),
+    RefusalCode.PRIORITY_REFUSED: Shape(RefusalCode.PRIORITY_REFUSED, 429, "rate_limit_error"),
+    RefusalCode.BREAKER_OPEN: Shape(RefusalCode.BREAKER_OPEN, 529, "overloaded_error", retry=True),
+}
+
+CIRCUIT: Final[Mapping[HaltCode, Shape]] = {
+    HaltCode.KILL_SWITCH: Shape(HaltCode.KILL_SWITCH, 503, "api_error"),
+    HaltCode.RUNAWAY: Shape(HaltCode.RUNAWAY, 429, "rate_limit_error"),
+}
+
+BREAKER_RETRY_S_MAX: Final = 30
+"""The SDK sleeps for the whole retry-after, so a retried refusal never names a long one."""
+
+
+def from_ledger(decision_id: str, tenant: str, refused: ledger.Refused, now_us: int) -> Refused:
+    """
+    Put a refusal of the ledger in words.
+    """
+    shape = LEDGER[refused.reason]
+    retry_after_s = BUSY_RETRY_S if shape.retry else _until_s(refused.numbers.get("resets_us"), now_us)
+    words = _Words(shown(refused.numbers), reason=refused.reason, tenant=tenant)
+    message = _MONEY_TEXT.get(refused.reason, "{reason}").format_map(words)
+    return _refused(decision_id, shape, message, retry_after_s, refused.numbers)
+
+
+def from_router(decision_id: str, refusal: Refusal) -> Refused:
+    """
+    Put a refusal of the router in words.
+    """
+    shape = ROUTER[refusal.code]
+    retry_after_s = refusal.retry_after_s
+    if shape.retry and retry_after_s is not None:
+        retry_after_s = min(retry_after_s, BREAKER_RETRY_S_MAX)
+    return _refused(decision_id, shape, refusal.message, retry_after_s, refusal.numbers)
+
+
+def from_circuit(decision_id: str, halted: Halted) -> Refused:
+    """
+    Put a halt in words.
+    """
+    what = "spending is halted" if halted.code is HaltCode.KILL_SWITCH else "the spend breaker is open"
+    message = f"{what} ({halted.scope}): {halted.reason or 'no reason given'}"
+    numbers = {**halted.numbers, "scope": halted.scope}
+    return _refused(decision_id, CIRCUIT[halted.code], message, halted.retry_after_s, numbers)
+
+
+def duplicate(decision_id: str, first_id: str) -> Refused:
+    """
+    Refuse a call whose idempotency key has been used: its answer is not kept, its money is.
+    """
+    message = f"this idempotency key was used by call {first_id}; its answer is not kept: use another key"
+    return _refused(
+        decision_id, LEDGER[ledger.Reason.KEY_CONFLICT], message, None, {"first_decision": first_id}
+    )
+
+
+def shown(numbers: Mapping[str, object]) -> dict[str, object]:
+    """
+    Write numbers for people and JSON: money as decimal text in USD, instants as ISO 8601 text.
+    """
+    out: dict[str, object] = {}
+    for name, value in numbers.items():
+        if name.endswith("_nanos") and isinstance(value, int):
+            out[name.removesuffix("_nanos") + "_usd"] = format_usd(value)
+        elif name.endswith("_us") and isinstance(value, int):
+            out[name.removesuffix("_us") + "_at"] = iso(value)
+        elif value is not None:
+            out[name] = value
+    return out
+
+
+_NEEDED: Final = "this call may cost up to {needed_usd} USD"
+_MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
+    ledger.Reason.QUEUE_FULL: "too many calls are waiting for the books; retry shortly",
+    ledger.Reason.UNKNOWN_TENANT: "tenant {tenant} has no account",
+    ledger.Reason.FROZEN: "tenant {tenant} is frozen by an operator",
+    ledger.Reason.IN_DEBT: "tenant {tenant} owes {debt_usd} USD; a top-up repays it",
+    ledger.Reason.CREDIT_EXHAUSTED: (
+        "tenant {tenant} has {available_usd} USD of credits left, and " + _NEEDED + "; top up the tenant"
+    ),
+    ledger.Reason.BUDGET_EXHAUSTED: (
+        "the {budget_window} budget of {budget_scope} is spent: {spent_usd} of {limit_usd} USD, and "
+        + _NEEDED
+        + "; it resets at {resets_at}"
+    ),
+    ledger.Reason.CREDIT_BUSY: (
+        "{held_usd} USD of {tenant}'s credits are held by calls in flight, and " + _NEEDED + "; retry shortly"
+    ),
+    ledger.Reason.BUDGET_BUSY: (
+        "{held_usd} USD of the {budget_window} budget of {budget_scope} are held by calls in flight, and "
+        + _NEEDED
+        + "; retry shortly"
+    ),
+    ledger.Reason.FIELD_INVALID: "{field}: {value} cannot be used; {fix}",
+    ledger.Reason.AMOUNT_INVALID: "{field}: {value} is no amount of money; {fix}",
+    ledger.Reason.UNKNOWN_HOLD: "there is no such hold",
+    ledger.Reason.HOLD_CLOSED: "this hold is closed already",
+}
+
+
+class _Words(dict[str, object]):
+    """Numbers for a text; one that is missing reads as a dash, as no text may fail over its numbers."""
+
+    def __missing__(self, _name: str) -> str:
+        return "—"
+
+
+def _until_s(resets_us: object, now_us: int) -> int | None:
+    return max(1, -((now_us - resets_us) // 1_000_000)) if isinstance(resets_us, int) else None
+
+
+def _refused(
+    decision_id: str, shape: Shape, message: str, retry_after_s: int | None, numbers: Mapping[str, object]
+) -> Refused:
+    return Refused(
+        decision_id=decision_id,
+        code=str(shape.code),
+        status=shape.status,
+        error_type=shape.error_type,
+        message=message,
+        retry=shape.retry,
+        retry_after_s=retry_after_s,
+        details={"error_code": str(shape.code), "decision_id": decision_id, **shown(numbers)},
+    )

@@ -1,0 +1,74 @@
+"""
+What a call is known by before it is classified, and what its end says about the model's health. Pure.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from circuit.health import Outcome as Health
+from circuit.health import outcome_of
+from outlay.calls import CallRequest, Completed, Failed, Outcome
+from pricing.bound import RequestInvalid
+from pricing.facts import ModelFacts, UnknownModel, model_facts
+from router.classify import session_of
+from router.types import Hints
+
+_NAME_MAX = 200
+
+
+def session(request: CallRequest) -> str:
+    """
+    Name the session of a call; empty where the body is such that classification will refuse it.
+    """
+    try:
+        return session_of(request.body, request.hints)
+    except (RequestInvalid, RecursionError):
+        return ""
+
+
+def kind(request: CallRequest) -> str:
+    """
+    Name the calls that this one is like: those of its task, else those that ask for the same model.
+    """
+    return (request.hints.task or str(request.body.get("model")))[:_NAME_MAX]
+
+
+def scopes(key_id: str, hints: Hints) -> tuple[str, ...]:
+    """
+    Name the budgets, besides the tenant's own, that may limit a call.
+    """
+    key = (f"key:{key_id}",) if key_id else ()
+    task = (f"task:{hints.task}",) if hints.task else ()
+    return (*key, *task, *(f"tag:{name}={value}" for name, value in hints.tags))
+
+
+def digest(body: Mapping[str, object]) -> str:
+    """
+    Recognise a body that comes again under the caller's idempotency key.
+    """
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def facts(model: object) -> ModelFacts | None:
+    """
+    Look up the model that a body names; None for `outlay/...` names and unknown ones.
+    """
+    try:
+        return model_facts(model) if isinstance(model, str) else None
+    except UnknownModel:
+        return None
+
+
+def health(outcome: Outcome) -> Health:
+    """
+    What the end of a call says about the model's health.
+    """
+    match outcome:
+        case Completed():
+            return Health.SUCCESS
+        case Failed(status, error_type, error_code):
+            return outcome_of(status, error_type, error_code)
+        case _:  # broken, never connected, or no answer
+            return outcome_of(None)
