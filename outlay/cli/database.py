@@ -1,0 +1,61 @@
+"""
+Looks at a database without changing it: an address is checked before anything is opened or created.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from outlay.errors import BadInput
+
+_OURS: Final = frozenset({"alembic_version", "ledger_account"})
+
+
+def sqlite_file(url: str) -> Path | None:
+    """
+    Return the file of an SQLite address; None for another engine.
+    """
+    if not url.startswith("sqlite"):
+        return None
+    path = url.partition(":///")[2].partition("?")[0].removeprefix("file:")
+    return Path(path) if path not in ("", ":memory:") else None
+
+
+def refuse_foreign(url: str) -> None:
+    """
+    Keep our tables out of an SQLite file that another program made.
+
+    Raises:
+        BadInput: The file holds tables, and none of them is ours.
+    """
+    path = sqlite_file(url)
+    if path is None or not path.is_file():
+        return
+    tables = _tables(path)
+    if tables and not tables & _OURS:
+        fix = "name a file of Outlay's own, as in sqlite:///outlay.db"
+        raise BadInput("database_url", str(path), "this is the database of another program", fix)
+
+
+def _tables(path: Path) -> frozenset[str]:
+    """Name the tables of a file; none where SQLite cannot read it, which the opening will say."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.Error:
+        return frozenset()
+    return frozenset(str(name) for (name,) in found)
+
+
+def revision(url: str) -> str | None:
+    """
+    Return a database's revision; an SQLite file that does not exist is not made by asking.
+    """
+    from outlay import schema
+
+    refuse_foreign(url)
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        return None
+    return schema.current(url)

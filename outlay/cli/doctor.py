@@ -1,0 +1,239 @@
+"""
+`outlay doctor`: looks at everything that a working Outlay needs, and says how to mend what is wrong.
+
+It changes nothing and makes nothing, not even an SQLite file.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from outlay.cli.frame import Answer, Common, command
+from outlay.cli.output import Rows
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from outlay.settings import Settings
+
+OK, WARN, FAIL = "ok", "warning", "failed"
+BUILT_US: Final = 1_790_000_000_000_000  # September 2026: no machine that runs this is older
+SKEW_MAX_US: Final = 5_000_000
+SIBLINGS: Final = ("pricing", "ledger", "router", "circuit", "gateway", "dashboard")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """
+    One finding; `fix` is empty where nothing is to be done.
+    """
+
+    name: str
+    state: str
+    found: str
+    fix: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """
+    Put this command on the command line.
+    """
+    command(app, "doctor")(doctor)
+
+
+def doctor(common: Common) -> Answer:
+    """Check the installation, the database, the policy and the clock; each line says its fix."""
+    settings = common.settings()
+    checks = [check(settings) for check in _CHECKS]
+    failed = sum(check.state == FAIL for check in checks)
+    found = [asdict(check) for check in checks]
+    columns = (("name", "check"), ("state", "state"), ("found", "found"), ("fix", "fix"))
+    said = "All is well." if failed == 0 else f"{failed} of {len(checks)} checks failed."
+    return Answer({"ok": failed == 0, "checks": found}, (Rows(columns, found), said), 0 if failed == 0 else 1)
+
+
+def check_siblings(_settings: "Settings") -> Check:
+    """
+    Our packages have common names; another package of that name must not stand before ours.
+    """
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    import outlay
+
+    home = Path(str(outlay.__file__)).parents[1]
+    for name in SIBLINGS:
+        spec = find_spec(name)
+        origin = Path(spec.origin).parents[1] if spec is not None and spec.origin is not None else None
+        if origin is None or not origin.samefile(home):
+            place = "is missing" if spec is None else f"is {spec.origin or 'a folder without code'}"
+            return Check("packages", FAIL, f"{name} {place}", "install Outlay in an environment of its own")
+    return Check("packages", OK, f"all in {home}")
+
+
+def check_zones(_settings: "Settings") -> Check:
+    """
+    Budgets end at a tenant's midnight, which takes time zone data.
+    """
+    from ledger.budget import known_timezone
+
+    missing = [
+        zone for zone in ("Europe/Berlin", "Asia/Kolkata", "America/New_York") if not known_timezone(zone)
+    ]
+    if missing:
+        return Check("time zones", FAIL, f"unknown: {', '.join(missing)}", "install the package tzdata")
+    return Check("time zones", OK, "known")
+
+
+def check_database(settings: "Settings") -> Check:
+    """
+    The database answers.
+    """
+    from outlay.cli.database import refuse_foreign, sqlite_file
+
+    path = sqlite_file(settings.database_url)
+    if path is not None and not path.exists():
+        return Check(
+            "database", WARN, f"{path} does not exist yet", "it is made at first use: outlay db upgrade"
+        )
+    with _found("database", "check OUTLAY_DATABASE_URL, and that the server runs") as found:
+        refuse_foreign(settings.database_url)
+        with _engine(settings) as engine, engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+        found.append(Check("database", OK, f"{engine.dialect.name} answers"))
+    return found[0]
+
+
+def check_schema(settings: "Settings") -> Check:
+    """
+    The database has the tables that this version works with.
+    """
+    from outlay import schema
+    from outlay.cli.database import revision, sqlite_file
+
+    with _found("schema", "see the line above") as found:
+        at, wanted = revision(settings.database_url), schema.head()
+        if at == wanted:
+            found.append(Check("schema", OK, f"at {at}"))
+        elif at is None and sqlite_file(settings.database_url) is not None:
+            found.append(Check("schema", WARN, "no tables yet", schema.UPGRADE))
+        else:
+            fix = schema.UPGRADE if at in (None, *schema.revisions()) else schema.NEWER
+            found.append(Check("schema", FAIL, f"at {at}, wanted is {wanted}", fix))
+    return found[0]
+
+
+def check_policy(settings: "Settings") -> Check:
+    """
+    The policy in force can be read, and no rule in it looks like a mistake.
+    """
+    from router.policy import default_policy_text, lint, load_policy
+
+    fix = "see: outlay policy show, outlay policy apply"
+    with _found("policy", fix) as found:
+        text, said = _policy_text(settings), "your own"
+        if text is None:
+            text, said = default_policy_text(), "the packaged one"
+        warnings = lint(load_policy(text))
+        found.append(
+            Check("policy", WARN if warnings else OK, "; ".join((said, *warnings)), fix if warnings else "")
+        )
+    return found[0]
+
+
+def check_upstream(settings: "Settings") -> Check:
+    """
+    There is a key for the provider; calls that Outlay sends need one.
+    """
+    if settings.upstream_key is None:
+        fix = "set ANTHROPIC_API_KEY where the gateway runs"
+        return Check("upstream key", WARN, f"none for {settings.upstream_url}", fix)
+    return Check("upstream key", OK, f"present, for {settings.upstream_url}")
+
+
+def check_clock(settings: "Settings") -> Check:
+    """
+    The clock is not behind this version, the books, or the database's own clock.
+    """
+    from outlay.clock import iso, now_us
+
+    fix = "set the clock of this machine (NTP)"
+    if now_us() < BUILT_US:
+        return Check("clock", FAIL, f"it says {iso(now_us())}", fix)
+    with _found("clock", fix) as found:
+        behind = _latest_us(settings) - now_us()
+        if behind > SKEW_MAX_US:
+            found.append(Check("clock", FAIL, f"{behind // 1_000_000} s behind the database", fix))
+        else:
+            found.append(Check("clock", OK, iso(now_us())))
+    return found[0]
+
+
+_CHECKS: Final[tuple[Callable[["Settings"], Check], ...]] = (
+    check_siblings,
+    check_zones,
+    check_database,
+    check_schema,
+    check_policy,
+    check_upstream,
+    check_clock,
+)
+
+
+@contextmanager
+def _found(name: str, fix: str) -> Iterator[list[Check]]:
+    """Collect one finding; whatever goes wrong on the way is a finding too."""
+    from outlay.errors import OutlayError, public_error
+
+    found: list[Check] = []
+    try:
+        yield found
+    except Exception as error:  # noqa: BLE001 - a doctor reports every illness
+        public = error if isinstance(error, OutlayError) else public_error(error)
+        said = str(error if public is None else public).splitlines()[0]
+        found.append(Check(name, FAIL, said, getattr(public, "fix", "") or fix))
+
+
+@contextmanager
+def _engine(settings: "Settings") -> Iterator["Engine"]:
+    from ledger import make_engine
+
+    engine = make_engine(settings.database_url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _has_books(settings: "Settings") -> bool:
+    from outlay.cli.database import revision
+
+    return revision(settings.database_url) is not None
+
+
+def _policy_text(settings: "Settings") -> str | None:
+    """Return the policy that everybody has, None for the packaged one."""
+    from ledger import reading
+    from outlay.policies_sql import Policies
+    from outlay.tables import EVERYBODY
+
+    if not _has_books(settings):
+        return None
+    with _engine(settings) as engine, reading(engine) as connection:
+        row = Policies(engine).row(connection, EVERYBODY)
+    return None if row is None else row.text
+
+
+def _latest_us(settings: "Settings") -> int:
+    """Return the latest instant that the database knows: of its own clock, or of its newest booking."""
+    if not _has_books(settings):
+        return 0
+    with _engine(settings) as engine, engine.connect() as connection:
+        booked = connection.exec_driver_sql("SELECT max(at) FROM ledger_transfer").scalar() or 0
+        if engine.dialect.name != "postgresql":
+            return int(booked)
+        clock = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp()) * 1000000").scalar()
+        return max(int(booked), int(clock or 0))

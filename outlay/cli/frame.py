@@ -1,0 +1,155 @@
+"""
+What every command has in common: its shared options, the opened books, and how its answer leaves.
+
+A command is a function that takes `Common` first and returns an `Answer`; it neither prints nor catches.
+"""
+
+import dataclasses
+import getpass
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from outlay.cli.output import Block, print_answer
+
+if TYPE_CHECKING:
+    from outlay.settings import Settings
+    from outlay.wiring import App
+
+PANEL = "Shared options"
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.", rich_help_panel=PANEL)]
+Actor = Annotated[
+    str | None,
+    typer.Option("--actor", metavar="NAME", help="Who does this; the system user.", rich_help_panel=PANEL),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url", metavar="URL", help="The books; OUTLAY_DATABASE_URL.", rich_help_panel=PANEL
+    ),
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of what went wrong.", rich_help_panel=PANEL)
+]
+_SHARED = {"as_json": (Json, False), "actor": (Actor, None), "database_url": (DatabaseUrl, None)}
+_SHARED_ALL = {**_SHARED, "debug": (Debug, False)}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What a command says.
+
+    Attributes:
+        data: Goes out as it is with `--json`.
+        blocks: The same for people.
+        status: Exit status: 0, or 1 where the command found something wrong.
+        plain: Replaces both on standard output, as CSV and TOML do.
+    """
+
+    data: Mapping[str, Any]
+    blocks: Sequence[Block] = ()
+    status: int = 0
+    plain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """
+    The shared options of one command line.
+    """
+
+    as_json: bool
+    actor: str
+    database_url: str | None
+
+    def settings(self) -> "Settings":
+        """
+        Read the settings; the command line wins over the environment.
+        """
+        from outlay.settings import Settings, normal_url
+
+        settings = Settings.from_env(os.environ)
+        if self.database_url is None:
+            return settings
+        return dataclasses.replace(settings, database_url=normal_url(self.database_url))
+
+    @contextmanager
+    def opened(self) -> Iterator["App"]:
+        """
+        Open the books for one command, and close them whatever happens.
+        """
+        from outlay.cli.database import refuse_foreign
+        from outlay.wiring import open_app
+
+        settings = self.settings()
+        refuse_foreign(settings.database_url)
+        app = open_app(settings)
+        try:
+            yield app
+        finally:
+            app.close()
+
+
+def command(group: typer.Typer, name: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """
+    Put a function on the command line under a name, with the shared options added to its own.
+    """
+
+    def register(body: Callable[..., Answer]) -> Callable[..., Answer]:
+        group.command(name)(_entry(body))
+        return body
+
+    return register
+
+
+def _entry(body: Callable[..., Answer]) -> Callable[..., None]:
+    """Make what typer calls: it opens the shared options, runs the command and sends its answer out."""
+
+    def entry(**given: Any) -> None:
+        common = _common(given)
+        answer = _translated(body, common, given)
+        print_answer(answer.data, answer.blocks, answer.plain, as_json=common.as_json)
+        if answer.status != 0:
+            raise typer.Exit(answer.status)
+
+    own = list(inspect.signature(body).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+        for name, (kind, default) in _SHARED_ALL.items()
+    ]
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    everything = [*keywords, *shared]
+    entry.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
+    entry.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
+    entry.__doc__ = body.__doc__
+    entry.__name__ = body.__name__
+    return entry
+
+
+def _common(given: dict[str, Any]) -> Common:
+    """Take the shared options out of what typer gave."""
+    taken = {name: given.pop(name) for name in _SHARED}
+    given.pop("debug")
+    if taken["actor"] is None:
+        taken["actor"] = _system_user()
+    return Common(**taken)
+
+
+def _translated(body: Callable[..., Answer], common: Common, given: Mapping[str, Any]) -> Answer:
+    from outlay.errors import translated
+
+    with translated():
+        return body(common, **given)
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a name for its user
+        return f"uid-{os.getuid()}"

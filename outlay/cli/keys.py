@@ -1,0 +1,69 @@
+"""
+`outlay key`: create, revoke, list.
+"""
+
+from typing import Annotated
+
+import typer
+
+from outlay.cli.frame import Answer, Common, command
+from outlay.cli.output import Pairs, Rows
+from outlay.cli.params import OfTenant
+
+group = typer.Typer(no_args_is_help=True, help="Keys of tenants and of operators.")
+
+
+def register(app: typer.Typer) -> None:
+    """
+    Put these commands on the command line.
+    """
+    app.add_typer(group, name="key")
+
+
+@command(group, "create")
+def create(
+    common: Common,
+    tenant: OfTenant = None,
+    role: Annotated[
+        str, typer.Option("--role", metavar="ROLE", help="tenant, viewer, operator or admin.")
+    ] = "tenant",
+    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="What it is for.")] = "",
+    loosen: Annotated[
+        bool, typer.Option("--loosen", help="Its hints may raise priority, pin a model, override a task.")
+    ] = False,
+    privacy: Annotated[
+        str | None, typer.Option("--privacy", metavar="CLASS", help="Every call has at least this class.")
+    ] = None,
+) -> Answer:
+    """Create a key; its secret is shown once."""
+    from outlay.admin.keys import create_key
+
+    with common.opened() as app:
+        made = create_key(
+            app, tenant=tenant, role=role, name=name, loosen=loosen, privacy=privacy, actor=common.actor
+        )
+    return Answer(made, (Pairs(tuple(made.items())), "Keep the key: it is shown this once."))
+
+
+@command(group, "revoke")
+def revoke(
+    common: Common, key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="See: outlay key list")]
+) -> Answer:
+    """Revoke a key; every process refuses it within a second."""
+    from outlay.admin.keys import revoke_key
+
+    with common.opened() as app:
+        done = revoke_key(app, key_id, actor=common.actor)
+    return Answer(done, (Pairs(tuple(done.items())),))
+
+
+@command(group, "list")
+def list_all(common: Common, tenant: OfTenant = None) -> Answer:
+    """List keys; never their secrets."""
+    from outlay.admin.keys import list_keys
+
+    with common.opened() as app:
+        found = list_keys(app, tenant)
+    rows = found["keys"]
+    columns = tuple((name, name.replace("_", " ")) for name in (rows[0] if rows else ()))
+    return Answer(found, (Rows(columns, rows, "No keys yet. Create one: outlay key create"),))

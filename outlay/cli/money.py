@@ -1,0 +1,172 @@
+"""
+Money: `outlay topup`, `refund`, `balance`, `statement`, `budget set`, `budget raise`.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+from outlay.cli.frame import Answer, Common, command
+from outlay.cli.output import Pairs, Rows, to_csv
+from outlay.cli.params import Limit, Once, Reason, Tenant, Usd
+from outlay.cli.tenants import details
+
+group = typer.Typer(no_args_is_help=True, help="Budgets: limits per window, for a while or for good.")
+
+Window = Annotated[str, typer.Option("--window", metavar="WINDOW", help="hour, day, week or month.")]
+Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help="tenant, or a part such as task:NAME.")]
+_UNTIL = typer.Option("--until", metavar="DATE", help="When the old limit holds again.")
+LimitUsd = Annotated[str, typer.Argument(metavar="USD", help='Limit in USD; "none" is no limit.')]
+
+
+def register(app: typer.Typer) -> None:
+    """
+    Put these commands on the command line.
+    """
+    for name, body in (("topup", topup), ("refund", refund), ("balance", balance), ("statement", statement)):
+        command(app, name)(body)
+    app.add_typer(group, name="budget")
+
+
+def topup(
+    common: Common,
+    tenant: Tenant,
+    amount: Usd,
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="paid or promo.")] = "paid",
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="DATE", help="When unused credit ends.")
+    ] = None,
+    idempotency_key: Once = None,
+    reason: Reason = "",
+) -> Answer:
+    """Add credit to a tenant."""
+    from outlay.admin.money import top_up
+
+    with common.opened() as app:
+        return _pairs(
+            top_up(
+                app,
+                tenant,
+                amount,
+                kind=kind,
+                expires=expires,
+                idempotency_key=idempotency_key,
+                reason=reason,
+                actor=common.actor,
+            )
+        )
+
+
+def refund(
+    common: Common,
+    hold: Annotated[str, typer.Argument(metavar="HOLD_ID", help="Id of the hold; also of its decision.")],
+    amount: Annotated[str | None, typer.Option("--amount", metavar="USD", help="Part of the charge.")] = None,
+    idempotency_key: Once = None,
+    reason: Reason = "",
+) -> Answer:
+    """Give back what a call was charged, or a part of it."""
+    from outlay.admin.money import refund as give_back
+
+    with common.opened() as app:
+        return _pairs(
+            give_back(
+                app, hold, amount=amount, idempotency_key=idempotency_key, reason=reason, actor=common.actor
+            )
+        )
+
+
+def balance(common: Common, tenant: Tenant) -> Answer:
+    """Show a tenant's credit and what is left of its day."""
+    from outlay.admin.money import balance as read
+
+    with common.opened() as app:
+        found = read(app, tenant)
+    return Answer(found, details(found))
+
+
+def statement(
+    common: Common,
+    tenant: Tenant,
+    since: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day or instant.")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Before this instant.")] = None,
+    limit: Limit = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+) -> Answer:
+    """List what moved a tenant's credit."""
+    from outlay.admin.money import statement as read
+
+    with common.opened() as app:
+        found = read(app, tenant, since=since, until=until, limit=limit)
+    lines = found["lines"]
+    columns = tuple(lines[0]) if lines else ("at", "kind", "amount_usd")
+    ends = Pairs((("opening_usd", found["opening_usd"]), ("closing_usd", found["closing_usd"])))
+    table = Rows(tuple((name, _heading(name)) for name in columns), lines, "Nothing moved in this time.")
+    return Answer(found, (table, ends), plain=to_csv(columns, lines) if as_csv else None)
+
+
+@command(group, "set")
+def set_limit(
+    common: Common,
+    tenant: Tenant,
+    limit: LimitUsd,
+    window: Window = "day",
+    scope: Scope = "tenant",
+    until: Annotated[str | None, _UNTIL] = None,
+    idempotency_key: Once = None,
+    reason: Reason = "",
+) -> Answer:
+    """Set the limit of a window, for good or until a date."""
+    from outlay.admin.money import set_budget
+
+    with common.opened() as app:
+        return _pairs(
+            set_budget(
+                app,
+                tenant,
+                limit,
+                window=window,
+                scope=scope,
+                until=until,
+                idempotency_key=idempotency_key,
+                reason=reason,
+                actor=common.actor,
+            )
+        )
+
+
+@command(group, "raise")
+def raise_limit(
+    common: Common,
+    tenant: Tenant,
+    limit: LimitUsd,
+    until: Annotated[str, _UNTIL],
+    window: Window = "day",
+    scope: Scope = "tenant",
+    idempotency_key: Once = None,
+    reason: Reason = "",
+) -> Answer:
+    """Raise the limit of a window for a while."""
+    from outlay.admin.money import raise_budget
+
+    with common.opened() as app:
+        return _pairs(
+            raise_budget(
+                app,
+                tenant,
+                limit,
+                until=until,
+                window=window,
+                scope=scope,
+                idempotency_key=idempotency_key,
+                reason=reason,
+                actor=common.actor,
+            )
+        )
+
+
+def _pairs(result: dict[str, Any]) -> Answer:
+    return Answer(result, (Pairs(tuple(result.items())),))
+
+
+def _heading(name: str) -> str:
+    return name.replace("_usd", " USD").replace("_", " ")

@@ -1,0 +1,126 @@
+"""
+What keeps running: `outlay gateway` and `outlay dashboard`.
+
+Both lie above this package, so they are started by name.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from outlay.cli.frame import Answer, Common, command
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+WORKERS_MAX = 64
+Port = Annotated[int | None, typer.Option("--port", min=1, max=65_535, help="OUTLAY_PORT, or 8787.")]
+Host = Annotated[str | None, typer.Option("--host", metavar="HOST", help="OUTLAY_HOST, or 127.0.0.1.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=WORKERS_MAX, help="Number of processes.")]
+LogLevel = Annotated[
+    str, typer.Option("--log-level", metavar="LEVEL", help="critical, error, warning, info or debug.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """
+    Put these commands on the command line.
+    """
+    command(app, "gateway")(gateway)
+    command(app, "dashboard")(dashboard)
+
+
+def gateway(
+    common: Common,
+    host: Host = None,
+    port: Port = None,
+    workers: Workers = 1,
+    log_level: LogLevel = "info",
+) -> Answer:
+    """Serve the Messages API and the control plane, until it is stopped."""
+    settings = common.settings()
+    host, port = host or settings.host, port or settings.port
+    _check_level(log_level)
+    with common.opened():  # says what is wrong in one sentence, and upgrades before workers race to do so
+        _check_address(host, port)
+    _warn_about_tls(host)
+    os.environ["OUTLAY_DATABASE_URL"] = settings.database_url  # the workers read their own environment
+    _serve(host, port, workers, log_level)
+    return Answer({"stopped": True}, ("The gateway has stopped.",))
+
+
+def dashboard(
+    common: Common,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65_535, help="A port of your own.")] = None,
+) -> Answer:
+    """Open the dashboard on this machine; prints a link that works once."""
+    with common.opened():
+        pass
+    environment = {**os.environ, "OUTLAY_DATABASE_URL": common.settings().database_url}
+    words = [sys.executable, "-P", "-m", "dashboard", *([] if port is None else ["--port", str(port)])]
+    status = _run(words, environment)
+    return Answer({"status": status}, ("The dashboard has stopped.",), 0 if status == 0 else 1)
+
+
+def _check_level(level: str) -> None:
+    from outlay.errors import BadInput
+
+    known = ("critical", "error", "warning", "info", "debug")
+    if level not in known:
+        raise BadInput("log_level", level, "unknown level", f"use one of {', '.join(known)}")
+
+
+def _check_address(host: str, port: int) -> None:
+    """Find out now that the address is taken, not from the log of a worker."""
+    from outlay.errors import BadInput, Rejected
+
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise BadInput("host", host, "is no address of this machine", "use 127.0.0.1") from error
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            why = error.strerror or "it cannot be used"
+            details = {"host": host, "port": port, "fix": "choose another with --host and --port"}
+            raise Rejected(
+                "address_unavailable", f"cannot listen on {host}:{port}: {why}", details
+            ) from error
+
+
+def _warn_about_tls(host: str) -> None:
+    if host not in LOOPBACK:
+        print(
+            f"warning: {host} is open to other machines; put a reverse proxy with TLS in front",
+            file=sys.stderr,
+        )
+
+
+def _serve(host: str, port: int, workers: int, log_level: str) -> None:
+    import uvicorn
+
+    uvicorn.run(
+        "gateway.app:create",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level=log_level,
+        access_log=log_level == "debug",
+    )
+
+
+def _run(words: list[str], environment: dict[str, str]) -> int:
+    """Run a program to its end; Ctrl-C reaches it by itself, a polite kill is passed on."""
+    with subprocess.Popen(words, env=environment) as child:  # noqa: S603 - words of ours, no shell
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                continue
