@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, Select, select, tuple_
+from sqlalchemy import Connection, Engine, Select, select, tuple_
 
 from outlay.tables import decision as table
 
@@ -47,7 +47,7 @@ class Decisions:
         Return a decision as stored, its JSON columns decoded (`inputs` stays text); None if there is none.
         """
         row = connection.execute(select(table).where(table.c.id == decision_id)).one_or_none()
-        return None if row is None else decoded(row)
+        return None if row is None else decode(dict(row._mapping))
 
     def list(
         self,
@@ -72,7 +72,7 @@ class Decisions:
             if found is None:
                 return ()
             query = query.where(tuple_(table.c.at_us, table.c.id) < tuple_(found.at_us, found.id))
-        return tuple(decoded(row) for row in connection.execute(query))
+        return tuple(decode(dict(row._mapping)) for row in connection.execute(query))
 
     def newest(self, *, tenant: str | None = None, outcome: str | None = None) -> Select[Any]:
         """
@@ -107,14 +107,15 @@ class Decisions:
         )
 
 
-def decoded(row: Row[Any]) -> dict[str, Any]:
+def decode(row: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the columns of a decision by name, JSON columns as values.
+    Return the columns of a decision by name, those that hold JSON as values; `inputs` stays text.
     """
-    values = dict(row._mapping)
-    for name in JSON_COLUMNS:
-        values[name] = None if values[name] is None or values[name] == "" else json.loads(values[name])
-    return values
+    return {name: _value(value) if name in JSON_COLUMNS else value for name, value in row.items()}
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None or text == "" else json.loads(text)
 
 
 def _prompt_tokens(usage: str | None) -> int:

@@ -5,7 +5,7 @@ Version 0 is the packaged default policy, which holds until one is applied. A te
 text ends its own policy: the one for everybody holds again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -128,16 +128,20 @@ class Policies:
         Append a version, in force at once; returns its number. The text is not checked here.
         """
 
-        def write(values: dict[str, object]) -> None:
-            with self._engine.begin() as connection:
-                connection.execute(insert(table).values(**values))
+        def write(values: Mapping[str, object]) -> bool:
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(insert(table).values(**values))
+            except IntegrityError:
+                return False
+            return True
 
         return self.append(text, write, tenant=tenant, actor=actor, note=note, now_us=now_us)
 
     def append(
         self,
         text: str,
-        write: Callable[[dict[str, object]], None],
+        write: Callable[[Mapping[str, object]], bool],
         *,
         tenant: str,
         actor: str,
@@ -148,19 +152,16 @@ class Policies:
         Append a version by a write of the caller's, who may have it in one transaction with more.
 
         Args:
-            write: Inserts the row; raises IntegrityError where somebody else took the number meanwhile.
+            write: Inserts the row; false where somebody else took the number meanwhile.
         """
         for _ in range(_ATTEMPTS_MAX):
             with translated(), reading(self._engine) as connection:
                 query = select(func.coalesce(func.max(table.c.version), 0)).where(table.c.tenant == tenant)
                 version = int(connection.execute(query).scalar_one()) + 1
             row = PolicyRow(tenant, version, text, actor, note, now_us)
-            try:
-                with translated():
-                    write({name: getattr(row, name) for name in PolicyRow.__slots__})
-            except IntegrityError:
-                continue
-            return version
+            with translated():
+                if write({name: getattr(row, name) for name in PolicyRow.__slots__}):
+                    return version
         raise BooksUnavailable("others applied policies at the same moment, again and again; try again")
 
 

@@ -1,0 +1,113 @@
+"""
+Proving the books: every invariant of the ledger, the chains of the circuit, and that each served call has
+its hold.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from circuit.journal import check_chains, replay
+from ledger import tables
+from ledger.rows import OPEN, SETTLED
+from ledger.verify import PROBLEMS_MAX
+from ledger.verify import verify as verify_ledger
+from outlay.errors import translated
+from outlay.tables import decision, policy
+from outlay.wiring import App
+
+_SPENT: Final = ("served", "broken")
+
+
+def verify(app: App) -> dict[str, Any]:
+    """
+    Check everything that is stored against everything else; reads only.
+
+    Returns:
+        ok, checks (by name), tenants, transfers, problems (the first hundred, each a sentence).
+    """
+    with translated(), app.reading() as connection:
+        books = verify_ledger(connection)
+        found = {
+            "circuit": list(_circuit(app)),
+            "decisions": list(_decisions(connection)),
+            "policies": list(_policies(connection)),
+        }
+    told = [f"{check}: {problem}" for check, problems in found.items() for problem in problems]
+    return {
+        "ok": books.ok and not told,
+        "checks": {**books.checks, **{check: not problems for check, problems in found.items()}},
+        "tenants": books.tenants,
+        "transfers": books.transfers,
+        "problems": [*books.problems, *told][:PROBLEMS_MAX],
+    }
+
+
+def _circuit(app: App) -> Iterator[str]:
+    """
+    Check the hash chains, and that breakers and switches stand where their events led.
+    """
+    standing = app.circuit.standing()
+    events = app.circuit.events(limit=None)  # read second: a change in between is explained, too
+    yield from check_chains(events)
+    told = replay(events)
+    breakers = {breaker.scope: breaker for breaker in told.breakers}
+    switches = {switch.scope: switch for switch in told.switches}
+    for breaker in standing.breakers:
+        led = breakers.get(breaker.scope)
+        if (
+            led is None
+            or led.version < breaker.version
+            or (led.version == breaker.version and led != breaker)
+        ):
+            yield f"the breaker of {breaker.scope} is {breaker.state}, where no event led it"
+    for switch in standing.switches:
+        turned = switches.get(switch.scope)
+        if (
+            turned is None
+            or turned.epoch < switch.epoch
+            or (turned.epoch == switch.epoch and turned != switch)
+        ):
+            yield f"the switch of {switch.scope} stands where no event led it"
+
+
+def _decisions(connection: Connection) -> Iterator[str]:
+    """
+    Find calls that the provider served and that have no hold, an open one, or one settled at another cost.
+    """
+    hold = tables.hold
+    query = (
+        select(
+            decision.c.id,
+            decision.c.tenant,
+            decision.c.cost_nanos,
+            hold.c.tenant,
+            hold.c.state,
+            hold.c.actual,
+        )
+        .select_from(decision.outerjoin(hold, hold.c.id == decision.c.hold_id))
+        .where(decision.c.outcome.in_(_SPENT))
+    )
+    for decision_id, tenant, cost_nanos, holder, state, actual in connection.execute(query):
+        if holder is None:
+            yield f"decision {decision_id} was served without a hold"
+        elif holder != tenant:
+            yield f"decision {decision_id} of {tenant} has a hold of {holder}"
+        elif state == OPEN:
+            yield f"decision {decision_id} was served, and its hold is still open"
+        elif state == SETTLED and actual != cost_nanos:
+            yield f"decision {decision_id} cost {cost_nanos}, its hold is settled at {actual}"
+
+
+def _policies(connection: Connection) -> Iterator[str]:
+    """
+    Find gaps in the versions of a policy.
+    """
+    query = select(policy.c.tenant, policy.c.version).order_by(policy.c.tenant, policy.c.version)
+    before = ("", 0)
+    for tenant, version in connection.execute(query):
+        wanted = before[1] + 1 if tenant == before[0] else 1
+        if version != wanted:
+            yield f"policy version {wanted} of {tenant} is missing"
+        before = (tenant, version)

@@ -1,0 +1,115 @@
+"""
+What all orders share: looking a tenant up, sending an operation to the ledger, wording its refusals.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+
+from ledger import reads
+from ledger.results import Reason, Refused
+from ledger.types import Attachment, Operation
+from outlay import fields
+from outlay.errors import Rejected, translated
+from outlay.ids import new_id
+from outlay.refusals import shown
+from outlay.wiring import App
+
+_KEY: Final = "admin:"
+R = TypeVar("R")
+
+
+def known_tenant(connection: Connection, tenant: object, field: str = "tenant") -> reads.AccountRow:
+    """
+    Return a tenant's account.
+
+    Raises:
+        BadInput: The name cannot be one of a tenant.
+        Rejected: `unknown_tenant`, with the name that was probably meant.
+    """
+    name = fields.tenant_name(tenant, field)
+    found = reads.account(connection, name)
+    if found is None:
+        raise unknown_tenant(name, [row.tenant for row in reads.tenants(connection)])
+    return found
+
+
+def unknown_tenant(name: str, known: Sequence[str]) -> Rejected:
+    """
+    Make the refusal of a tenant that does not exist.
+    """
+    hint = fields.close_name(name, known) or "List them with: outlay tenant list."
+    return Rejected("unknown_tenant", f'there is no tenant "{name}". {hint}', {"tenant": name})
+
+
+def account(app: App, tenant: object) -> reads.AccountRow:
+    """
+    Return a tenant's account as of now.
+    """
+    with translated(), app.reading() as connection:
+        return known_tenant(connection, tenant)
+
+
+def order_key(idempotency_key: object, now_us: int) -> str:
+    """
+    Return the ledger's key of an order: the operator's own, which is kept apart from those of calls, or a
+    new one.
+    """
+    given = fields.idempotency_key(idempotency_key)
+    return f"{_KEY}{new_id(now_us) if given is None else given}"
+
+
+def own_key(key: str) -> str:
+    """
+    Return the key of an order as its operator gave it.
+    """
+    return key.removeprefix(_KEY)
+
+
+def carry_out(app: App, op: Operation, kind: type[R], attach: Sequence[Attachment] = ()) -> R:
+    """
+    Give an operation to the ledger and return its answer.
+
+    Raises:
+        Rejected: The ledger refused it; code and numbers are the ledger's.
+        BooksUnavailable: It may be sent again with the same key.
+    """
+    with translated():
+        result = app.ledger.do(op, attach)
+    if isinstance(result, Refused):
+        raise rejected(result)
+    assert isinstance(result, kind), result
+    return result
+
+
+def rejected(refused: Refused) -> Rejected:
+    """
+    Put a refusal of the ledger in words; the money in its details is decimal text.
+    """
+    details = shown(refused.numbers)
+    if isinstance(key := details.get("key"), str):
+        details["key"] = own_key(key)
+    text = _TEXT.get(refused.reason, refused.reason.value.replace("_", " "))
+    return Rejected(refused.reason.value, text.format_map(_Words(details)), details)
+
+
+class _Words(dict[str, object]):
+    """Numbers for a text; a missing one reads as a dash."""
+
+    def __missing__(self, _name: str) -> str:
+        return "—"
+
+
+_TEXT: Final[Mapping[Reason, str]] = {
+    Reason.QUEUE_FULL: "too many operations are waiting for the books; try again shortly",
+    Reason.UNKNOWN_TENANT: 'there is no tenant "{tenant}"',
+    Reason.TENANT_EXISTS: 'there is a tenant "{tenant}" already',
+    Reason.KEY_CONFLICT: "this idempotency key was used for something else; use another key",
+    Reason.AMOUNT_INVALID: "{field}: the books do not take this amount ({value}): at most 1000000000 USD",
+    Reason.FIELD_INVALID: "{field}: {value} cannot be used; {fix}",
+    Reason.UNKNOWN_TIMEZONE: "unknown time zone {timezone}",
+    Reason.UNKNOWN_HOLD: "there is no hold {hold_id}",
+    Reason.HOLD_CLOSED: "only a settled hold can be refunded; this one is {state}",
+    Reason.REFUND_EXCEEDS_CHARGE: "{refundable_usd} USD of this hold can be refunded, not {needed_usd} USD",
+}

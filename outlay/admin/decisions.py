@@ -1,0 +1,291 @@
+"""
+Decisions: explained with the hold and the settlement, listed, and made again to see that they come out alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from ledger import reads
+from outlay import fields, records
+from outlay.admin.common import known_tenant
+from outlay.decisions_sql import decode
+from outlay.errors import Rejected, translated
+from outlay.fields import instant_text, usd
+from outlay.wiring import App
+from router.codec import CodecError, Inputs, from_json, to_json
+from router.codec import replay as choose_again
+from router.types import Choice, Refusal
+
+OUTCOMES: Final = ("served", "refused", "failed", "broken", "uncertain")
+LIST_MAX: Final = 1_000
+_COUNT_MAX: Final = 2**31
+_BATCH: Final = 500
+_IN_LIST: Final = (
+    "id", "tenant", "at", "outcome", "code", "mode", "surface", "task", "priority", "session", "asked",
+    "served", "level", "ratio", "gauge", "reasons", "policy_tenant", "policy_version", "held_usd", "cost_usd",
+    "asked_cost_usd", "tags",
+)  # fmt: skip
+_PLAIN: Final = (
+    "id", "tenant", "key_id", "outcome", "code", "mode", "surface", "stream", "task", "priority", "session",
+    "level", "ratio", "gauge", "policy_tenant", "policy_version", "usage", "tags",
+)  # fmt: skip
+
+
+def explain(app: App, decision_id: str) -> dict[str, Any]:
+    """
+    Return a decision as stored, with its hold and its settlement.
+
+    A call in flight has no record yet; it is explained by the plan that is kept with its hold (`recorded`
+    is false then).
+
+    Raises:
+        Rejected: `unknown_decision`.
+    """
+    wanted = fields.word(decision_id, "decision")
+    with translated(), app.reading() as connection:
+        row = app.decisions.find(connection, wanted)
+        hold = reads.hold(connection, wanted if row is None or row["hold_id"] is None else row["hold_id"])
+        if row is None and hold is None:
+            text = f"there is no decision {wanted}; the newest are in: outlay explain --list"
+            raise Rejected("unknown_decision", text, {"decision": wanted})
+        tenant = row["tenant"] if row is not None else hold.tenant if hold is not None else ""
+        zone = _zone(connection, tenant)
+    if row is not None:
+        told = {**decision_dict(row, zone), "recorded": True}
+    else:
+        assert hold is not None
+        told = {**_from_plan(hold, zone), "recorded": False}
+    return {**told, "hold": _hold(hold, zone), "settlement": _settlement(hold, zone)}
+
+
+def _zone(connection: Connection, tenant: str) -> str:
+    found = reads.account(connection, tenant)
+    return "UTC" if found is None else found.timezone
+
+
+def _from_plan(hold: reads.HoldRow, zone: str) -> dict[str, Any]:
+    """
+    Tell what the plan of a hold says; a plan of another's making is shown as it is.
+    """
+    outcome = "in_flight" if hold.state == "open" else hold.state
+    plan = records.read_plan(hold.plan)
+    try:
+        if plan is not None:
+            made = records.row(
+                plan, outcome=outcome, finished_us=hold.opened_us, held_nanos=hold.cost_bound_nanos
+            )
+            return {**decision_dict(decode(made), zone), "finished_at": None}
+    except (KeyError, TypeError, ValueError):
+        pass  # made by another version: shown as it is
+    return {
+        "id": hold.id,
+        "tenant": hold.tenant,
+        "at": instant_text(hold.opened_us, zone),
+        "outcome": outcome,
+        "plan": hold.plan,
+    }
+
+
+def decision_dict(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    """
+    Return a decision for people and JSON: money as decimal text, instants in a zone.
+    """
+    served = None
+    if row["served_model"] is not None:
+        served = {
+            "model": row["served_model"],
+            "tier": row["served_tier"],
+            "effort": row["effort"],
+            "max_tokens": row["max_tokens"],
+        }
+    return {
+        **{name: row[name] for name in _PLAIN},
+        "policy_tenant": None if row["policy_tenant"] == "*" else row["policy_tenant"],
+        "at": instant_text(row["at_us"], zone),
+        "finished_at": instant_text(row["finished_us"], zone),
+        "asked": {"model": row["asked_model"], "tier": row["asked_tier"]},
+        "served": served,
+        "reasons": readable(row["reasons"] or [], zone),
+        "offers": readable(row["offers"] or [], zone),
+        "counterfactual": readable(row["counterfactual"], zone),
+        "would": readable(row["would"], zone),
+        "held_usd": usd(row["held_nanos"]),
+        "cost_usd": usd(row["cost_nanos"]),
+        "asked_cost_usd": usd(row["asked_cost_nanos"]),
+    }
+
+
+def readable(value: Any, zone: str) -> Any:
+    """
+    Return a stored value with its money as decimal text and its instants as ISO 8601 text, to any depth.
+    """
+    if isinstance(value, list):
+        return [readable(item, zone) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    told: dict[str, Any] = {}
+    for name, item in value.items():
+        number = item if isinstance(item, int) and not isinstance(item, bool) else None
+        if name.endswith("_nanos") and (number is not None or item is None):
+            told[name.removesuffix("_nanos") + "_usd"] = usd(number)
+        elif name.endswith("_us") and number is not None:
+            told[name.removesuffix("_us") + "_at"] = instant_text(number, zone)
+        else:
+            told[name] = readable(item, zone)
+    return told
+
+
+def _hold(hold: reads.HoldRow | None, zone: str) -> dict[str, Any] | None:
+    if hold is None:
+        return None
+    return {
+        "id": hold.id,
+        "state": hold.state,
+        "amount_usd": usd(hold.amount_nanos),
+        "expected_usd": usd(hold.expected_nanos),
+        "cost_bound_usd": usd(hold.cost_bound_nanos),
+        "offer": hold.offer_index,
+        "scopes": list(hold.scopes),
+        "released_for": hold.detail if hold.state == "released" else None,
+        "owner": hold.owner,
+        "opened_at": instant_text(hold.opened_us, zone),
+        "expires_at": instant_text(hold.expires_us, zone),
+        "closed_at": instant_text(hold.closed_us, zone),
+    }
+
+
+def _settlement(hold: reads.HoldRow | None, zone: str) -> dict[str, Any] | None:
+    """
+    Return what was booked for a hold; None while nothing is (in flight, released, refused).
+    """
+    if hold is None or hold.state not in ("settled", "expired"):
+        return None
+    return {
+        "state": hold.state,
+        "cost_usd": usd(hold.cost_nanos),
+        "charge_usd": usd(hold.charge_nanos),
+        "debt_usd": usd(hold.debt_nanos),
+        "absorbed_usd": usd(hold.absorbed_nanos),
+        "refunded_usd": usd(hold.refunded_nanos),
+        "at": instant_text(hold.closed_us, zone),
+    }
+
+
+def list_decisions(
+    app: App,
+    *,
+    tenant: str | None = None,
+    limit: int = 50,
+    before: str | None = None,
+    outcome: str | None = None,
+) -> dict[str, Any]:
+    """
+    Return decisions in short, the newest first; `next` is the `before` of the following page.
+
+    Args:
+        before: Id of a decision; only older ones are returned.
+        outcome: served, refused, failed, broken or uncertain.
+    Raises:
+        Rejected: `unknown_tenant`, `unknown_decision` (of `before`).
+    """
+    most = fields.whole(limit, "limit", 1, LIST_MAX)
+    kind = None if outcome is None else fields.choice(outcome, "outcome", OUTCOMES)
+    place = None if before is None else fields.word(before, "before")
+    with translated(), app.reading() as connection:
+        name = None if tenant is None else known_tenant(connection, tenant).tenant
+        if place is not None and app.decisions.find(connection, place) is None:
+            raise Rejected("unknown_decision", f"there is no decision {place}", {"decision": place})
+        rows = app.decisions.list(connection, tenant=name, outcome=kind, before=place, limit=most + 1)
+        zones = {row["tenant"]: _zone(connection, row["tenant"]) for row in rows}
+    shown = [_short(row, zones[row["tenant"]]) for row in rows[:most]]
+    return {"decisions": shown, "next": shown[-1]["id"] if len(rows) > most else None}
+
+
+def _short(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    whole = decision_dict(row, zone)
+    return {name: whole[name] for name in _IN_LIST}
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """A decision that does not come out again as it was."""
+
+    why: str
+    stored: object = None
+    replayed: object = None
+
+
+def replay(app: App, *, tenant: str | None = None, limit: int | None = None) -> dict[str, Any]:
+    """
+    Make stored decisions again, from their stored inputs and the version of the policy they were made by.
+
+    Prices are those of this process: after a change of prices, older decisions may differ in their costs.
+
+    Args:
+        limit: At most the newest so many; None takes all.
+    Returns:
+        checked, same, different (id, why, stored, replayed), not_routed (refused before the router decided,
+            or with offers of the caller's own).
+    """
+    most = None if limit is None else fields.whole(limit, "limit", 1, _COUNT_MAX)
+    checked, not_routed = 0, 0
+    different: list[dict[str, Any]] = []
+    with translated(), app.reading() as connection:
+        name = None if tenant is None else known_tenant(connection, tenant).tenant
+        query = app.decisions.newest(tenant=name).limit(most).execution_options(yield_per=_BATCH)
+        rows = [dict(row._mapping) for row in connection.execute(query)]
+        for row in rows:
+            if row["inputs"] in ("", "{}"):
+                not_routed += 1
+                continue
+            checked += 1
+            found = _replayed(app, connection, row)
+            if found is not None:
+                different.append(_told(row["id"], found))
+    return {
+        "checked": checked,
+        "same": checked - len(different),
+        "different": different,
+        "not_routed": not_routed,
+    }
+
+
+def _told(decision_id: str, found: _Difference) -> dict[str, Any]:
+    return {
+        "id": decision_id,
+        "why": found.why,
+        "stored": readable(found.stored, "UTC"),
+        "replayed": readable(found.replayed, "UTC"),
+    }
+
+
+def _replayed(app: App, connection: Connection, row: Mapping[str, Any]) -> _Difference | None:
+    """
+    Make one decision again; None where it comes out as it was.
+    """
+    policy = app.policies.policy(connection, row["policy_tenant"], row["policy_version"])
+    if policy is None:
+        return _Difference(f"policy version {row['policy_version']} of {row['policy_tenant']} is missing")
+    try:
+        inputs = from_json(Inputs, row["inputs"])
+    except CodecError as error:
+        return _Difference(str(error))
+    return _compared(decode(row), choose_again(inputs, policy, app.prices))
+
+
+def _compared(row: Mapping[str, Any], made: Choice | Refusal) -> _Difference | None:
+    stored = row["offers"] or []
+    if isinstance(made, Refusal):
+        if not stored and row["code"] == str(made.code):
+            return None
+        was = stored or row["code"]
+        return _Difference(f"now refused: {made.code}", was, str(made.code))
+    offers = decode({"offers": to_json(made.offers)})["offers"]
+    if offers != stored:
+        return _Difference("other offers", stored, offers)
+    if made.level != row["level"]:
+        return _Difference("another level of degradation", row["level"], made.level)
+    return None

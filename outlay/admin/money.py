@@ -1,0 +1,345 @@
+"""
+Money in and out: top-ups, refunds, budgets, balances, statements. Amounts are decimal text in USD.
+
+An order with an idempotency key is carried out once: the same order again gets the same answer (`replayed`),
+another order under that key is refused as `key_conflict`. Keys of orders and of calls never meet.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from ledger import reads, tables
+from ledger.rows import WINDOW_NAMES
+from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
+from outlay import fields
+from outlay.admin.common import account, carry_out, known_tenant, order_key, own_key
+from outlay.admin.tenants import balance_dict
+from outlay.clock import now_us
+from outlay.errors import BadInput, Rejected, translated
+from outlay.fields import instant_text, usd
+from outlay.wiring import App
+
+KINDS: Final = ("paid", "promo")
+SCOPE_RULE: Final = "Use tenant, key:ID, task:NAME, user:ID or tag:NAME."
+LINES_MAX: Final = 1_000_000
+_SCOPES: Final = ("key:", "task:", "user:", "tag:")
+
+
+def top_up(
+    app: App,
+    tenant: str,
+    amount: str,
+    *,
+    kind: str = "paid",
+    expires: str | None = None,
+    idempotency_key: str | None = None,
+    reason: str = "",
+    actor: str,
+) -> dict[str, Any]:
+    """
+    Add credit; what the tenant owes is repaid first.
+
+    Args:
+        kind: "paid", or "promo" for a grant.
+        expires: Date or time at which what is left of it ends, in the tenant's zone.
+    Returns:
+        transfer, credit_usd (afterwards), repaid_usd, replayed.
+    """
+    amount_nanos, kind = fields.positive(amount, "amount"), fields.choice(kind, "kind", KINDS)
+    reason, actor = fields.reason(reason), fields.word(actor, "actor")
+    row, at_us = account(app, tenant), now_us()
+    ends_us = None if expires is None else fields.instant_us(expires, "expires", row.timezone)
+    key = order_key(idempotency_key, at_us)
+    op = TopUp(row.tenant, key, at_us, amount_nanos, kind, ends_us, actor=actor, reason=reason)
+    with _future("expires", expires):
+        result = carry_out(app, op, ToppedUp)
+    return {
+        "transfer": result.transfer,
+        "credit_usd": usd(result.credit_nanos),
+        "repaid_usd": usd(result.repaid_nanos),
+        "replayed": result.replayed,
+    }
+
+
+def refund(
+    app: App,
+    hold_id: str,
+    *,
+    amount: str | None = None,
+    reason: str = "",
+    idempotency_key: str | None = None,
+    actor: str,
+) -> dict[str, Any]:
+    """
+    Give money of a settled call back; without an amount all that is left of its charge.
+
+    Returns:
+        transfer, amount_usd, credit_usd (afterwards), repaid_usd (went to debt), replayed.
+    Raises:
+        Rejected: `unknown_hold`, `hold_closed`, `refund_exceeds_charge`, `key_conflict`.
+    """
+    hold_id, actor = fields.word(hold_id, "hold"), fields.word(actor, "actor")
+    amount_nanos = None if amount is None else fields.positive(amount, "amount")
+    reason, at_us = fields.reason(reason), now_us()
+    key = order_key(idempotency_key, at_us)
+    with translated(), app.reading() as connection:
+        hold = reads.hold(connection, hold_id)
+    if hold is None:
+        raise Rejected("unknown_hold", f"there is no hold {hold_id}", {"hold_id": hold_id})
+    result = carry_out(app, Refund(hold.tenant, key, at_us, hold.id, amount_nanos, actor, reason), Refunded)
+    return {
+        "transfer": result.transfer,
+        "amount_usd": usd(result.amount_nanos),
+        "credit_usd": usd(result.credit_nanos),
+        "repaid_usd": usd(result.repaid_nanos),
+        "replayed": result.replayed,
+    }
+
+
+def set_budget(
+    app: App,
+    tenant: str,
+    limit: str,
+    *,
+    window: str = "day",
+    scope: str = "tenant",
+    until: str | None = None,
+    reason: str = "",
+    idempotency_key: str | None = None,
+    actor: str,
+) -> dict[str, Any]:
+    """
+    Set the limit of a scope and window, at once; lowered below what is spent it only refuses new work.
+
+    Args:
+        limit: USD; "none" is no limit, "0" lets nothing be spent.
+        until: Date or time at which the standing limit returns, in the tenant's zone; None sets that one.
+    Returns:
+        tenant, window, scope, limit_usd, limit_before_usd, until, replayed.
+    """
+    order = _BudgetOrder(app, tenant, limit, window, scope, until, reason, idempotency_key, actor)
+    with translated(), app.reading() as connection:
+        _check_scope(app, connection, order)
+    return order.carry_out()
+
+
+def raise_budget(
+    app: App,
+    tenant: str,
+    limit: str,
+    *,
+    until: str,
+    window: str = "day",
+    scope: str = "tenant",
+    reason: str = "",
+    idempotency_key: str | None = None,
+    actor: str,
+) -> dict[str, Any]:
+    """
+    Set a higher limit until an instant, after which the standing one returns.
+
+    Raises:
+        BadInput: The limit is not above the one in force, or there is none to raise.
+    """
+    if until is None:
+        raise BadInput("until", None, "missing", "Say when the standing limit returns.")
+    order = _BudgetOrder(app, tenant, limit, window, scope, until, reason, idempotency_key, actor)
+    with translated(), app.reading() as connection:
+        _check_scope(app, connection, order)
+        if not _known_key(connection, order):
+            _check_higher(connection, order, limit)
+    return order.carry_out()
+
+
+class _BudgetOrder:
+    """
+    The fields of a budget order, read and checked; nothing is written before `carry_out`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        tenant: str,
+        limit: str,
+        window: str,
+        scope: str,
+        until: str | None,
+        reason: str,
+        idempotency_key: str | None,
+        actor: str,
+    ) -> None:
+        self.app, self.until, self.at_us = app, until, now_us()
+        self.limit_nanos = fields.limit(limit, "limit")
+        self.window = fields.choice(window, "window", WINDOW_NAMES)
+        self.scope = _scope(scope)
+        self.reason, self.actor = fields.reason(reason), fields.word(actor, "actor")
+        self.row = account(app, tenant)
+        zone = self.row.timezone
+        self.until_us = None if until is None else fields.instant_us(until, "until", zone)
+        self.key = order_key(idempotency_key, self.at_us)
+
+    def carry_out(self) -> dict[str, Any]:
+        """
+        Set the budget.
+        """
+        op = SetBudget(
+            self.row.tenant, self.key, self.at_us, self.limit_nanos, self.scope, self.window, self.until_us,
+            self.actor, self.reason,
+        )  # fmt: skip
+        with _future("until", self.until):
+            result = carry_out(self.app, op, BudgetSet)
+        return {
+            "tenant": self.row.tenant,
+            "window": result.window,
+            "scope": result.scope,
+            "limit_usd": usd(result.limit_nanos),
+            "limit_before_usd": usd(result.limit_before_nanos),
+            "until": instant_text(result.valid_until_us, self.row.timezone),
+            "replayed": result.replayed,
+        }
+
+
+def _scope(value: object) -> str:
+    if value == "tenant":
+        return "tenant"
+    found = fields.word(value, "scope")
+    if not found.startswith(_SCOPES) or found.endswith(":"):
+        raise BadInput("scope", value, "not a scope", SCOPE_RULE)
+    return found
+
+
+def _check_scope(app: App, connection: Connection, order: _BudgetOrder) -> None:
+    """
+    Refuse a budget for a key that the tenant does not have: it would limit nothing.
+    """
+    kind, _, key_id = order.scope.partition(":")
+    if kind != "key":
+        return
+    key = app.keys.get(connection, key_id)
+    if key is None or key.tenant != order.row.tenant:
+        fix = f"Use the id of a key: outlay key list --tenant {order.row.tenant}."
+        raise BadInput("scope", order.scope, "the tenant has no such key", fix)
+
+
+def _known_key(connection: Connection, order: _BudgetOrder) -> bool:
+    """
+    Tell whether the key was used: the ledger then answers as it did, whatever the limit is by now.
+    """
+    op = tables.op
+    query = select(op.c.key).where(op.c.tenant == order.row.tenant, op.c.key == order.key)
+    return connection.execute(query).one_or_none() is not None
+
+
+def _check_higher(connection: Connection, order: _BudgetOrder, limit: str) -> None:
+    now = _gauge(connection, order)
+    if now is None or now.limit_nanos is None:
+        raise BadInput("limit", limit, "there is no limit to raise", "Set one with: outlay budget set.")
+    if order.limit_nanos is not None and order.limit_nanos <= now.limit_nanos:
+        fix = f"The limit in force is {usd(now.limit_nanos)} USD; lower it with: outlay budget set."
+        raise BadInput("limit", limit, "not above the limit in force", fix)
+
+
+def _gauge(connection: Connection, order: _BudgetOrder) -> Gauge | None:
+    gauges = reads.gauges(connection, order.row.tenant, (order.scope,), order.at_us)
+    wanted = (order.scope, order.window)
+    return next((gauge for gauge in gauges if (gauge.scope, gauge.window) == wanted), None)
+
+
+class _future:  # noqa: N801 - reads as the word it is in a with statement
+    """
+    Name the operator's own field where the ledger refuses an instant that has passed.
+
+    The ledger decides, not this module: a repeated order keeps its answer also after that instant.
+    """
+
+    def __init__(self, field: str, value: str | None) -> None:
+        self._field, self._value = field, value
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Rejected) and error.details.get("field") in ("expires_us", "valid_until_us"):
+            fix = "Give an instant in the future."
+            raise BadInput(self._field, self._value, "has passed", fix) from error
+
+
+def balance(app: App, tenant: str) -> dict[str, Any]:
+    """
+    Return a tenant's credit, what is held of it, its debt, and its budgets.
+    """
+    with translated(), app.reading() as connection:
+        return balance_dict(connection, known_tenant(connection, tenant).tenant, now_us())
+
+
+def statement(
+    app: App, tenant: str, *, since: str | None = None, until: str | None = None, limit: int | None = None
+) -> dict[str, Any]:
+    """
+    Return the transfers of a period, oldest first, with the credit before and after.
+
+    Args:
+        since: First date or instant of it, in the tenant's zone.
+        until: End of it, itself excluded.
+        limit: At most the newest so many lines; the opening credit is that before the first one shown.
+    """
+    most = None if limit is None else fields.whole(limit, "limit", 1, LINES_MAX)
+    with translated(), app.reading() as connection:
+        row = known_tenant(connection, tenant)
+        zone = row.timezone
+        from_us = None if since is None else fields.instant_us(since, "since", zone)
+        to_us = None if until is None else fields.instant_us(until, "until", zone)
+        if from_us is not None and to_us is not None and to_us < from_us:
+            raise BadInput("until", until, "before the beginning of the period", "Swap since and until.")
+        lines = _lines(connection, row.tenant, from_us, to_us, most)
+        before_us = to_us if from_us is None else from_us
+        quiet = (
+            row.credit_nanos if before_us is None else reads.credit_at(connection, row.tenant, before_us - 1)
+        )
+    opening = lines[0].balance_nanos - lines[0].change_nanos if lines else quiet
+    closing = lines[-1].balance_nanos if lines else quiet
+    return {
+        "tenant": row.tenant,
+        "timezone": zone,
+        "opening_usd": usd(opening),
+        "closing_usd": usd(closing),
+        "lines": [_line(line, zone) for line in lines],
+    }
+
+
+def _lines(
+    connection: Connection, tenant: str, from_us: int | None, to_us: int | None, most: int | None
+) -> tuple[reads.StatementLine, ...]:
+    """
+    Read the lines of a period; with a limit, no more of them than can be among the newest.
+    """
+    if most is not None:
+        transfer = tables.transfer
+        query = select(transfer.c.at).where(transfer.c.tenant == tenant)
+        if to_us is not None:
+            query = query.where(transfer.c.at < to_us)
+        first = connection.execute(query.order_by(transfer.c.seq.desc()).offset(most - 1).limit(1))
+        start_us = first.scalar_one_or_none()
+        if start_us is not None:
+            from_us = max(start_us, from_us or 0)
+    lines = reads.statement(connection, tenant, from_us, to_us)
+    return lines if most is None else lines[-most:]
+
+
+def _line(line: reads.StatementLine, zone: str) -> dict[str, Any]:
+    return {
+        "transfer": line.transfer,
+        "at": instant_text(line.at_us, zone),
+        "kind": line.kind,
+        "debit": line.debit,
+        "credit": line.credit,
+        "amount_usd": usd(line.amount_nanos),
+        "change_usd": usd(line.change_nanos),
+        "balance_usd": usd(line.balance_nanos),
+        "cost_usd": usd(line.cost_nanos),
+        "hold": line.hold_id,
+        "key": own_key(line.key),
+        "actor": line.actor,
+        "reason": line.reason,
+    }
