@@ -3,8 +3,8 @@ Make the trace that `outlay up --demo` plays: one day of six callers, thinned ev
 
     python benchmarks/make_demo_extract.py tenant_days.csv.gz [outlay/demo/data/trace.csv.gz]
 
-The input is the table described in `outlay/demo/data/LICENCE.md`. Nothing but rows and columns is left out: times
-and token counts stay as they are. The same input gives the same bytes.
+The input is the table described in `outlay/demo/data/LICENCE.md`. Nothing but rows and columns is left out:
+times and token counts stay as they are. The same input gives the same bytes.
 """
 
 import csv

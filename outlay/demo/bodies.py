@@ -1,8 +1,9 @@
 """
 What the demo sends: bodies of the Messages API with as much text as the trace says.
 
-The trace holds counts, no prompts. The text is filler of four bytes a token, so the gateway's bound (by bytes) stands
-to the true count as it does in life; a directive tells the simulated provider the exact counts of the trace.
+The trace holds counts, no prompts. The text is filler of four bytes a token, so the gateway's bound (by
+bytes) stands to the true count as it does in life; a directive tells the simulated provider the exact
+counts of the trace.
 """
 
 from typing import Final

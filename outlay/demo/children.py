@@ -1,8 +1,8 @@
 """
 Processes that `outlay up` starts: each with its log, waited for until it answers, and stopped at the end.
 
-Every child is the leader of a session of its own, so that one Ctrl-C reaches the parent alone, which then stops its
-children by their ids, in the reverse order of their start.
+Every child is the leader of a session of its own, so that one Ctrl-C reaches the parent alone, which then
+stops its children by their ids, in the reverse order of their start.
 """
 
 import http.client
@@ -13,10 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+from outlay.errors import Rejected
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -24,10 +26,13 @@ _POLL_S = 0.05
 _TAIL_LINES = 15
 
 
-class ChildFailed(RuntimeError):
+class ChildFailed(Rejected):
     """
     A child did not come up, or ended by itself; the message ends with what it said last.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("server_failed", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,23 +119,20 @@ class Children:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End one process, and with it whatever is left of its session."""
+    """End one process; where it does not end politely, whatever is left of its session, too."""
     if process.poll() is None:
         process.terminate()
         try:
             process.wait(STOP_TIMEOUT_S)
+            return
         except subprocess.TimeoutExpired:
             pass
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # nobody is left
-        pass
     process.wait()
 
 
-def wait_until(
-    child: Child, answers: Callable[[], bool], *, timeout_s: float = READY_TIMEOUT_S
-) -> None:
+def wait_until(child: Child, answers: Callable[[], bool], *, timeout_s: float = READY_TIMEOUT_S) -> None:
     """
     Wait until a child answers.
 

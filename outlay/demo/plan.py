@@ -145,7 +145,7 @@ def _call(spec: TenantSpec, number: int, row: TraceRow, play_s: float) -> Planne
         headers.append(("outlay-task", task))
     if spec.session_calls > 0:
         headers.append(("outlay-session", f"{spec.name}-{number // spec.session_calls}"))
-    struck = spec.leaves and number % _FAULT_EVERY == _FAULT_EVERY // 2
+    struck = spec.eventful and number % _FAULT_EVERY == _FAULT_EVERY // 2
     return PlannedCall(
         due_s=row.at_s / DAY_S * play_s,
         tenant=spec.name,
@@ -156,7 +156,7 @@ def _call(spec: TenantSpec, number: int, row: TraceRow, play_s: float) -> Planne
         stream=stream,
         headers=tuple(headers),
         fault=_FAULTS[number // _FAULT_EVERY % len(_FAULTS)] if struck else None,
-        leaves=spec.leaves and stream and number % _LEAVE_EVERY == 0 and row.output_tokens >= _LEAVE_TOKENS,
+        leaves=spec.eventful and stream and number % _LEAVE_EVERY == 0 and row.output_tokens >= _LEAVE_TOKENS,
     )
 
 

@@ -1,8 +1,8 @@
 """
 Plays planned calls over HTTP, as unmodified clients would make them, and notes what came back.
 
-A call that may be retried (`x-should-retry`, else the statuses of the official client) is retried twice. What was
-billed is matched by the id of the message, which the client sees in the answer.
+A call that may be retried (`x-should-retry`, else the statuses of the official client) is retried twice.
+What was billed is matched by the id of the message, which the client sees in the answer.
 """
 
 import asyncio
@@ -41,7 +41,6 @@ class Played:
     code: str = ""
     decision_id: str = ""
     message_id: str = ""
-    cost_usd: str = ""
     ours: bool = False
     left: bool = False
     last: bool = True
@@ -71,10 +70,10 @@ class Player:
         connector = aiohttp.TCPConnector(limit=CONCURRENCY)
         waiting = iter(calls)
         started = asyncio.get_running_loop().time()
-        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(CONCURRENCY):
-                    group.create_task(self._client(session, waiting, started))
+        session = aiohttp.ClientSession(timeout=timeout, connector=connector)
+        async with session, asyncio.TaskGroup() as group:
+            for _ in range(CONCURRENCY):
+                group.create_task(self._client(session, waiting, started))
         return tuple(self._played)
 
     async def _client(
@@ -89,9 +88,7 @@ class Player:
                     break
                 await asyncio.sleep(wait_s)
 
-    async def _attempt(
-        self, session: aiohttp.ClientSession, call: PlannedCall, attempt: int
-    ) -> float | None:
+    async def _attempt(self, session: aiohttp.ClientSession, call: PlannedCall, attempt: int) -> float | None:
         """Make one attempt; gives the time to wait before the next, None if there is none."""
         wait_s: float | None = None
         try:
@@ -117,8 +114,7 @@ async def _read(call: PlannedCall, attempt: int, answer: aiohttp.ClientResponse)
         return replace(played, code=code, ours=code.startswith("outlay_"))
     if not call.stream:
         message = json.loads(await answer.read())
-        cost_usd = answer.headers.get("outlay-cost-usd", "")
-        return replace(played, message_id=str(message["id"]), cost_usd=cost_usd)
+        return replace(played, message_id=str(message["id"]))
     return await _read_stream(played, answer)
 
 

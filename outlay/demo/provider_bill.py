@@ -7,13 +7,17 @@ Strict: a line that is not one of a bill is an error, never a smaller total.
 import json
 from pathlib import Path
 
+from outlay.errors import Rejected
 from pricing.money import MoneyError, parse_usd
 
 
-class BillUnreadable(ValueError):
+class BillUnreadable(Rejected):
     """
     A line of the bill is damaged; the message names it.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("bill_unreadable", message)
 
 
 def read_bill(path: Path) -> dict[str, int]:

@@ -1,9 +1,9 @@
 """
 The six tenants of the demo: who they are, and what is meant to happen to them.
 
-Data only; their policies lie in `data/policies/NAME.toml`. Money stands as a share of what the tenant's calls would
-cost at the models asked for, so that the same things happen with few calls as with many; `plan` turns shares into
-dollars.
+Data only; their policies lie in `data/policies/NAME.toml`. Money stands as a share of what the tenant's
+calls would cost at the models asked for, so that the same things happen with few calls as with many; `plan`
+turns shares into dollars.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class TenantSpec:
         models, tasks: Model or task of a call, and the share of the calls in percent; the rest has no task.
         stream_percent, session_calls: Share of streams; calls that share a session, 0 for no sessions.
         loops: One of its agents runs away.
-        leaves: Some of its clients leave in the middle of a stream.
+        eventful: Some of its clients leave in the middle of a stream, some of its calls meet an error.
         story: What to watch, for the summary.
     """
 
@@ -38,7 +38,7 @@ class TenantSpec:
     stream_percent: int = 0
     session_calls: int = 0
     loops: bool = False
-    leaves: bool = False
+    eventful: bool = False
 
 
 HARBOR = TenantSpec(
@@ -50,7 +50,7 @@ HARBOR = TenantSpec(
     models=((OPUS, 60), (SONNET, 25), ("outlay/auto", 15)),
     stream_percent=60,
     session_calls=4,
-    leaves=True,
+    eventful=True,
     story="healthy: streams, sessions, clients that leave mid-answer",
 )
 

@@ -1,0 +1,166 @@
+"""
+What Outlay's books say after the play: money from the ledger, what was decided from the decision log.
+
+Reads only, and adds up row by row, so that it shares no sum with the reports that the dashboard shows.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from circuit.types import State
+from ledger import reads
+from ledger import tables as ledger_tables
+from outlay.tables import decision, refusal_count
+from outlay.wiring import App
+from router.types import ReasonCode
+
+LOWERING: Final = (ReasonCode.DEGRADED, ReasonCode.AFFORDABILITY, ReasonCode.PROVIDER_UNHEALTHY)
+_OTHER: Final = "other"
+_COLUMNS: Final = (
+    "id", "tenant", "outcome", "code", "would", "asked_model", "asked_tier", "served_model", "served_tier",
+    "reasons", "cost_nanos", "asked_cost_nanos",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class TenantBooks:
+    """
+    One tenant's side of the books.
+
+    Attributes:
+        cost_nanos: What the ledger has booked as the provider's cost.
+        logged_nanos: The same, added up over the decision log.
+        asked_nanos: What the served calls had cost at the models asked for.
+        open_holds: Calls that nobody has settled yet.
+        estimated: Calls whose final count nobody saw; their cost is an upper bound.
+        calls: Cost of each served call, by the decision's id.
+        downgrades, refusals, failures: How often, by reason or code.
+        kept: Reasons of calls that were served as asked.
+        would: What enforcement had done with calls that were only observed.
+    """
+
+    cost_nanos: int = 0
+    logged_nanos: int = 0
+    asked_nanos: int = 0
+    credit_nanos: int = 0
+    open_holds: int = 0
+    estimated: int = 0
+    calls: dict[str, int] = field(default_factory=dict)
+    downgrades: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    would: Counter[str] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """
+    The books of all tenants, and which breakers opened, by scope.
+    """
+
+    tenants: Mapping[str, TenantBooks]
+    trips: Mapping[str, int]
+
+
+def read_books(app: App) -> Books:
+    """
+    Read the books as they stand now.
+    """
+    with app.reading() as connection:
+        accounts = reads.tenants(connection)
+        tenants = {row.tenant: TenantBooks(credit_nanos=row.credit_nanos) for row in accounts}
+        _add_holds(tenants, connection)
+        _add_decisions(tenants, connection)
+        _add_counted_refusals(tenants, connection)
+    moves = [event.transition for event in app.circuit.events(limit=None)]
+    trips = Counter(move.scope for move in moves if move.to_state == State.OPEN != move.from_state)
+    return Books(tenants, trips)
+
+
+def open_holds(app: App) -> int:
+    """
+    Count the calls that are still in flight.
+    """
+    with app.reading() as connection:
+        return len(reads.open_holds(connection))
+
+
+def _add_holds(tenants: Mapping[str, TenantBooks], connection: sa.Connection) -> None:
+    hold = ledger_tables.hold
+    cost = sa.func.coalesce(sa.func.sum(hold.c.actual), 0)
+    for tenant, total in connection.execute(sa.select(hold.c.tenant, cost).group_by(hold.c.tenant)):
+        tenants[tenant].cost_nanos = int(total)
+    for row in reads.open_holds(connection):
+        tenants[row.tenant].open_holds += 1
+
+
+def _add_decisions(tenants: Mapping[str, TenantBooks], connection: sa.Connection) -> None:
+    for row in connection.execute(sa.select(*(decision.c[name] for name in _COLUMNS))):
+        books = tenants.get(row.tenant)
+        if books is None:
+            continue
+        books.logged_nanos += row.cost_nanos or 0
+        if row.outcome == "refused":
+            books.refusals[row.code or _OTHER] += 1
+        elif row.outcome == "failed":
+            books.failures[row.code or _OTHER] += 1
+        elif row.outcome == "served":
+            _add_served(books, row)
+        else:
+            books.estimated += 1
+
+
+def _add_served(books: TenantBooks, row: sa.Row[Any]) -> None:
+    books.calls[row.id] = row.cost_nanos or 0
+    books.asked_nanos += row.cost_nanos if row.asked_cost_nanos is None else row.asked_cost_nanos
+    reasons: Sequence[Mapping[str, Any]] = json.loads(row.reasons)
+    would = None if row.would is None else _would(json.loads(row.would), row.served_model)
+    if would is not None:
+        books.would[would] += 1
+    if was_lowered(row.asked_model, row.asked_tier, row.served_model, row.served_tier):
+        books.downgrades[next(_lowering(reasons), _OTHER)] += 1
+    else:
+        books.kept.update({reason["code"] for reason in reasons})
+
+
+def was_lowered(
+    asked_model: str, asked_tier: str | None, served_model: str | None, served_tier: str | None
+) -> bool:
+    """
+    Tell whether a call got another tier than it asked for, or another model than the one it named.
+    """
+    named = not asked_model.startswith("outlay/")
+    return served_tier != asked_tier or (named and served_model != asked_model)
+
+
+def _lowering(reasons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Name the reasons that lowered a call, the deepest first; a step is named by its threshold."""
+    for reason in reversed(reasons):
+        if reason["code"] == ReasonCode.DEGRADED:
+            numbers = reason["numbers"]
+            yield f"{numbers['gauge']} below {numbers['below']:.0%}"
+        elif reason["code"] in LOWERING:
+            yield str(reason["code"])
+
+
+def _would(would: Mapping[str, Any], served_model: str | None) -> str | None:
+    """Say what enforcement had done otherwise: refused, or served by another model; None for the same."""
+    router, money = would.get("router") or {}, would.get("ledger") or {}
+    if router.get("refusal") is not None or money.get("refuse") is not None:
+        return "refused"
+    offer = router.get("offer") or {}
+    return "downgraded" if offer.get("model", served_model) != served_model else None
+
+
+def _add_counted_refusals(tenants: Mapping[str, TenantBooks], connection: sa.Connection) -> None:
+    """Add the refusals of a storm, which are counted and not logged."""
+    table = refusal_count.c
+    for tenant, code, count in connection.execute(sa.select(table.tenant, table.code, table.count)):
+        if tenant in tenants:
+            tenants[tenant].refusals[code] += count

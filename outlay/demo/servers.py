@@ -1,0 +1,72 @@
+"""
+The servers that `outlay up` starts: gateway, dashboard, and for the demo the simulated provider.
+
+The simulated provider is started by its module's name and is never imported: it is the judge of the books.
+"""
+
+from pathlib import Path
+
+from outlay.demo.children import Child, Children, answers_http, wait_until
+
+_LINK = "Outlay dashboard: "
+_LISTENING = "listening on "
+
+
+def start_gateway(children: Children, port: int, workers: int, extra: dict[str, str]) -> Child:
+    """
+    Start the gateway on a port of this machine; `gateway_ready` waits for it.
+    """
+    words = ["gateway", "--port", str(port), "--workers", str(workers), "--log-level", "warning"]
+    return children.start("gateway", "outlay.cli", words, extra)
+
+
+def gateway_ready(child: Child, port: int) -> str:
+    """
+    Wait until the gateway takes calls, and give its address.
+
+    Raises:
+        ChildFailed: It ended, or did not come up in time.
+    """
+    wait_until(child, lambda: answers_http(port, "/readyz"))
+    return f"http://127.0.0.1:{port}"
+
+
+def start_dashboard(children: Children, port: int, extra: dict[str, str]) -> Child:
+    """
+    Start the dashboard; port 0 takes a free one.
+    """
+    return children.start("dashboard", "dashboard", ["--port", str(port)], extra)
+
+
+def dashboard_link(child: Child) -> str:
+    """
+    Wait until the dashboard serves, and give the link that opens it once.
+
+    Raises:
+        ChildFailed: It ended, or did not come up in time.
+    """
+    wait_until(child, lambda: _said(child, _LINK) is not None)
+    return _said(child, _LINK) or ""
+
+
+def start_provider(children: Children, port: int, scenario: str, folder: Path) -> Path:
+    """
+    Start the simulated provider and wait until it listens; its scenario's clock starts now.
+
+    Returns:
+        The file of its bill.
+    Raises:
+        ChildFailed: It ended, or did not come up in time.
+    """
+    bill, file = folder / "bill.jsonl", folder / "scenario.toml"
+    file.write_text(scenario, "utf-8")
+    words = ["--port", str(port), "--bill", str(bill), "--scenario", str(file)]
+    child = children.start("provider", "simulator", words)
+    wait_until(child, lambda: _said(child, _LISTENING) is not None)
+    return bill
+
+
+def _said(child: Child, prefix: str) -> str | None:
+    """Find what a child has said behind a prefix, whole lines only."""
+    lines = child.log.read_text("utf-8", "replace").split("\n")[:-1]
+    return next((line.removeprefix(prefix).strip() for line in lines if line.startswith(prefix)), None)

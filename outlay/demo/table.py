@@ -1,0 +1,87 @@
+"""
+Shows the summary to people: one table of tenants, a few lists, and the checks with both numbers.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from outlay.demo.summary import Line, Summary
+from pricing.money import format_usd
+
+_HEADINGS: Final = (
+    "tenant", "what to watch", "calls", "served", "refused", "failed", "lower", "spent USD", "saved USD",
+    "budget USD", "credit USD",
+)  # fmt: skip
+_LEFT: Final = 2
+
+
+def show(summary: Summary, console: Console) -> None:
+    """
+    Print the whole summary.
+    """
+    console.print(_tenants(summary))
+    _counts(console, "Downgrades by reason", summary.downgrades)
+    _counts(console, "Refusals by code", summary.refusals)
+    _counts(console, "Failures of the provider (retried ones included)", summary.failures)
+    _counts(console, "Observed only: enforcement had", summary.would)
+    _counts(console, "Breakers opened", summary.trips)
+    _savings(console, summary)
+    console.print("\n[bold]Books against the provider's own bill[/bold]")
+    console.print(_checks(summary))
+    if not summary.equal:
+        console.print("[bold red]NOT EQUAL: the books differ from the bill; see above.[/bold red]")
+
+
+def _tenants(summary: Summary) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="The day of six tenants", title_justify="left")
+    for place, heading in enumerate(_HEADINGS):
+        table.add_column(heading, justify="left" if place < _LEFT else "right", overflow="fold")
+    for line in summary.lines:
+        table.add_row(*_cells(line))
+    return table
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (
+        f"{line.tenant}\n[dim]{line.timezone}[/dim]",
+        line.story,
+        *(str(n) for n in (line.calls, line.served, line.refused, line.failed, line.downgraded)),
+        _short(line.booked_nanos),
+        _short(line.saved_nanos),
+        line.budget_usd or "-",
+        _short(line.credit_nanos),
+    )
+
+
+def _short(nanos: int) -> str:
+    """Show money to a hundredth of a cent; the checks below show every digit."""
+    return format_usd(nanos // 100_000 * 100_000)
+
+
+def _counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    console.print(f"[bold]{title}:[/bold] {listed or 'none'}", highlight=False)
+
+
+def _savings(console: Console, summary: Summary) -> None:
+    asked = sum(line.asked_nanos for line in summary.lines)
+    paid = sum(line.booked_nanos for line in summary.lines)
+    console.print(
+        f"[bold]Savings:[/bold] answers that were asked for at {format_usd(asked)} USD cost "
+        f"{format_usd(paid)} USD, {format_usd(asked - paid)} USD less",
+        highlight=False,
+    )
+
+
+def _checks(summary: Summary) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "books", "bill", ""):
+        table.add_column(heading, justify="right" if heading else "left")
+    for check in summary.checks:
+        said = "[green]equal[/green]" if check.equal else "[bold red]NOT EQUAL[/bold red]"
+        table.add_row(check.name, check.books, check.bill, said)
+    return table
