@@ -57,18 +57,11 @@ class AsyncCall:
         try:
             effect = self._steps.send(reply)
             while not isinstance(effect, Send):
-                effect = await self._next(effect)
+                effect = await self._calls.step(self._steps, effect)
         except StopIteration as stop:
             self.result = stop.value
         else:
             self.sending = effect.sending
-
-    async def _next(self, effect: Any) -> Any:
-        try:
-            reply = await self._calls.perform(effect)
-        except OutlayError as error:
-            return self._steps.throw(error)
-        return self._steps.send(reply)
 
 
 class AsyncCalls:
@@ -96,6 +89,31 @@ class AsyncCalls:
             self._keep(_abandon(call, begun))
             raise
         return call
+
+    async def carry_out(self, steps: Generator[Any, Any, T]) -> T:
+        """
+        Run steps that send nothing to their end; goes on if the caller is cancelled.
+        """
+        return await self.shielded(self._to_the_end(steps))
+
+    async def _to_the_end(self, steps: Generator[Any, Any, T]) -> T:
+        try:
+            effect = next(steps)
+            while True:
+                effect = await self.step(steps, effect)
+        except StopIteration as stop:
+            ended: T = stop.value
+            return ended
+
+    async def step(self, steps: Generator[Any, Any, Any], effect: Any) -> Any:
+        """
+        Carry out an effect and tell the flow, its reply or its failure; returns the next effect.
+        """
+        try:
+            reply = await self.perform(effect)
+        except OutlayError as error:
+            return steps.throw(error)
+        return steps.send(reply)
 
     async def close(self) -> None:
         """

@@ -7,7 +7,7 @@ Plain values, shared by the flow, its two drivers and the edges. No I/O.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from router.types import Hints, Rights
+from router.types import Hints, Offer, Reason, Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class CallRequest:
         betas: Names in the caller's `anthropic-beta` header.
         idempotency_key: The caller's own key; None makes every call a new one.
         surface: Where it came in: gateway, python or holds.
+        offers: Ways to serve the call that its caller brings, best first, instead of having it routed.
+        hold_ttl_s: How long its money is held at most; None leaves that to the policy.
     """
 
     tenant: str
@@ -32,6 +34,8 @@ class CallRequest:
     betas: frozenset[str] = frozenset()
     idempotency_key: str | None = None
     surface: str = "gateway"
+    offers: tuple[Offer, ...] = ()
+    hold_ttl_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ class Sending:
         decision_id: Also the hold's id.
         body: Request body, translated for the served model.
         headers: `outlay-*` headers of the answer that are known before its first byte.
+        offer: What was chosen, and `offer_index` its place among the offers.
+        reasons: Why, in order.
+        held_nanos: Charge that is held; it is captured at `expires_us` if nobody closes the call.
     """
 
     decision_id: str
@@ -59,6 +66,11 @@ class Sending:
     body: Mapping[str, object]
     upstream: Upstream
     headers: Mapping[str, str]
+    offer: Offer
+    offer_index: int
+    reasons: tuple[Reason, ...]
+    held_nanos: int
+    expires_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,15 @@ The blocking driver of the flow: what a thread uses to make a call under Outlay'
 """
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypeVar
 
 from outlay.calls import CallRequest, Outcome, Result, Sending
 from outlay.effects import Send
 from outlay.engine import Engine
-from outlay.errors import OutlayError
 from outlay.flow import run
 from outlay.wiring import App
+
+T = TypeVar("T")
 
 
 class Call:
@@ -42,19 +43,11 @@ class Call:
         try:
             effect = self._steps.send(reply)
             while not isinstance(effect, Send):
-                effect = self._next(effect)
+                effect = self._engine.step(self._steps, effect)
         except StopIteration as stop:
             self.result = stop.value
         else:
             self.sending = effect.sending
-
-    def _next(self, effect: Any) -> Any:
-        """Carry out an effect, and tell the flow: its reply, or that it could not be carried out."""
-        try:
-            reply = self._engine.perform(effect)
-        except OutlayError as error:
-            return self._steps.throw(error)
-        return self._steps.send(reply)
 
 
 class Calls:
@@ -73,6 +66,18 @@ class Calls:
             BooksUnavailable: The books are out of reach; nothing may be sent.
         """
         return Call(self.engine, run(request, self.engine.tools))
+
+    def carry_out(self, steps: Generator[Any, Any, T]) -> T:
+        """
+        Run steps that send nothing to their end.
+        """
+        try:
+            effect = next(steps)
+            while True:
+                effect = self.engine.step(steps, effect)
+        except StopIteration as stop:
+            ended: T = stop.value
+            return ended
 
     def close(self) -> None:
         """

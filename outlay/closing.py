@@ -85,6 +85,13 @@ def settled_at(held: Held, cost_nanos: int, usage: Mapping[str, Any] | None, now
     return _settled(held, "served", cost_nanos, None, usage, now_us)
 
 
+def released(held: Held, why: str, now_us: int) -> Closing:
+    """
+    Close a call that its own caller gave up, or that its provider does not bill.
+    """
+    return _released(held, "released", now_us, why)
+
+
 def withdrawn(held: Held, code: str, now_us: int) -> Closing:
     """
     Close a call that was refused after its money was held.

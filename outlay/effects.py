@@ -4,17 +4,39 @@ What the flow asks of the world: one value per kind of input or output, each wit
 The flow yields them; `outlay/engine.py` carries them out, for the blocking and the async driver alike.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from circuit.health import CallDelta
 from circuit.types import Halted, Transition
+from ledger.reads import HoldRow
 from ledger.types import Operation, Release, Result, Settle
-from outlay.calls import Outcome, Sending
+from outlay.calls import Outcome, Sending, Upstream
 from outlay.views import View
+from pricing.table import PriceTable
+from router.policy import Policy
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """
+    What the flow needs besides effects.
+
+    Attributes:
+        now_us: The clock.
+        new_id: Makes ids from an instant.
+        owner: Names this process in holds, probes and meters.
+        upstream: Finds the address and key for a name of the policy; None is the environment's.
+    """
+
+    now_us: Callable[[], int]
+    new_id: Callable[[int], str]
+    prices: PriceTable
+    owner: str
+    upstream: Callable[[Policy, str | None], Upstream]
 
 
 class Effect(Generic[T]):
@@ -58,9 +80,10 @@ class SetLevel(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class Commit(Effect[Result]):
-    """Carry out one operation of the ledger; the reply comes after its COMMIT."""
+    """Carry out one operation of the ledger, with a decision record; the reply comes after its COMMIT."""
 
     op: Operation
+    row: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +115,13 @@ class CheckSwitches(Effect[Halted | None]):
     """Read the kill switches; a reading is good for 20 ms."""
 
     tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindHold(Effect[HoldRow | None]):
+    """Find a hold by its id."""
+
+    hold_id: str
 
 
 @dataclass(frozen=True, slots=True)

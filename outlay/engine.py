@@ -6,7 +6,7 @@ One engine serves a process; the blocking and the async driver share it and diff
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -20,9 +20,20 @@ from ledger.types import Attachment, Operation, Release, Reserve, Result
 from ledger.types import Note as LedgerNote
 from outlay.calls import Upstream
 from outlay.clock import now_us
-from outlay.effects import CheckSwitches, CloseHold, Commit, Effect, Look, Move, Note, Remember, SetLevel
-from outlay.errors import translated
-from outlay.flow import Tools
+from outlay.effects import (
+    CheckSwitches,
+    CloseHold,
+    Commit,
+    Effect,
+    FindHold,
+    Look,
+    Move,
+    Note,
+    Remember,
+    SetLevel,
+    Tools,
+)
+from outlay.errors import OutlayError, translated
 from outlay.ids import new_id
 from outlay.later import Later
 from outlay.levels_sql import read_level, write_level
@@ -78,6 +89,18 @@ class Engine:
         with translated():
             return self._read_or_move(effect)
 
+    def step(self, steps: Generator[Any, Any, Any], effect: Effect[Any]) -> Effect[Any]:
+        """
+        Carry out an effect and tell the flow, its reply or its failure; returns the next effect.
+        """
+        try:
+            reply = self.perform(effect)
+        except OutlayError as error:
+            failed: Effect[Any] = steps.throw(error)
+            return failed
+        following: Effect[Any] = steps.send(reply)
+        return following
+
     def _read_or_move(self, effect: Effect[Any]) -> Any:
         match effect:
             case Look():
@@ -88,6 +111,9 @@ class Engine:
                 return self._app.circuit.apply(transitions)
             case SetLevel(tenant, level, at_us):
                 return write_level(self._app.engine, tenant, level, at_us)
+            case FindHold(hold_id):
+                with self._app.reading() as conn:
+                    return reads.hold(conn, hold_id)
             case Remember(tenant, kind, tokens):
                 return self._typical.saw(tenant, kind, tokens)
             case _:
@@ -100,11 +126,10 @@ class Engine:
         Give the ledger's operation of an effect, and the rows of its transaction.
         """
         match effect:
-            case Commit(op):
-                return op, ()
+            case Commit(op, row):
+                return op, _decision(row)
             case CloseHold(op, row, health):
-                rows = () if row is None else (Attachment(decision, row, ignore=True),)
-                return op, (*rows, *_health(health))
+                return op, (*_decision(row), *_health(health))
             case Note(row, health):
                 record = self._record(row)
                 key = f"note:{row['id']}"
@@ -135,7 +160,7 @@ class Engine:
                 self._later.add(*self.operation(effect))
             case Note():
                 _log.warning("a decision record was not written: %s", error)
-            case Commit(op):
+            case Commit(op, _):
                 if isinstance(op, Reserve) and isinstance(error, OutcomeUnknown | OperationFailed):
                     self._later.add(_give_back(op))
                 with translated():
@@ -227,6 +252,10 @@ def rules_of(policy: Policy, shared: Policy) -> Rules:
 
 def _scopes(policy: Policy, tenant: str) -> tuple[str, ...]:
     return (GLOBAL, tenant_scope(tenant), *(model_scope(model) for model in policy.model_ranks))
+
+
+def _decision(row: Mapping[str, object] | None) -> tuple[Attachment, ...]:
+    return () if row is None else (Attachment(decision, row, ignore=True),)
 
 
 def _health(delta: CallDelta | None) -> tuple[Attachment, ...]:

@@ -7,8 +7,7 @@ I/O, so tests stop it at any step to play a crash. Two thin drivers run it: `out
 """
 
 import json
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import ledger.types as books
@@ -25,7 +24,6 @@ from outlay.calls import (
     Refused,
     Result,
     Sending,
-    Upstream,
 )
 from outlay.effects import (
     CheckSwitches,
@@ -37,39 +35,18 @@ from outlay.effects import (
     Remember,
     Send,
     SetLevel,
+    Tools,
     ask,
 )
 from outlay.errors import OutlayError
 from outlay.views import View
 from pricing.facts import model_facts
-from pricing.table import PriceTable
-from router.choose import choose
 from router.classify import profile_request
-from router.codec import Inputs, to_json
-from router.policy import Policy
+from router.codec import Inputs, replay, to_json
 from router.translate import translate
-from router.types import Choice, Profile, Reason, Refusal
+from router.types import Choice, Offer, Profile, Reason, Refusal
 
 Steps = Generator[Any, Any, Result]
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """
-    What the flow needs besides effects.
-
-    Attributes:
-        now_us: The clock.
-        new_id: Makes ids from an instant.
-        owner: Names this process in holds, probes and meters.
-        upstream: Finds the address and key for a name of the policy; None is the environment's.
-    """
-
-    now_us: Callable[[], int]
-    new_id: Callable[[int], str]
-    prices: PriceTable
-    owner: str
-    upstream: Callable[[Policy, str | None], Upstream]
 
 
 def run(request: CallRequest, tools: Tools) -> Steps:
@@ -81,13 +58,32 @@ def run(request: CallRequest, tools: Tools) -> Steps:
         because nobody knows what the provider billed.
     """
     call = _Call(request, tools)
-    refused = yield from call.prepare()
-    if refused is None:
-        refused = yield from call.hold()
+    refused = yield from call.begin()
     if refused is not None:
         return refused
     outcome = yield from ask(Send(call.sending()))
     return (yield from call.close(outcome))
+
+
+def hold(request: CallRequest, tools: Tools) -> Generator[Any, Any, Sending | Refused]:
+    """
+    Carry one call up to where it would be sent, for a caller that sends it and closes the hold itself.
+    """
+    call = _Call(request, tools)
+    refused = yield from call.begin()
+    return call.sending() if refused is None else refused
+
+
+def preview(request: CallRequest, tools: Tools) -> Generator[Any, Any, Choice | Refused]:
+    """
+    Decide on a call without holding money or writing a record: what would be offered now.
+    """
+    call = _Call(request, tools)
+    refused = yield from call.prepare()
+    if refused is not None:
+        return refused
+    choice = call.choose(call.assessment.unhealthy)
+    return refusals.from_router(call.id, choice) if isinstance(choice, Refusal) else choice
 
 
 class _Call:
@@ -113,12 +109,19 @@ class _Call:
         )
         self.view: View
         self.assessment: Assessment
-        self.profile: Profile
+        self.profile: Profile | None = None
         self.choice: Choice
         self.held: books.Held
         self.reasons: tuple[Reason, ...] = ()
         self.probe: Transition | None = None
         self.attempt = 0
+
+    def begin(self) -> Generator[Any, Any, Refused | None]:
+        """
+        Everything up to a hold that may be sent for now.
+        """
+        refused = yield from self.prepare()
+        return refused if refused is not None else (yield from self.hold())
 
     # before the hold
 
@@ -149,6 +152,8 @@ class _Call:
         halted = yield from self._admit()
         if halted is not None:
             return (yield from self._refuse(refusals.from_circuit(self.id, halted)))
+        if request.offers:
+            return None
         profile = self._profile()
         if isinstance(profile, Refusal):
             return (yield from self._refuse(refusals.from_router(self.id, profile)))
@@ -211,24 +216,13 @@ class _Call:
         raise AssertionError("every model to be probed is asked for once")
 
     def _reserve(self, unhealthy: Mapping[str, int]) -> Generator[Any, Any, Refused | None]:
-        view = self.view
-        inputs = Inputs(self.profile, views.headroom(view), view.level, unhealthy, self.at_us)
-        choice = choose(
-            inputs.profile,
-            inputs.headroom,
-            view.policy,
-            self.tools.prices,
-            level=inputs.level,
-            unhealthy=inputs.unhealthy,
-            now_us=inputs.now_us,
-        )
-        if choice.level is not None and choice.level != view.level:
+        choice = self.choose(unhealthy)
+        if choice.level is not None and choice.level != self.view.level:
             yield from ask(SetLevel(self.request.tenant, choice.level, self.at_us))
         if isinstance(choice, Refusal):
-            self.record = {**self.record, "inputs": to_json(inputs)}
             return (yield from self._refuse(refusals.from_router(self.id, choice)))
         self.choice = choice
-        self.record = records.decided(self.record, inputs, choice, self.reasons)
+        self.record = records.decided(self.record, choice, self.reasons)
         reply = yield from ask(Commit(self._reservation(choice)))
         if isinstance(reply, books.Refused):
             refused = refusals.from_ledger(self.id, self.request.tenant, reply, self.at_us)
@@ -238,6 +232,17 @@ class _Call:
             return refusals.duplicate(self.id, reply.hold_id)
         self.held = reply
         return None
+
+    def choose(self, unhealthy: Mapping[str, int]) -> Choice | Refusal:
+        """
+        Route the call; one that brings offers of its own keeps them.
+        """
+        view = self.view
+        if self.profile is None:
+            return requests.own_choice(self.request.offers, view.level)
+        inputs = Inputs(self.profile, views.headroom(view), view.level, unhealthy, self.at_us)
+        self.record = {**self.record, "inputs": to_json(inputs)}
+        return replay(inputs, view.policy, self.tools.prices)
 
     def _reservation(self, choice: Choice) -> books.Reserve:
         request, plans = self.request, records.plans(self.record, choice.offers)
@@ -251,7 +256,7 @@ class _Call:
                 books.Offer(offer.cost_bound_nanos, offer.expected_cost_nanos, plan, offer.waits)
                 for offer, plan in zip(choice.offers, plans, strict=True)
             ),
-            ttl_us=self.view.policy.limits.hold_ttl_s * 1_000_000,
+            ttl_us=(request.hold_ttl_s or self.view.policy.limits.hold_ttl_s) * 1_000_000,
             scopes=requests.scopes(request.key_id, request.hints),
             owner=self.tools.owner,
             request_hash="" if own is None else requests.digest(request.body),
@@ -259,11 +264,17 @@ class _Call:
         )
 
     def _claim(self) -> Generator[Any, Any, bool]:
-        """Claim the probe where the model needs one; tell whether somebody else was faster."""
+        """
+        Claim the probe where the model needs one; tell whether somebody else was faster.
+
+        A caller that sends for itself cannot probe: nobody would tell how the model did.
+        """
         state = self.assessment.probes.get(self._model)
         rule = self.view.rules.provider
         if state is None or rule is None:
             return False
+        if self.request.surface == "holds":
+            return True
         wish = claim_probe(state, self.at_us, rule.probe_lease_s, self.tools.owner)
         made = () if wish is None else (yield from ask(Move((wish,))))
         self.probe = made[0] if made else None
@@ -301,39 +312,43 @@ class _Call:
     def _model(self) -> str:
         return self.choice.offers[self.held.offer_index].model
 
-    def _upstream(self) -> Upstream:
-        return self.tools.upstream(self.view.policy, self.profile.upstream)
+    @property
+    def _upstream(self) -> str | None:
+        return None if self.profile is None else self.profile.upstream
 
     def sending(self) -> Sending:
         """
         Say what is to be sent, and where.
         """
         offer = self.choice.offers[self.held.offer_index]
-        translated = translate(
+        return Sending(
+            decision_id=self.id,
+            model=offer.model,
+            body=self.request.body if self.request.offers else self._translated(offer),
+            upstream=self.tools.upstream(self.view.policy, self._upstream),
+            headers=answers.before(self.id, self.choice, offer, self.held),
+            offer=offer,
+            offer_index=self.held.offer_index,
+            reasons=(*self.reasons, *self.choice.reasons, *offer.reasons),
+            held_nanos=self.held.amount_nanos,
+            expires_us=self.held.expires_us,
+        )
+
+    def _translated(self, offer: Offer) -> Mapping[str, object]:
+        return translate(
             self.request.body,
             model_facts(offer.model),
             asked=requests.facts(self.request.body.get("model")),
             effort=offer.effort,
             max_tokens=offer.max_tokens,
             served_before=self.view.models,
-        )
-        return Sending(
-            decision_id=self.id,
-            model=offer.model,
-            body=translated.body,
-            upstream=self._upstream(),
-            headers=answers.before(self.id, self.choice, offer, self.held),
-        )
+        ).body
 
     def _held(self) -> closing.Held:
         record = self._observed() if not self.view.enforced else self.record
         plan = {**record, "offer": self.held.offer_index}
-        geo = self._geo()
+        geo = None if self._upstream is None else self.view.policy.upstreams[self._upstream].geo
         return closing.Held(self.request.tenant, self.id, self.held.cost_nanos, plan, geo)
-
-    def _geo(self) -> str | None:
-        name = self.profile.upstream
-        return None if name is None else self.view.policy.upstreams[name].geo
 
     def _observed(self) -> records.Plan:
         """What enforcement had done: the router's part and the ledger's."""

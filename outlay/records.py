@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ledger.types import HoldEvent
-from router.codec import Inputs, to_json
+from router.codec import to_json
 from router.types import Choice, Offer, Reason
 
 Plan = Mapping[str, Any]
@@ -40,9 +40,9 @@ def opened(**known: object) -> dict[str, Any]:
     return {**_BLANK, **known}
 
 
-def decided(record: Plan, inputs: Inputs, choice: Choice, before: tuple[Reason, ...] = ()) -> dict[str, Any]:
+def decided(record: Plan, choice: Choice, before: tuple[Reason, ...] = ()) -> dict[str, Any]:
     """
-    Add what the router decided, and by what.
+    Add what the router decided.
 
     Args:
         before: Reasons from before the choice.
@@ -58,7 +58,6 @@ def decided(record: Plan, inputs: Inputs, choice: Choice, before: tuple[Reason, 
         "offers": to_json(choice.offers),
         "counterfactual": to_json(choice.counterfactual),
         "would": None if choice.would is None else to_json({"router": choice.would}),
-        "inputs": to_json(inputs),
     }
 
 

@@ -12,7 +12,8 @@ from outlay.calls import CallRequest, Completed, Failed, Outcome
 from pricing.bound import RequestInvalid
 from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
-from router.types import Hints
+from router.observe import counterfactual
+from router.types import Choice, Hints, Offer, Priority, Reason
 
 _NAME_MAX = 200
 
@@ -59,6 +60,23 @@ def facts(model: object) -> ModelFacts | None:
         return model_facts(model) if isinstance(model, str) else None
     except UnknownModel:
         return None
+
+
+def own_choice(offers: tuple[Offer, ...], level: int) -> Choice:
+    """
+    Put offers that the caller brings into the words of a routed call; the first is what it asks for.
+    """
+    return Choice(
+        asked_model=offers[0].model,
+        asked_tier=None,
+        priority=Priority.NORMAL,
+        level=level,
+        ratio=1.0,
+        gauge=None,
+        offers=offers,
+        reasons=(Reason("own_offers", f"the caller brings {len(offers)} offers of its own"),),
+        counterfactual=counterfactual(offers[0]),
+    )
 
 
 def health(outcome: Outcome) -> Health:

@@ -1,0 +1,348 @@
+"""
+Holds for callers that talk to a provider themselves: may I spend, on what, and here is what it cost.
+
+The bodies are those of `/outlay/v1/holds`; each step is written once, for the blocking and the async driver.
+Money is decimal text in USD. A hold can be settled by any process, as its plan is kept with it.
+"""
+
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import ledger.types as books
+from ledger.reads import HoldRow
+from outlay import closing, fields, records, refusals
+from outlay.aio import AsyncCalls
+from outlay.calls import CallRequest, Completed, Refused, Sending
+from outlay.client import Calls
+from outlay.clock import iso
+from outlay.effects import Commit, FindHold, Tools, ask
+from outlay.errors import BadInput
+from outlay.flow import hold
+from pricing.money import format_usd
+from router.codec import to_json
+from router.types import Hints, Offer, Rights
+
+TTL_S_MAX: Final = 7 * 86_400
+OFFERS_MAX: Final = 20
+Answer = dict[str, Any]
+Steps = Generator[Any, Any, Answer | Refused]
+T = TypeVar("T")
+
+
+class AsyncHolds:
+    """
+    Authorize, settle, release and renew, within one event loop.
+    """
+
+    def __init__(self, calls: AsyncCalls) -> None:
+        self._calls = calls
+
+    async def authorize(
+        self,
+        tenant: str,
+        body: Mapping[str, object],
+        *,
+        key_id: str = "",
+        rights: Rights | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer | Refused:
+        """
+        Hold money for the first offer that fits, or for what the policy makes of a request.
+
+        Args:
+            body: `{"offers": [{"name", "cost_usd", "expected_usd"}], "ttl_s"}` or `{"request": {body of
+                the Messages API}, "hints": {...}, "ttl_s"}`.
+        Returns:
+            hold, offer, model, tier, effort, max_tokens, held_usd, expires_at, reasons and, where a request
+            was given, the request as it has to be sent.
+        Raises:
+            BadInput: A field cannot be used; nothing is held.
+            BooksUnavailable: The books are out of reach; nothing may be sent.
+        """
+        request = order(tenant, body, key_id=key_id, rights=rights, idempotency_key=idempotency_key)
+        return await self._calls.carry_out(authorize(request, self._calls.engine.tools))
+
+    async def settle(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
+        """
+        Book what a held call has cost: `{"cost_usd"}`, or `{"model", "usage"}` to be priced.
+        """
+        return await self._calls.carry_out(settle(tenant, hold_id, body, self._calls.engine.tools))
+
+    async def release(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
+        """
+        Give a hold back, as the provider billed nothing: `{"reason"}`.
+        """
+        return await self._calls.carry_out(release(tenant, hold_id, body, self._calls.engine.tools))
+
+    async def renew(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
+        """
+        Keep a hold open for longer: `{"ttl_s"}` from now.
+        """
+        return await self._calls.carry_out(renew(tenant, hold_id, body, self._calls.engine.tools))
+
+
+class Holds:
+    """
+    Authorize, settle, release and renew, blocking; see `AsyncHolds` for the bodies.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def authorize(
+        self,
+        tenant: str,
+        body: Mapping[str, object],
+        *,
+        key_id: str = "",
+        rights: Rights | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer | Refused:
+        """
+        Hold money for the first offer that fits, or for what the policy makes of a request.
+        """
+        request = order(tenant, body, key_id=key_id, rights=rights, idempotency_key=idempotency_key)
+        return self._calls.carry_out(authorize(request, self._calls.engine.tools))
+
+    def settle(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
+        """
+        Book what a held call has cost.
+        """
+        return self._calls.carry_out(settle(tenant, hold_id, body, self._calls.engine.tools))
+
+    def release(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
+        """
+        Give a hold back, as the provider billed nothing.
+        """
+        return self._calls.carry_out(release(tenant, hold_id, body, self._calls.engine.tools))
+
+    def renew(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
+        """
+        Keep a hold open for longer.
+        """
+        return self._calls.carry_out(renew(tenant, hold_id, body, self._calls.engine.tools))
+
+
+# the steps, once for both
+
+
+def authorize(request: CallRequest, tools: Tools) -> Steps:
+    """
+    Run a call up to the point where it would be sent, and leave its hold open.
+    """
+    sending = yield from hold(request, tools)
+    return sending if isinstance(sending, Refused) else _authorized(request, sending)
+
+
+def settle(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) -> Steps:
+    """
+    Book a cost, and the record of its decision.
+    """
+    _only(body, ("cost_usd", "model", "usage"))
+    price = _reported(body, tools)
+    return (yield from _close(tenant, hold_id, tools, price, _settled))
+
+
+def release(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) -> Steps:
+    """
+    Give a hold back, with the record of its decision.
+    """
+    _only(body, ("reason",))
+    why = fields.reason(body.get("reason", ""))
+
+    def released(held: closing.Held, now_us: int) -> closing.Closing:
+        return closing.released(held, why or "released", now_us)
+
+    return (yield from _close(tenant, hold_id, tools, released, _released))
+
+
+def renew(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) -> Steps:
+    """
+    Move a hold's expiry.
+    """
+    _only(body, ("ttl_s",))
+    ttl_us = fields.whole(body.get("ttl_s"), "ttl_s", 1, TTL_S_MAX) * 1_000_000
+    found = yield from _find(tenant, hold_id, tools)
+    if isinstance(found, Refused):
+        return found
+    now_us = tools.now_us()
+    op = books.Renew(tenant, f"renew:{tools.new_id(now_us)}", now_us, hold_id, ttl_us)
+    reply = yield from ask(Commit(op))
+    if isinstance(reply, books.Refused):
+        return refusals.from_ledger(hold_id, tenant, reply, now_us)
+    assert isinstance(reply, books.Renewed)
+    return {"hold": hold_id, "expires_at": iso(reply.expires_us)}
+
+
+Closer = Callable[[closing.Held, int], closing.Closing]
+
+
+def _close(
+    tenant: str, hold_id: str, tools: Tools, closer: Closer, shape: Callable[[books.Result], Answer]
+) -> Steps:
+    found = yield from _find(tenant, hold_id, tools)
+    if isinstance(found, Refused):
+        return found
+    now_us = tools.now_us()
+    plan = records.read_plan(found.plan)
+    held = closing.Held(tenant, hold_id, found.cost_bound_nanos, plan or _no_plan(found))
+    done = closer(held, now_us)
+    if done.op is None:
+        raise BadInput("usage", "…", str(done.row["code"]), "report cost_usd instead")
+    reply = yield from ask(Commit(done.op, done.row if plan is not None else None))
+    if isinstance(reply, books.Refused):
+        return refusals.from_ledger(hold_id, tenant, reply, now_us)
+    return shape(reply)
+
+
+def _find(tenant: str, hold_id: str, tools: Tools) -> Generator[Any, Any, HoldRow | Refused]:
+    """Find a hold of this tenant; another tenant's does not exist for it."""
+    found = yield from ask(FindHold(hold_id))
+    if found is None or found.tenant != tenant:
+        unknown = books.Refused(books.Reason.UNKNOWN_HOLD)
+        return refusals.from_ledger(hold_id, tenant, unknown, tools.now_us())
+    return found
+
+
+def _no_plan(found: HoldRow) -> records.Plan:
+    return records.opened(
+        id=found.id, tenant=found.tenant, at_us=found.opened_us, surface="holds", asked_model=""
+    )
+
+
+def _reported(body: Mapping[str, object], tools: Tools) -> Closer:
+    """Read what a caller reports: a cost, or usage to be priced."""
+    if "cost_usd" in body:
+        if "usage" in body:
+            raise BadInput("usage", "…", "comes together with cost_usd", "report one of them")
+        cost_nanos = fields.money(body["cost_usd"], "cost_usd")
+        return lambda held, now_us: closing.settled_at(held, cost_nanos, None, now_us)
+    usage, model = body.get("usage"), body.get("model")
+    if not isinstance(usage, Mapping):
+        raise BadInput("cost_usd", None, "is missing", 'report "cost_usd", or "model" and "usage"')
+    if not isinstance(model, str):
+        raise BadInput("model", model, "is missing", "name the model that answered")
+    return lambda held, now_us: closing.close(held, Completed(model, usage), tools.prices, now_us)
+
+
+def _authorized(request: CallRequest, sending: Sending) -> Answer:
+    offer = sending.offer
+    answer: Answer = {
+        "hold": sending.decision_id,
+        "offer": sending.offer_index,
+        "model": offer.model,
+        "tier": offer.tier,
+        "effort": offer.effort,
+        "max_tokens": offer.max_tokens or None,
+        "held_usd": format_usd(sending.held_nanos),
+        "expires_at": iso(sending.expires_us),
+        "reasons": [_plain(reason) for reason in sending.reasons],
+    }
+    return answer if request.offers else {**answer, "request": dict(sending.body)}
+
+
+def _plain(value: object) -> Any:
+    return json.loads(to_json(value))
+
+
+def _settled(reply: books.Result) -> Answer:
+    assert isinstance(reply, books.Settled)
+    return {
+        "hold": reply.hold_id,
+        "cost_usd": format_usd(reply.cost_nanos),
+        "charge_usd": format_usd(reply.charge_nanos),
+        "late": reply.late,
+        "replayed": reply.replayed,
+    }
+
+
+def _released(reply: books.Result) -> Answer:
+    assert isinstance(reply, books.Released)
+    return {
+        "hold": reply.hold_id,
+        "returned_usd": format_usd(reply.returned_nanos),
+        "late": reply.late,
+        "replayed": reply.replayed,
+    }
+
+
+# reading an order
+
+
+def order(
+    tenant: str,
+    body: Mapping[str, object],
+    *,
+    key_id: str = "",
+    rights: Rights | None = None,
+    idempotency_key: str | None = None,
+) -> CallRequest:
+    """
+    Read the body of an authorization.
+
+    Raises:
+        BadInput: A field is unknown, missing or wrong; it is named with the fix.
+    """
+    _only(body, ("offers", "request", "hints", "ttl_s"))
+    if ("offers" in body) == ("request" in body):
+        raise BadInput("offers", None, "is missing, or stands beside request", "give one of the two")
+    ttl_s = None if body.get("ttl_s") is None else fields.whole(body["ttl_s"], "ttl_s", 1, TTL_S_MAX)
+    request = body.get("request", {})
+    if not isinstance(request, Mapping):
+        raise BadInput("request", request, "is no object", "give the body of a Messages API call")
+    return CallRequest(
+        tenant=tenant,
+        body=request,
+        key_id=key_id,
+        rights=Rights() if rights is None else rights,
+        hints=_hints(body.get("hints")),
+        idempotency_key=fields.idempotency_key(idempotency_key),
+        surface="holds",
+        offers=_offers(body["offers"]) if "offers" in body else (),
+        hold_ttl_s=ttl_s,
+    )
+
+
+def _offers(value: object) -> tuple[Offer, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not 0 < len(value) <= OFFERS_MAX:
+        raise BadInput("offers", value, "is no list of offers", f"give 1 to {OFFERS_MAX} objects")
+    return tuple(_offer(one, f"offers[{index}]") for index, one in enumerate(value))
+
+
+def _offer(one: object, field: str) -> Offer:
+    if not isinstance(one, Mapping):
+        raise BadInput(field, one, "is no object", 'give {"name": ..., "cost_usd": ...}')
+    _only(one, ("name", "cost_usd", "expected_usd"), field)
+    cost_nanos = fields.money(one.get("cost_usd"), f"{field}.cost_usd")
+    expected = one.get("expected_usd")
+    return Offer(
+        model=fields.word(one.get("name"), f"{field}.name"),
+        tier=None,
+        effort=None,
+        max_tokens=0,
+        cost_bound_nanos=cost_nanos,
+        expected_cost_nanos=cost_nanos
+        if expected is None
+        else fields.money(expected, f"{field}.expected_usd"),
+    )
+
+
+def _hints(value: object) -> Hints:
+    if value is None:
+        return Hints()
+    if not isinstance(value, Mapping):
+        raise BadInput("hints", value, "is no object", 'give {"task": ..., "priority": ...}')
+    names = ("task", "role", "priority", "session", "privacy", "floor")
+    _only(value, (*names, "pin"), "hints")
+    given = [name for name in names if value.get(name) is not None]
+    words: dict[str, Any] = {name: fields.word(value[name], f"hints.{name}") for name in given}
+    return Hints(**words, pin=fields.flag(value.get("pin", False), "hints.pin"))
+
+
+def _only(body: Mapping[str, object], known: tuple[str, ...], at: str = "") -> None:
+    """Refuse fields that mean nothing here: a misspelt one would change what money is held for."""
+    for name in body:
+        if name not in known:
+            close = fields.close_name(str(name), known) or f"known are {', '.join(known)}"
+            raise BadInput(f"{at}.{name}".lstrip("."), None, "is not a field of this call", close)
