@@ -1,0 +1,145 @@
+"""
+The control plane as an ASGI application: FastAPI behind a front that reads the body and knows the caller.
+
+The front refuses before FastAPI reads anything: no key, a body that is too large or no JSON object. Errors
+have the same shape as on the data plane.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.control import holds, operations
+from gateway.control.access import identify
+from gateway.errors import ERROR_TYPES, ApiError, internal, public
+from gateway.exchange import (
+    JSON,
+    Departed,
+    Exchange,
+    answer_error,
+    open_exchange,
+    parse_object,
+    read_body,
+    to_json,
+)
+from outlay.errors import OutlayError
+
+if TYPE_CHECKING:
+    from gateway.house import House
+
+OPENAPI = "/openapi.json"
+logger = logging.getLogger("outlay.gateway")
+
+
+def make_control(house: "House") -> "Front":
+    """
+    Return the control plane.
+    """
+    api = FastAPI(
+        title="Outlay control plane",
+        version="1",
+        openapi_url=OPENAPI,
+        docs_url=None,  # the usual pages load scripts from other hosts
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in (*operations.routes(house), holds.routes(house)):
+        api.include_router(router)
+    api.add_exception_handler(ApiError, _answer_api_error)
+    api.add_exception_handler(OutlayError, _answer_public)
+    api.add_exception_handler(RequestValidationError, _answer_invalid)
+    api.add_exception_handler(HTTPException, _answer_http)
+    return Front(house, api)
+
+
+class Front:
+    """
+    What stands before FastAPI.
+    """
+
+    def __init__(self, house: "House", api: FastAPI) -> None:
+        self._house = house
+        self.api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Read the body, find out who calls, and hand both on.
+        """
+        exchange = open_exchange(scope, receive, send)
+        try:
+            await self._serve(exchange)
+        except Departed:
+            return
+        except (ApiError, OutlayError) as error:
+            await answer_error(exchange, error if isinstance(error, ApiError) else public(error))
+        except Exception:
+            logger.exception("request %s failed", exchange.request_id)
+            if not exchange.started:
+                await answer_error(exchange, internal())
+
+    async def _serve(self, exchange: Exchange) -> None:
+        scope = exchange.scope
+        state = scope["state"] = {**scope.get("state", {}), "exchange": exchange}
+        raw = b""
+        if not scope["path"].endswith(OPENAPI):
+            state["caller"] = await identify(self._house, exchange.headers)
+            raw = await read_body(exchange)
+        if raw:
+            parse_object(raw)
+
+        async def replay() -> Message:
+            nonlocal raw
+            if raw is None:
+                return await exchange.receive()
+            body, raw = raw, None
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.started = True
+                names = {name for name, _ in message["headers"]}
+                if b"request-id" not in names:
+                    message["headers"] = [
+                        *message["headers"],
+                        (b"request-id", exchange.request_id.encode()),
+                    ]
+            await exchange.send(message)
+
+        await self.api(scope, replay, named)
+
+
+def _answer(request: Request, error: ApiError) -> Response:
+    exchange: Exchange = request.state.exchange
+    body = to_json(error.body(exchange.request_id))
+    return Response(body, error.status, headers=error.headers(), media_type=JSON)
+
+
+def _answer_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return _answer(request, error)
+
+
+def _answer_public(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OutlayError)
+    return _answer(request, public(error))
+
+
+def _answer_invalid(request: Request, error: Exception) -> Response:
+    """What FastAPI itself refuses: a body that is missing, or is no object."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    details = {"error_code": "outlay_invalid_request", "field": field, "fix": "Send a JSON object."}
+    return _answer(request, ApiError(400, "invalid_request_error", f"{field}: {first['msg']}", details))
+
+
+def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = ERROR_TYPES.get(error.status_code, "api_error")
+    details = {"error_code": "outlay_not_found" if error.status_code == 404 else "outlay_invalid_request"}
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return _answer(request, ApiError(error.status_code, kind, message, details))

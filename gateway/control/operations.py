@@ -1,0 +1,221 @@
+"""
+The routes of the control plane: each is one function of `outlay.admin`, for callers of a role.
+
+Plain functions block, so that the server runs them in threads of its own.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, Header
+from fastapi import Query as InQuery
+
+from gateway.control import bodies
+from gateway.control.access import RANKS, Caller, at_least, own_or_viewer
+from gateway.intake import forbidden
+from outlay.admin import breakers, decisions, keys, money, policies, tenants
+from outlay.errors import BadInput
+
+if TYPE_CHECKING:
+    from gateway.house import House
+
+Viewer = Annotated[Caller, Depends(at_least("viewer"))]
+Operator = Annotated[Caller, Depends(at_least("operator"))]
+OwnOrViewer = Annotated[Caller, Depends(own_or_viewer)]
+IdempotencyKey = Annotated[str | None, Header(description="Same key and same body: same answer, done once")]
+Answer = dict[str, Any]
+
+
+def order_key(header: str | None, body: str | None) -> str | None:
+    """
+    Return the idempotency key, which may stand in a header or in the body.
+
+    Raises:
+        BadInput: both are given, and differ.
+    """
+    if header is not None and body is not None and header != body:
+        raise BadInput(
+            "idempotency_key", body, "differs from the Idempotency-Key header", "Give one of them."
+        )
+    return body if header is None else header
+
+
+def routes(house: "House") -> tuple[APIRouter, ...]:
+    """
+    Return all routes of operators.
+    """
+    return _tenants(house), _money(house), _keys(house), _policies(house), _watch(house), _switches(house)
+
+
+def _tenants(house: "House") -> APIRouter:
+    router = APIRouter(tags=["tenants"])
+
+    @router.post("/tenants", status_code=201)
+    def create_tenant(body: bodies.NewTenant, caller: Operator) -> Answer:
+        """Create a tenant; its key is shown in this answer only."""
+        return tenants.create_tenant(house.app, actor=caller.actor, **body.model_dump())
+
+    @router.get("/tenants")
+    def list_tenants(_caller: Viewer) -> Answer:
+        """List all tenants with their balances."""
+        return tenants.list_tenants(house.app)
+
+    @router.get("/tenants/{tenant}")
+    def show_tenant(tenant: str, _caller: Viewer) -> Answer:
+        """Show one tenant."""
+        return tenants.show_tenant(house.app, tenant)
+
+    @router.patch("/tenants/{tenant}")
+    def set_tenant(tenant: str, body: bodies.TenantChange, caller: Operator) -> Answer:
+        """Change a tenant."""
+        return tenants.set_tenant(house.app, tenant, actor=caller.actor, **body.model_dump())
+
+    return router
+
+
+def _money(house: "House") -> APIRouter:
+    router = APIRouter(tags=["money"])
+
+    @router.get("/tenants/{tenant}/balance")
+    def balance(tenant: str, _caller: OwnOrViewer) -> Answer:
+        """Show credits, holds and budgets."""
+        return money.balance(house.app, tenant)
+
+    @router.get("/tenants/{tenant}/statement")
+    def statement(tenant: str, query: Annotated[bodies.Period, InQuery()], _caller: OwnOrViewer) -> Answer:
+        """List the movements of a period."""
+        return money.statement(house.app, tenant, **query.model_dump())
+
+    @router.post("/tenants/{tenant}/top-ups")
+    def top_up(
+        tenant: str, body: bodies.TopUp, caller: Operator, idempotency_key: IdempotencyKey = None
+    ) -> Answer:
+        """Add credits."""
+        return money.top_up(house.app, tenant, actor=caller.actor, **_order(body, idempotency_key))
+
+    @router.post("/tenants/{tenant}/budgets")
+    def set_budget(
+        tenant: str, body: bodies.Budget, caller: Operator, idempotency_key: IdempotencyKey = None
+    ) -> Answer:
+        """Set a budget."""
+        return money.set_budget(house.app, tenant, actor=caller.actor, **_order(body, idempotency_key))
+
+    @router.post("/tenants/{tenant}/budgets/raise")
+    def raise_budget(
+        tenant: str, body: bodies.Raise, caller: Operator, idempotency_key: IdempotencyKey = None
+    ) -> Answer:
+        """Raise a budget for some time."""
+        return money.raise_budget(house.app, tenant, actor=caller.actor, **_order(body, idempotency_key))
+
+    @router.post("/refunds")
+    def refund(body: bodies.Refund, caller: Operator, idempotency_key: IdempotencyKey = None) -> Answer:
+        """Give back what a call was charged."""
+        values = _order(body, idempotency_key)
+        return money.refund(house.app, values.pop("hold"), actor=caller.actor, **values)
+
+    return router
+
+
+def _order(body: bodies.TopUp | bodies.Refund | bodies.Budget | bodies.Raise, header: str | None) -> Answer:
+    return {**body.model_dump(), "idempotency_key": order_key(header, body.idempotency_key)}
+
+
+def _keys(house: "House") -> APIRouter:
+    router = APIRouter(tags=["keys"])
+
+    def check_granting(caller: Caller, of_operator: bool) -> None:
+        if of_operator and caller.rank < RANKS["admin"]:
+            raise forbidden("keys of operators are made and revoked by keys with the role admin")
+
+    @router.get("/keys")
+    def list_keys(query: Annotated[bodies.OfTenant, InQuery()], _caller: Operator) -> Answer:
+        """List keys, without their secrets."""
+        return keys.list_keys(house.app, query.tenant)
+
+    @router.post("/keys", status_code=201)
+    def create_key(body: bodies.NewKey, caller: Operator) -> Answer:
+        """Make a key; its secret is shown in this answer only."""
+        check_granting(caller, body.role != "tenant")
+        return keys.create_key(house.app, actor=caller.actor, **body.model_dump())
+
+    @router.post("/keys/{key_id}/revoke")
+    def revoke_key(key_id: str, caller: Operator) -> Answer:
+        """Revoke a key for good."""
+        with house.app.reading() as connection:
+            found = house.app.keys.get(connection, key_id)
+        check_granting(caller, found is not None and found.tenant is None)
+        return keys.revoke_key(house.app, key_id, actor=caller.actor)
+
+    return router
+
+
+def _policies(house: "House") -> APIRouter:
+    router = APIRouter(tags=["policies"])
+
+    @router.get("/policy")
+    def show_policy(query: Annotated[bodies.PolicyAt, InQuery()], _caller: Viewer) -> Answer:
+        """Show the policy in force, or an earlier version."""
+        return policies.show_policy(house.app, tenant=query.tenant, version=query.version)
+
+    @router.get("/policy/versions")
+    def policy_history(query: Annotated[bodies.OfTenant, InQuery()], _caller: Viewer) -> Answer:
+        """List the versions."""
+        return policies.policy_history(house.app, query.tenant)
+
+    @router.post("/policy/validate")
+    def validate_policy(body: bodies.PolicyText, _caller: Viewer) -> Answer:
+        """Check a policy; nothing is written."""
+        return policies.validate_policy(body.text)
+
+    @router.post("/policy", status_code=201)
+    def apply_policy(body: bodies.NewPolicy, caller: Operator) -> Answer:
+        """Apply a policy as a new version."""
+        return policies.apply_policy(house.app, actor=caller.actor, **body.model_dump())
+
+    @router.post("/policy/rollback", status_code=201)
+    def rollback_policy(body: bodies.Rollback, caller: Operator) -> Answer:
+        """Apply an earlier version again, as a new one."""
+        return policies.rollback_policy(house.app, body.version, tenant=body.tenant, actor=caller.actor)
+
+    return router
+
+
+def _watch(house: "House") -> APIRouter:
+    router = APIRouter(tags=["decisions"])
+
+    @router.get("/decisions")
+    def list_decisions(query: Annotated[bodies.DecisionFilter, InQuery()], _caller: Viewer) -> Answer:
+        """List decisions, newest first."""
+        return decisions.list_decisions(house.app, **query.model_dump())
+
+    @router.get("/decisions/{decision_id}")
+    def explain(decision_id: str, _caller: Viewer) -> Answer:
+        """Explain one decision: what was asked and served, why, and what it cost."""
+        return decisions.explain(house.app, decision_id)
+
+    return router
+
+
+def _switches(house: "House") -> APIRouter:
+    router = APIRouter(tags=["breakers"])
+
+    @router.get("/breakers")
+    def breaker_status(_caller: Viewer) -> Answer:
+        """Show kill switches, breakers and their latest events."""
+        return breakers.breaker_status(house.app)
+
+    @router.post("/breakers/reset")
+    def reset_breaker(body: bodies.Reset, caller: Operator) -> Answer:
+        """Close a breaker."""
+        return breakers.reset_breaker(house.app, body.scope, reason=body.reason, actor=caller.actor)
+
+    @router.post("/halt")
+    def halt(body: bodies.Switch, caller: Operator) -> Answer:
+        """Stop spending: once this is answered, no process starts a new call."""
+        return breakers.halt(house.app, tenant=body.tenant, reason=body.reason, actor=caller.actor)
+
+    @router.post("/resume")
+    def resume(body: bodies.Switch, caller: Operator) -> Answer:
+        """Let spending go on."""
+        return breakers.resume(house.app, tenant=body.tenant, reason=body.reason, actor=caller.actor)
+
+    return router

@@ -1,0 +1,236 @@
+"""
+The small HTTP layer over ASGI: one request on its connection, its body, and its answer.
+
+It decides what leaves the house: every answer carries a `request-id`, and of a provider's headers only those
+that belong to the answer and not to the connection it came on.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.errors import ApiError, invalid
+
+BODY_BYTES_MAX = 32 * 1024 * 1024
+JSON = "application/json"
+_NOT_PASSED = frozenset(
+    {
+        "alt-svc",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "date",
+        "keep-alive",
+        "location",
+        "nel",
+        "proxy-authenticate",
+        "proxy-connection",
+        "report-to",
+        "server",
+        "set-cookie",
+        "strict-transport-security",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class Departed(Exception):  # noqa: N818 reads better without a suffix
+    """The client left before its request was complete."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """
+    One request on its connection.
+
+    Attributes:
+        headers: The request's, by lower-case name; repeated ones joined by commas.
+        request_id: Of our own answers; an answer of the provider keeps the provider's.
+        started: Whether the head of an answer was sent.
+    """
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    headers: Mapping[str, str]
+    request_id: str
+    started: bool = False
+
+
+def open_exchange(scope: Scope, receive: Receive, send: Send) -> Exchange:
+    """
+    Read a request's headers and give it an id.
+    """
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Exchange(scope, receive, send, headers, new_request_id())
+
+
+def new_request_id() -> str:
+    """
+    Return an id that no other request has.
+    """
+    return f"req_olk_{os.urandom(12).hex()}"
+
+
+async def read_body(exchange: Exchange, most: int = BODY_BYTES_MAX) -> bytes:
+    """
+    Read the whole body.
+
+    Raises:
+        ApiError: 413, as it is larger than *most* bytes; 400, as it is compressed.
+        Departed: the client left before its end.
+    """
+    if exchange.headers.get("content-encoding", "identity") != "identity":
+        raise invalid("send the request body without content-encoding", field="content-encoding")
+    if _announced(exchange) > most:
+        raise _too_large(most)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await exchange.receive()
+        if message["type"] == "http.disconnect":
+            raise Departed
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _announced(exchange: Exchange) -> int:
+    text = exchange.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, "request_too_large", f"the request body is larger than {most} bytes")
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """
+    Read a body as a JSON object. Numbers that JSON does not have (NaN, infinities, 1e999) are refused.
+
+    Raises:
+        ApiError: 400, saying what is wrong.
+    """
+    try:
+        value = json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise invalid(f"the request body is not valid JSON: {said}", field="body") from error
+    if not isinstance(value, dict):
+        raise invalid(f"the request body is a JSON {_KINDS[type(value)]}; send an object", field="body")
+    return value
+
+
+_KINDS = {list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is too large for a number")
+    return value
+
+
+def to_json(value: object) -> bytes:
+    """
+    Write JSON, compactly; lone surrogates stay escaped, as they came.
+    """
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the headers of a provider's answer that go to the caller.
+    """
+    dropped = _NOT_PASSED.union(part.strip().lower() for part in headers.get("connection", "").split(","))
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in dropped and not lower.startswith("outlay-"):
+            kept[lower] = value
+    return kept
+
+
+async def answer(exchange: Exchange, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """
+    Send a whole answer.
+    """
+    await start(exchange, status, {**headers, "content-length": str(len(body))})
+    await send_part(exchange, body, more=False)
+
+
+async def answer_json(exchange: Exchange, value: object, headers: Mapping[str, str] | None = None) -> None:
+    """
+    Send a JSON answer of our own.
+    """
+    await answer(exchange, 200, to_json(value), {"content-type": JSON, **(headers or {})})
+
+
+async def answer_error(exchange: Exchange, error: ApiError, headers: Mapping[str, str] | None = None) -> None:
+    """
+    Send an error of our own.
+    """
+    body = to_json(error.body(exchange.request_id))
+    await answer(exchange, error.status, body, {"content-type": JSON, **error.headers(), **(headers or {})})
+
+
+async def start(exchange: Exchange, status: int, headers: Mapping[str, str]) -> None:
+    """
+    Send the status and the headers.
+    """
+    exchange.started = True
+    named = headers if "request-id" in headers else {**headers, "request-id": exchange.request_id}
+    raw = [(name.encode("latin-1"), _header_value(value)) for name, value in named.items()]
+    await exchange.send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+def _header_value(value: str) -> bytes:
+    return "".join(part if part.isprintable() else " " for part in value).encode("latin-1", "replace")
+
+
+async def send_part(exchange: Exchange, data: bytes, *, more: bool) -> None:
+    """
+    Send a part of the body.
+    """
+    await exchange.send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def method_not_allowed(exchange: Exchange, allowed: Iterable[str]) -> ApiError:
+    """
+    Say which methods a path takes.
+    """
+    method = exchange.scope["method"]
+    return ApiError(405, "invalid_request_error", f"{method} is not allowed; use {' or '.join(allowed)}")
+
+
+async def departure(receive: Receive) -> Message:
+    """
+    Wait until the client closes its connection.
+    """
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return message
+        await asyncio.sleep(0)

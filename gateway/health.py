@@ -1,0 +1,43 @@
+"""
+GET /healthz and /readyz: whether the process lives, and whether it can serve.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.errors import ApiError
+from gateway.exchange import Exchange, answer_json
+from outlay import schema
+from outlay.errors import OutlayError, SchemaMismatch
+
+if TYPE_CHECKING:
+    from gateway.house import House
+
+
+async def alive(_house: "House", exchange: Exchange) -> None:
+    """
+    Answer as long as the process does.
+    """
+    await answer_json(exchange, {"status": "ok"})
+
+
+async def ready(house: "House", exchange: Exchange) -> None:
+    """
+    Answer 200 while the database is reachable, has the right schema, and holds a policy that loads.
+    """
+    try:
+        await asyncio.to_thread(_check, house)
+    except OutlayError as error:
+        details = {"error_code": "outlay_not_ready"}
+        raise ApiError(
+            503, "api_error", f"not ready: {error}", details, retry=True, retry_after_s=1
+        ) from error
+    await answer_json(exchange, {"status": "ready"})
+
+
+def _check(house: "House") -> None:
+    found, wanted = schema.current(house.app.engine), schema.head()
+    if found != wanted:
+        raise SchemaMismatch(found, wanted, schema.UPGRADE)
+    with house.app.reading() as connection:
+        house.app.policies.applied(connection, "*")

@@ -1,0 +1,304 @@
+"""
+POST /v1/messages: one call from its acceptance to its answer, plain or streamed.
+
+A call that the flow lets through is settled exactly once, whatever happens: the client leaves, the provider
+breaks off, the gateway stops. Nothing is acknowledged before it is durable.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from gateway.errors import ApiError, public, refusal, unanswered, unreachable
+from gateway.exchange import (
+    Exchange,
+    answer,
+    answer_error,
+    departure,
+    parse_object,
+    passed_headers,
+    read_body,
+    send_part,
+    start,
+    to_json,
+)
+from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
+from gateway.meter import StreamMeter, error_of
+from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Outcome, Sending, Uncertain, Upstream
+from outlay.errors import OutlayError
+from outlay.upstream import Answer, Lost, NotReached, TooLarge
+
+if TYPE_CHECKING:
+    from gateway.house import House
+    from outlay.aio import AsyncCall
+
+ANSWER_BYTES_MAX = 256 * 1024 * 1024
+DRAIN_S = 600.0
+DRAIN_BYTES_MAX = 64 * 1024 * 1024
+SEND_S = 60.0
+"""Longest that a client may not take any of a stream; then it counts as departed."""
+_FORWARDED = ("anthropic-version", "anthropic-beta")
+
+
+async def create(house: "House", exchange: Exchange) -> None:
+    """
+    Take a call in, and run it to its end, whether or not its client stays.
+    """
+    tenant, key = await calling_key(house.app.keys, exchange.headers)
+    request = CallRequest(
+        tenant=tenant,
+        body=parse_object(await read_body(exchange)),
+        key_id=key.id,
+        rights=key.rights,
+        hints=read_hints(exchange.headers),
+        betas=read_betas(exchange.headers),
+        idempotency_key=read_idempotency_key(exchange.headers),
+        surface="gateway",
+    )
+    await house.open_calls.run(_conduct(house, exchange, request))
+
+
+async def _conduct(house: "House", exchange: Exchange, request: CallRequest) -> None:
+    call = await house.calls.start(request)
+    if call.sending is None:
+        assert call.result is not None
+        if isinstance(call.result, Done):
+            raise ApiError(409, "conflict_error", "this call has ended; its answer is not kept")
+        await answer_error(exchange, refusal(call.result))
+        return
+    await _Passage(house, exchange, call, call.sending).run()
+
+
+def upstream_headers(upstream: Upstream, headers: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the headers of a request to a provider: the caller's version and betas, and our own key.
+    """
+    sent = {name: headers[name] for name in _FORWARDED if name in headers}
+    sent["content-type"] = "application/json"
+    sent["user-agent"] = "outlay"
+    if upstream.key is not None:
+        sent["x-api-key"] = upstream.key
+    return sent
+
+
+def upstream_url(upstream: Upstream, exchange: Exchange, path: str) -> str:
+    """
+    Return the address of a path at a provider; of the caller's query only `beta=true` is passed on.
+    """
+    query = parse_qs(exchange.scope.get("query_string", b"").decode("latin-1"))
+    beta = "?beta=true" if query.get("beta") == ["true"] else ""
+    return f"{upstream.url.rstrip('/')}{path}{beta}"
+
+
+class _Passage:
+    """
+    One call on its way through: to the provider, back to the client, into the books.
+    """
+
+    def __init__(self, house: "House", exchange: Exchange, call: "AsyncCall", sending: Sending) -> None:
+        self._house = house
+        self._exchange = exchange
+        self._call = call
+        self._sending = sending
+        self._meter: StreamMeter | None = None
+        self._settled = False
+
+    async def run(self) -> None:
+        """
+        Send, answer, settle. Where this is cut off in the middle, what is known by then is settled.
+        """
+        try:
+            await self._send()
+        finally:
+            if not self._settled:
+                await self._settle(self._so_far("gateway_stopped: the call was cut off"))
+
+    def _so_far(self, why: str) -> Outcome:
+        return Uncertain(why) if self._meter is None else self._meter.outcome(why)
+
+    async def _settle(self, outcome: Outcome) -> dict[str, str]:
+        """
+        Tell the flow what came of the call; return the headers known by then. It returns after the commit.
+        """
+        self._settled = True
+        result = await self._call.resume(outcome)
+        known = dict(self._sending.headers)
+        return {**known, **result.headers} if isinstance(result, Done) else known
+
+    async def _send(self) -> None:
+        sending, exchange = self._sending, self._exchange
+        url = upstream_url(sending.upstream, exchange, "/v1/messages")
+        headers = upstream_headers(sending.upstream, exchange.headers)
+        try:
+            found = await self._house.upstream.post(url, to_json(sending.body), headers)
+        except NotReached as error:
+            known = await self._settle(NotSent(f"unreachable: {error}"))
+            await answer_error(exchange, unreachable(_kind(error), sending.decision_id), known)
+        except Lost as error:
+            await self._unanswered(error)
+        else:
+            try:
+                await (self._stream(found) if found.ok and found.streams else self._plain(found))
+            finally:
+                found.close()
+
+    async def _unanswered(self, error: Exception) -> None:
+        why = "timeout" if isinstance(error, Lost) and error.timed_out else "no_answer"
+        known = await self._settle(Uncertain(f"{why}: {error}"))
+        await answer_error(self._exchange, unanswered(_kind(error), self._sending.decision_id), known)
+
+    async def _plain(self, found: Answer) -> None:
+        try:
+            raw = await found.read(ANSWER_BYTES_MAX)
+        except (Lost, TooLarge) as error:
+            if found.ok:
+                await self._unanswered(error)
+                return
+            raw = b""
+        known = await self._settle(_outcome_of(found, raw, self._sending.model))
+        await answer(self._exchange, found.status, raw, {**passed_headers(found.headers), **known})
+
+    async def _stream(self, found: Answer) -> None:
+        meter = self._meter = StreamMeter(self._sending.model)
+        client = _Client(self._exchange, {**passed_headers(found.headers), **self._sending.headers})
+        try:
+            why = await _pump(found, meter, client)
+            found.close()
+            known = await self._settle_stream(meter, why)
+            await self._close_stream(client, meter.closing(), why, known)
+        finally:
+            client.forget()
+
+    async def _settle_stream(self, meter: StreamMeter, why: str) -> dict[str, str] | ApiError:
+        try:
+            return await self._settle(meter.outcome(why))
+        except OutlayError as error:
+            trouble = public(error)
+            trouble.retry, trouble.retry_after_s = False, None  # it has been billed once
+            return trouble
+
+    async def _close_stream(
+        self, client: "_Client", closing: bytes | None, why: str, known: dict[str, str] | ApiError
+    ) -> None:
+        """Send what ends the answer: the provider's own end, else an error that says so."""
+        broken = unanswered(why.partition(":")[0], self._sending.decision_id)
+        if isinstance(known, ApiError):
+            await client.fail(known)
+        elif closing is not None:
+            await client.finish(closing)
+        else:
+            await client.fail(broken)
+
+
+async def _pump(found: Answer, meter: StreamMeter, client: "_Client") -> str:
+    """
+    Forward a stream until it ends; without its client, read it on up to a bound. Return why it ended.
+    """
+    drained = 0
+    try:
+        async for chunk in found.chunks():
+            passing = meter.feed(chunk)
+            if client.left:
+                drained += len(chunk)
+                if drained > DRAIN_BYTES_MAX or client.left_for_s > DRAIN_S:
+                    return "drain_bound: the client left, and the rest was too long to wait for"
+            elif passing:
+                await client.send(passing)
+            if meter.overlong:
+                return "event_too_large: the provider sent an event without an end"
+    except Lost as error:
+        return f"{'timeout' if error.timed_out else 'stream_broken'}: {error}"
+    return "stream_broken: the stream ended before its last event"
+
+
+class _Client:
+    """
+    The client of a stream, as long as it stays. Its answer begins with the first event, so that a provider
+    that says nothing at all is still answered by a proper error.
+    """
+
+    def __init__(self, exchange: Exchange, headers: Mapping[str, str]) -> None:
+        self._exchange = exchange
+        self._headers = headers
+        self._left_at: float | None = None
+        self._clock = asyncio.get_running_loop().time
+        self._watch = asyncio.create_task(self._watch_departure())
+
+    async def _watch_departure(self) -> None:
+        await departure(self._exchange.receive)
+        self._gone()
+
+    def _gone(self) -> None:
+        if self._left_at is None:
+            self._left_at = self._clock()
+
+    @property
+    def left(self) -> bool:
+        """
+        True once the client has gone, or takes nothing any more.
+        """
+        return self._left_at is not None
+
+    @property
+    def left_for_s(self) -> float:
+        """
+        Seconds since it left.
+        """
+        return 0.0 if self._left_at is None else self._clock() - self._left_at
+
+    async def send(self, data: bytes, *, more: bool = True) -> None:
+        """
+        Forward bytes; a client that takes none for too long counts as departed.
+        """
+        try:
+            async with asyncio.timeout(SEND_S):
+                if not self._exchange.started:
+                    await start(self._exchange, 200, self._headers)
+                await send_part(self._exchange, data, more=more)
+        except (TimeoutError, OSError):
+            self._gone()
+
+    async def finish(self, data: bytes) -> None:
+        """
+        Send the end of the answer.
+        """
+        if not self.left:
+            await self.send(data, more=False)
+
+    async def fail(self, error: ApiError) -> None:
+        """
+        Say that the answer failed: as an error answer where nothing was sent yet, else as an error event.
+        """
+        if self.left:
+            return
+        if self._exchange.started:
+            body = to_json(error.body(self._exchange.request_id))
+            await self.send(b"event: error\ndata: " + body + b"\n\n", more=False)
+            return
+        ours = {name: value for name, value in self._headers.items() if name.startswith("outlay-")}
+        with suppress(OSError):
+            await answer_error(self._exchange, error, ours)
+
+    def forget(self) -> None:
+        """
+        Stop watching.
+        """
+        self._watch.cancel()
+
+
+def _outcome_of(found: Answer, raw: bytes, model: str) -> Outcome:
+    try:
+        body = parse_object(raw)
+    except ApiError as error:
+        return Uncertain(f"answer_unreadable: {error}") if found.ok else Failed(found.status)
+    if not found.ok:
+        return Failed(found.status, *error_of(body))
+    served, usage = body.get("model"), body.get("usage")
+    return Completed(served if isinstance(served, str) else model, usage if isinstance(usage, dict) else {})
+
+
+def _kind(error: Exception) -> str:
+    """Name what happened; addresses and system texts stay in the decision record."""
+    return str(error).partition(":")[0]

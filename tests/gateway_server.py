@@ -1,0 +1,55 @@
+"""
+A gateway for tests: the real application on a real server and a free port, in a thread of its own.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from gateway.app import create
+from gateway.house import House
+from outlay.settings import Settings
+from outlay.wiring import App, open_app
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway."""
+
+    url: str
+    app: App
+    house: House
+
+
+@contextmanager
+def serving(settings: Settings, **uvicorn_settings: Any) -> Iterator[Gateway]:
+    """Open the books, serve them, and close both."""
+    app = open_app(settings, migrate=True)
+    asgi = create(app)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(512)
+    config = uvicorn.Config(
+        asgi,
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        **uvicorn_settings,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the gateway did not start"
+        yield Gateway(f"http://127.0.0.1:{listener.getsockname()[1]}", app, asgi.state.house)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        app.close()
