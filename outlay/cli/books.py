@@ -87,4 +87,4 @@ def _verified(found: dict[str, Any]) -> tuple[Any, ...]:
     problems = tuple(f"problem: {problem}" for problem in found.get("problems", ()))
     said = "The books are right" if found["ok"] else "The books are NOT right"
     table = Rows((("check", "check"), ("result", "result")), checks)
-    return (table, *problems, f"{said}: {found['tenants']} tenants, {found['transfers']} transfers.")
+    return (table, *problems, f"{said}; tenants: {found['tenants']}, transfers: {found['transfers']}.")

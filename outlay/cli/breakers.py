@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, Rows
+from outlay.cli.output import Pairs, table
 from outlay.cli.params import Reason
 
 group = typer.Typer(no_args_is_help=True, help="Breakers: what stops spending by itself.")
@@ -58,7 +58,9 @@ def status(common: Common) -> Answer:
 
     with common.opened() as app:
         found = breaker_status(app)
-    return Answer(found, tuple(_table(found[part], part) for part in ("switches", "breakers", "events")))
+    return Answer(
+        found, tuple(table(found[part], empty=f"No {part}.") for part in ("switches", "breakers", "events"))
+    )
 
 
 @command(group, "reset")
@@ -88,8 +90,3 @@ def _ask() -> None:
 
 def _pairs(result: dict[str, Any]) -> Answer:
     return Answer(result, (Pairs(tuple(result.items())),))
-
-
-def _table(rows: list[dict[str, Any]], what: str) -> Rows:
-    columns = tuple((name, name.replace("_", " ")) for name in (rows[0] if rows else ()))
-    return Rows(columns, rows, f"No {what}.")

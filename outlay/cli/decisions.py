@@ -7,8 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Block, Pairs, Rows
+from outlay.cli.output import Block, describe, table
 from outlay.cli.params import Limit, OfTenant
+
+Decision = Annotated[
+    str | None, typer.Argument(metavar="DECISION_ID", help="From the header outlay-decision-id.")
+]
+Listed = Annotated[bool, typer.Option("--list", help="List the newest decisions instead.")]
+LISTED = 20
+_STORY = ("inputs", "offers", "reasons")
+_OFFER = ("tier", "model", "effort", "max_tokens", "cost_bound_usd", "expected_cost_usd")
+_LINE = ("id", "at", "tenant", "outcome", "asked", "served", "cost_usd", "because")
 
 
 def register(app: typer.Typer) -> None:
@@ -21,14 +30,18 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     common: Common,
-    decision: Annotated[
-        str, typer.Argument(metavar="DECISION_ID", help="From the header outlay-decision-id.")
-    ],
+    decision: Decision = None,
+    listed: Listed = False,
+    tenant: OfTenant = None,
+    limit: Limit = None,
 ) -> Answer:
     """Show why a call was served as it was: reasons, offers, hold, settlement."""
     from outlay.admin.decisions import explain as read
 
+    _check(decision, tenant, limit, listed=listed)
     with common.opened() as app:
+        if decision is None:
+            return _list(app, tenant, LISTED if limit is None else limit)
         found = read(app, decision)
     return Answer(found, _story(found))
 
@@ -39,20 +52,38 @@ def replay(common: Common, tenant: OfTenant = None, limit: Limit = None) -> Answ
 
     with common.opened() as app:
         found = again(app, tenant=tenant, limit=limit)
-    status = 0 if found["same"] == found["checked"] else 1
-    different = Rows(
-        (("id", "decision"), ("why", "difference")), found["different"], "Every one is the same."
-    )
-    return Answer(found, (f"{found['checked']} checked, {found['same']} the same.", different), status)
+    different = table(found["different"], ("id", "why"), "No difference.")
+    said = f"{found['checked']} decided again, {found['same']} came out the same."
+    return Answer(found, (different, said), 0 if found["same"] == found["checked"] else 1)
+
+
+def _check(decision: str | None, tenant: str | None, limit: int | None, *, listed: bool) -> None:
+    """Either one decision, or a list with its filters."""
+    from outlay.errors import BadInput
+
+    if decision is None and not listed:
+        raise BadInput("decision", None, "missing", "Give its id; the newest are in: outlay explain --list")
+    given = [name for name, value in (("tenant", tenant), ("limit", limit)) if value is not None]
+    if decision is not None and (listed or given):
+        field = "list" if listed else given[0]
+        raise BadInput(field, None, "is not for a single decision", f"Leave --{field} or the id out.")
+
+
+def _list(app: Any, tenant: str | None, limit: int) -> Answer:
+    from outlay.admin.decisions import list_decisions
+
+    found = list_decisions(app, tenant=tenant, limit=limit)
+    rows = [_line(row) for row in found["decisions"]]
+    return Answer(found, (table(rows, _LINE, "No decisions yet."),))
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    names = {side: (row[side] or {}).get("model") for side in ("asked", "served")}
+    return {**row, **names, "because": [reason["code"] for reason in row["reasons"]]}
 
 
 def _story(found: dict[str, Any]) -> tuple[Block, ...]:
-    nested = {"reasons", "offers", "inputs"}
-    plain = tuple((name, value) for name, value in found.items() if name not in nested)
-    reasons = Rows(
-        (("code", "reason"), ("text", "because"), ("numbers", "numbers")), found.get("reasons") or ()
-    )
-    offers = found.get("offers") or []
-    columns = ("tier", "model", "effort", "max_tokens", "cost_bound_usd")
-    table = Rows(tuple((name, name.replace("_usd", " USD").replace("_", " ")) for name in columns), offers)
-    return (Pairs(plain), reasons, table)
+    plain = {name: value for name, value in found.items() if name not in _STORY}
+    reasons = table(found.get("reasons") or (), ("code", "text", "numbers"), "No reason was needed.")
+    offers = table(found.get("offers") or (), _OFFER, "No offer was made.")
+    return (*describe(plain), "\nreasons:", reasons, "\noffers, best first:", offers)

@@ -4,13 +4,14 @@
 It changes nothing and makes nothing, not even an SQLite file.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 import typer
 
+from outlay.cli.failures import classify
 from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Rows
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from outlay.settings import Settings
 
-OK, WARN, FAIL = "ok", "warning", "failed"
+OK, WARN, FAIL, SKIPPED = "ok", "warning", "failed", "skipped"
 BUILT_US: Final = 1_790_000_000_000_000  # September 2026: no machine that runs this is older
 SKEW_MAX_US: Final = 5_000_000
 SIBLINGS: Final = ("pricing", "ledger", "router", "circuit", "gateway", "dashboard")
@@ -46,12 +47,12 @@ def register(app: typer.Typer) -> None:
 
 def doctor(common: Common) -> Answer:
     """Check the installation, the database, the policy and the clock; each line says its fix."""
-    settings = common.settings()
-    checks = [check(settings) for check in _CHECKS]
+    checks = examine(common.settings())
     failed = sum(check.state == FAIL for check in checks)
     found = [asdict(check) for check in checks]
     columns = (("name", "check"), ("state", "state"), ("found", "found"), ("fix", "fix"))
-    said = "All is well." if failed == 0 else f"{failed} of {len(checks)} checks failed."
+    warned = sum(check.state == WARN for check in checks)
+    said = f"{len(checks)} checks, {failed} failed, {warned} with a warning."
     return Answer({"ok": failed == 0, "checks": found}, (Rows(columns, found), said), 0 if failed == 0 else 1)
 
 
@@ -114,7 +115,7 @@ def check_schema(settings: "Settings") -> Check:
     from outlay import schema
     from outlay.cli.database import revision, sqlite_file
 
-    with _found("schema", "see the line above") as found:
+    with _found("schema", "see: outlay db check") as found:
         at, wanted = revision(settings.database_url), schema.head()
         if at == wanted:
             found.append(Check("schema", OK, f"at {at}"))
@@ -172,29 +173,33 @@ def check_clock(settings: "Settings") -> Check:
     return found[0]
 
 
-_CHECKS: Final[tuple[Callable[["Settings"], Check], ...]] = (
-    check_siblings,
-    check_zones,
-    check_database,
-    check_schema,
-    check_policy,
-    check_upstream,
-    check_clock,
-)
+_OF_THE_MACHINE: Final = (check_siblings, check_zones, check_upstream)
+_OF_THE_BOOKS: Final = (("schema", check_schema), ("policy", check_policy), ("clock", check_clock))
+
+
+def examine(settings: "Settings") -> tuple[Check, ...]:
+    """
+    Make every check; those that need the database are left out where it does not answer.
+    """
+    database = check_database(settings)
+    machine = [check(settings) for check in _OF_THE_MACHINE]
+    if database.state == FAIL:
+        books = [Check(name, SKIPPED, "the database does not answer") for name, _ in _OF_THE_BOOKS]
+    else:
+        books = [check(settings) for _, check in _OF_THE_BOOKS]
+    return (*machine, database, *books)
 
 
 @contextmanager
 def _found(name: str, fix: str) -> Iterator[list[Check]]:
     """Collect one finding; whatever goes wrong on the way is a finding too."""
-    from outlay.errors import OutlayError, public_error
-
     found: list[Check] = []
     try:
         yield found
     except Exception as error:  # noqa: BLE001 - a doctor reports every illness
-        public = error if isinstance(error, OutlayError) else public_error(error)
-        said = str(error if public is None else public).splitlines()[0]
-        found.append(Check(name, FAIL, said, getattr(public, "fix", "") or fix))
+        failure = classify(error)
+        mend = fix if failure.fix is None or failure.code == "books_unavailable" else failure.fix
+        found.append(Check(name, FAIL, failure.message.replace("\n", "; "), mend))
 
 
 @contextmanager

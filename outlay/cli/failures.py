@@ -46,7 +46,7 @@ def report(error: BaseException, args: Sequence[str]) -> int:
     """
     Tell a failure on standard error and return the exit status.
     """
-    failure = _failure(error, debug="--debug" in args)
+    failure = classify(error, debug="--debug" in args)
     if "--debug" in args and not isinstance(error, KeyboardInterrupt):
         traceback.print_exception(error)
     text = as_json(failure) if "--json" in args else as_text(failure)
@@ -66,18 +66,21 @@ def as_text(failure: Failure) -> str:
     """
     Write a failure for people: what is wrong, where, and what to do.
     """
-    lines = [f"error: {line}" if at == 0 else f"  {line}" for at, line in enumerate(_lines(failure.message))]
+    head = f"{failure.field}: " if failure.code == "bad_input" and failure.field is not None else ""
+    first, *rest = [safe(line) for line in f"{head}{failure.message}".split("\n")]
+    lines = [f"error: {first}", *(f"  {line}" for line in rest)]
+    if "problems" in failure.details:
+        return "\n".join(lines)  # each of them says its field, value and fix
     named = (("field", failure.field), ("value", failure.value), ("fix", failure.fix))
     lines += [f"  {name}: {safe(value)}" for name, value in named if value]
-    lines += [f"  {name}: {safe(value)}" for name, value in failure.details.items() if name != "problems"]
-    return "\n".join(lines)
+    more = [(name, value) for name, value in failure.details.items() if name != failure.field]
+    return "\n".join((*lines, *(f"  {name}: {safe(value)}" for name, value in more)))
 
 
-def _lines(text: str) -> list[str]:
-    return [safe(line) for line in text.split("\n")]
-
-
-def _failure(error: BaseException, *, debug: bool) -> Failure:
+def classify(error: BaseException, *, debug: bool = False) -> Failure:
+    """
+    Find out what kind of failure an exception is.
+    """
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return Failure(STOPPED, "stopped", "Stopped.")
     if isinstance(error, typer.TyperException):

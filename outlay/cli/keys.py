@@ -2,15 +2,24 @@
 `outlay key`: create, revoke, list.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, Rows
+from outlay.cli.output import Pairs, table
 from outlay.cli.params import OfTenant
 
 group = typer.Typer(no_args_is_help=True, help="Keys of tenants and of operators.")
+
+Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="tenant, viewer, operator or admin.")]
+Name = Annotated[str, typer.Option("--name", metavar="TEXT", help="What it is for.")]
+Loosen = Annotated[
+    bool, typer.Option("--loosen", help="Its calls may raise their priority, set a floor, pin a model.")
+]
+Privacy = Annotated[
+    str | None, typer.Option("--privacy", metavar="CLASS", help="Privacy class that its calls belong to.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,24 +33,17 @@ def register(app: typer.Typer) -> None:
 def create(
     common: Common,
     tenant: OfTenant = None,
-    role: Annotated[
-        str, typer.Option("--role", metavar="ROLE", help="tenant, viewer, operator or admin.")
-    ] = "tenant",
-    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="What it is for.")] = "",
-    loosen: Annotated[
-        bool, typer.Option("--loosen", help="Its hints may raise priority, pin a model, override a task.")
-    ] = False,
-    privacy: Annotated[
-        str | None, typer.Option("--privacy", metavar="CLASS", help="Every call has at least this class.")
-    ] = None,
+    role: Role = "tenant",
+    name: Name = "",
+    loosen: Loosen = False,
+    privacy: Privacy = None,
 ) -> Answer:
     """Create a key; its secret is shown once."""
     from outlay.admin.keys import create_key
 
+    terms: dict[str, Any] = {"role": role, "name": name, "loosen": loosen, "privacy": privacy}
     with common.opened() as app:
-        made = create_key(
-            app, tenant=tenant, role=role, name=name, loosen=loosen, privacy=privacy, actor=common.actor
-        )
+        made = create_key(app, tenant=tenant, **terms, actor=common.actor)
     return Answer(made, (Pairs(tuple(made.items())), "Keep the key: it is shown this once."))
 
 
@@ -64,6 +66,4 @@ def list_all(common: Common, tenant: OfTenant = None) -> Answer:
 
     with common.opened() as app:
         found = list_keys(app, tenant)
-    rows = found["keys"]
-    columns = tuple((name, name.replace("_", " ")) for name in (rows[0] if rows else ()))
-    return Answer(found, (Rows(columns, rows, "No keys yet. Create one: outlay key create"),))
+    return Answer(found, (table(found["keys"], empty="No keys yet. Create one: outlay key create"),))

@@ -7,16 +7,23 @@ from typing import Annotated, Any
 import typer
 
 from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, Rows, to_csv
+from outlay.cli.output import Pairs, describe, table, to_csv
 from outlay.cli.params import Limit, Once, Reason, Tenant, Usd
-from outlay.cli.tenants import details
 
 group = typer.Typer(no_args_is_help=True, help="Budgets: limits per window, for a while or for good.")
 
 Window = Annotated[str, typer.Option("--window", metavar="WINDOW", help="hour, day, week or month.")]
 Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help="tenant, or a part such as task:NAME.")]
 _UNTIL = typer.Option("--until", metavar="DATE", help="When the old limit holds again.")
+Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="paid or promo.")]
+Expires = Annotated[str | None, typer.Option("--expires", metavar="DATE", help="When unused credit ends.")]
 LimitUsd = Annotated[str, typer.Argument(metavar="USD", help='Limit in USD; "none" is no limit.')]
+
+_SHOWN = ("at", "kind", "change_usd", "balance_usd", "hold", "actor", "reason")
+_COLUMNS = (
+    "transfer", "at", "kind", "debit", "credit", "amount_usd", "change_usd", "balance_usd", "cost_usd",
+    "hold", "key", "actor", "reason",
+)  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -32,29 +39,22 @@ def topup(
     common: Common,
     tenant: Tenant,
     amount: Usd,
-    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="paid or promo.")] = "paid",
-    expires: Annotated[
-        str | None, typer.Option("--expires", metavar="DATE", help="When unused credit ends.")
-    ] = None,
+    kind: Kind = "paid",
+    expires: Expires = None,
     idempotency_key: Once = None,
     reason: Reason = "",
 ) -> Answer:
     """Add credit to a tenant."""
     from outlay.admin.money import top_up
 
+    terms: dict[str, Any] = {
+        "kind": kind,
+        "expires": expires,
+        "idempotency_key": idempotency_key,
+        "reason": reason,
+    }
     with common.opened() as app:
-        return _pairs(
-            top_up(
-                app,
-                tenant,
-                amount,
-                kind=kind,
-                expires=expires,
-                idempotency_key=idempotency_key,
-                reason=reason,
-                actor=common.actor,
-            )
-        )
+        return _pairs(top_up(app, tenant, amount, **terms, actor=common.actor))
 
 
 def refund(
@@ -67,12 +67,9 @@ def refund(
     """Give back what a call was charged, or a part of it."""
     from outlay.admin.money import refund as give_back
 
+    terms: dict[str, Any] = {"amount": amount, "idempotency_key": idempotency_key, "reason": reason}
     with common.opened() as app:
-        return _pairs(
-            give_back(
-                app, hold, amount=amount, idempotency_key=idempotency_key, reason=reason, actor=common.actor
-            )
-        )
+        return _pairs(give_back(app, hold, **terms, actor=common.actor))
 
 
 def balance(common: Common, tenant: Tenant) -> Answer:
@@ -81,7 +78,7 @@ def balance(common: Common, tenant: Tenant) -> Answer:
 
     with common.opened() as app:
         found = read(app, tenant)
-    return Answer(found, details(found))
+    return Answer(found, describe(found))
 
 
 def statement(
@@ -98,10 +95,9 @@ def statement(
     with common.opened() as app:
         found = read(app, tenant, since=since, until=until, limit=limit)
     lines = found["lines"]
-    columns = tuple(lines[0]) if lines else ("at", "kind", "amount_usd")
     ends = Pairs((("opening_usd", found["opening_usd"]), ("closing_usd", found["closing_usd"])))
-    table = Rows(tuple((name, _heading(name)) for name in columns), lines, "Nothing moved in this time.")
-    return Answer(found, (table, ends), plain=to_csv(columns, lines) if as_csv else None)
+    shown = table(lines, _SHOWN, "Nothing moved in this time.")
+    return Answer(found, (shown, ends), plain=to_csv(_COLUMNS, lines) if as_csv else None)
 
 
 @command(group, "set")
@@ -118,20 +114,14 @@ def set_limit(
     """Set the limit of a window, for good or until a date."""
     from outlay.admin.money import set_budget
 
+    terms: dict[str, Any] = {
+        "window": window,
+        "scope": scope,
+        "idempotency_key": idempotency_key,
+        "reason": reason,
+    }
     with common.opened() as app:
-        return _pairs(
-            set_budget(
-                app,
-                tenant,
-                limit,
-                window=window,
-                scope=scope,
-                until=until,
-                idempotency_key=idempotency_key,
-                reason=reason,
-                actor=common.actor,
-            )
-        )
+        return _pairs(set_budget(app, tenant, limit, until=until, **terms, actor=common.actor))
 
 
 @command(group, "raise")
@@ -148,25 +138,15 @@ def raise_limit(
     """Raise the limit of a window for a while."""
     from outlay.admin.money import raise_budget
 
+    terms: dict[str, Any] = {
+        "window": window,
+        "scope": scope,
+        "idempotency_key": idempotency_key,
+        "reason": reason,
+    }
     with common.opened() as app:
-        return _pairs(
-            raise_budget(
-                app,
-                tenant,
-                limit,
-                until=until,
-                window=window,
-                scope=scope,
-                idempotency_key=idempotency_key,
-                reason=reason,
-                actor=common.actor,
-            )
-        )
+        return _pairs(raise_budget(app, tenant, limit, until=until, **terms, actor=common.actor))
 
 
 def _pairs(result: dict[str, Any]) -> Answer:
     return Answer(result, (Pairs(tuple(result.items())),))
-
-
-def _heading(name: str) -> str:
-    return name.replace("_usd", " USD").replace("_", " ")

@@ -53,16 +53,63 @@ def print_answer(
         sys.stdout.write(plain)
     else:
         _print_blocks(blocks)
+    sys.stdout.flush()  # here, so that a closed pipe is noticed where it can be told
 
 
 def safe(value: object) -> str:
     """
-    Show a value without anything that a terminal would obey; nothing is a dash.
+    Show a value on one line, without anything that a terminal would obey; nothing is a dash.
     """
+    text = _plain(value)
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def _plain(value: object) -> str:
     if value is None:
         return "-"
-    text = json.dumps(value) if isinstance(value, dict | list | bool) else str(value)
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={_plain(inner)}" for name, inner in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(inner) for inner in value) or "-"
+    return str(value)
+
+
+def heading(name: str) -> str:
+    """
+    Return the heading of a column from the name of its field.
+    """
+    return name.replace("_usd", " USD").replace("_", " ")
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str] = (), empty: str = "Nothing to show."
+) -> Rows:
+    """
+    Lay rows out as a table: the named fields, or all that the first row has.
+    """
+    shown = names or tuple(rows[0] if rows else ())
+    return Rows(tuple((name, heading(name)) for name in shown), rows, empty)
+
+
+def describe(found: Mapping[str, Any]) -> tuple[Block, ...]:
+    """
+    Lay out one thing for people: plain values, then the values inside, then a table for each list of rows.
+    """
+    tables = {name: rows for name, rows in found.items() if _is_rows(rows)}
+    nested = {name: values for name, values in found.items() if isinstance(values, dict)}
+    hidden = {*tables, *nested, *(name for name, value in found.items() if value == [])}
+    plain = [(name, value) for name, value in found.items() if name not in hidden]
+    inner = [(f"{name}.{field}", value) for name, values in nested.items() for field, value in values.items()]
+    blocks: list[Block] = [Pairs((*plain, *inner))]
+    for name, rows in tables.items():
+        blocks += [f"\n{heading(name)}:", table(rows)]
+    return tuple(blocks)
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
 def to_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Block, Pairs, Rows
+from outlay.cli.output import Pairs, Rows, describe
 from outlay.cli.params import Tenant
 
 group = typer.Typer(no_args_is_help=True, help="Tenants: who pays, in which time zone, at which price.")
@@ -17,6 +17,11 @@ Budget = Annotated[
 ]
 Zone = Annotated[
     str | None, typer.Option("--timezone", metavar="ZONE", help="Where its day begins, as Europe/Berlin.")
+]
+Credit = Annotated[str, typer.Option("--credit", metavar="USD", help="Prepaid credit.")]
+Frozen = Annotated[bool | None, typer.Option("--frozen/--active", help="Stop or allow its spending.")]
+Overage = Annotated[
+    str | None, typer.Option("--overage", metavar="KIND", help="Who bears cost above a hold: debt or absorb.")
 ]
 _MULTIPLIER = typer.Option("--multiplier", metavar="FACTOR", help='Charge per cost, as in "1.2".')
 _COLUMNS = (
@@ -41,7 +46,7 @@ def register(app: typer.Typer) -> None:
 def create(
     common: Common,
     tenant: Tenant,
-    credit: Annotated[str, typer.Option("--credit", metavar="USD", help="Prepaid credit.")] = "0",
+    credit: Credit = "0",
     daily_budget: Budget = None,
     timezone: Zone = None,
     multiplier: Annotated[str, _MULTIPLIER] = "1",
@@ -49,16 +54,9 @@ def create(
     """Create a tenant with its first key; the key is shown once."""
     from outlay.admin.tenants import create_tenant
 
+    terms: dict[str, Any] = {"credit": credit, "daily_budget": daily_budget, "timezone": timezone}
     with common.opened() as app:
-        made = create_tenant(
-            app,
-            tenant,
-            credit=credit,
-            daily_budget=daily_budget,
-            timezone=timezone,
-            multiplier=multiplier,
-            actor=common.actor,
-        )
+        made = create_tenant(app, tenant, **terms, multiplier=multiplier, actor=common.actor)
     return Answer(made, (Pairs(tuple(made.items())), "Keep the key: it is shown this once."))
 
 
@@ -80,7 +78,7 @@ def show(common: Common, tenant: Tenant) -> Answer:
 
     with common.opened() as app:
         found = show_tenant(app, tenant)
-    return Answer(found, details(found))
+    return Answer(found, describe(found))
 
 
 @command(group, "set")
@@ -89,39 +87,16 @@ def change(
     tenant: Tenant,
     timezone: Zone = None,
     multiplier: Annotated[str | None, _MULTIPLIER] = None,
-    frozen: Annotated[bool | None, typer.Option("--frozen/--active", help="Stop or allow spending.")] = None,
-    overage: Annotated[
-        str | None, typer.Option("--overage", metavar="KIND", help="debt or absorb: cost above a hold.")
-    ] = None,
+    frozen: Frozen = None,
+    overage: Overage = None,
 ) -> Answer:
     """Change a tenant's settings; what is not named stays as it is."""
     from outlay.admin.tenants import set_tenant
 
+    terms: dict[str, Any] = {"timezone": timezone, "multiplier": multiplier, "frozen": frozen}
     with common.opened() as app:
-        found = set_tenant(
-            app,
-            tenant,
-            timezone=timezone,
-            multiplier=multiplier,
-            frozen=frozen,
-            overage=overage,
-            actor=common.actor,
-        )
-    return Answer(found, details(found))
-
-
-def details(found: dict[str, Any]) -> tuple[Block, ...]:
-    """
-    Lay out a tenant for people: plain values first, then what is nested.
-    """
-    plain = [(name, value) for name, value in found.items() if not isinstance(value, dict | list)]
-    nested = [
-        (f"{name}.{inner}", value)
-        for name, values in found.items()
-        if isinstance(values, dict)
-        for inner, value in values.items()
-    ]
-    return (Pairs((*plain, *nested)),)
+        found = set_tenant(app, tenant, **terms, overage=overage, actor=common.actor)
+    return Answer(found, describe(found))
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
