@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from ledger import LedgerError
 from outlay.calls import CallRequest, NotSent, Outcome, Result, Sending
-from outlay.effects import CheckSwitches, Remember, Send
+from outlay.effects import CheckSwitches, Ended, Remember, Send, fail, feed
 from outlay.engine import Engine, LedgerEffect
 from outlay.errors import OutlayError
 from outlay.flow import run
@@ -54,12 +54,11 @@ class AsyncCall:
         Run the flow until it wants something sent or ends.
         """
         self.sending = None
-        try:
-            effect = self._steps.send(reply)
-            while not isinstance(effect, Send):
-                effect = await self._calls.step(self._steps, effect)
-        except StopIteration as stop:
-            self.result = stop.value
+        effect = feed(self._steps, reply)
+        while not isinstance(effect, Send | Ended):
+            effect = await self._calls.step(self._steps, effect)
+        if isinstance(effect, Ended):
+            self.result = effect.value
         else:
             self.sending = effect.sending
 
@@ -97,23 +96,21 @@ class AsyncCalls:
         return await self.shielded(self._to_the_end(steps))
 
     async def _to_the_end(self, steps: Generator[Any, Any, T]) -> T:
-        try:
-            effect = next(steps)
-            while True:
-                effect = await self.step(steps, effect)
-        except StopIteration as stop:
-            ended: T = stop.value
-            return ended
+        effect = feed(steps, None)
+        while not isinstance(effect, Ended):
+            effect = await self.step(steps, effect)
+        ended: T = effect.value
+        return ended
 
     async def step(self, steps: Generator[Any, Any, Any], effect: Any) -> Any:
         """
-        Carry out an effect and tell the flow, its reply or its failure; returns the next effect.
+        Carry out an effect and tell the flow, its reply or its failure; returns the next effect or `Ended`.
         """
         try:
             reply = await self.perform(effect)
         except OutlayError as error:
-            return steps.throw(error)
-        return steps.send(reply)
+            return fail(steps, error)
+        return feed(steps, reply)
 
     async def close(self) -> None:
         """

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 from outlay.calls import CallRequest, Outcome, Result, Sending
-from outlay.effects import Send
+from outlay.effects import Ended, Send, feed
 from outlay.engine import Engine
 from outlay.flow import run
 from outlay.wiring import App
@@ -40,12 +40,11 @@ class Call:
 
     def _advance(self, reply: Any) -> None:
         self.sending = None
-        try:
-            effect = self._steps.send(reply)
-            while not isinstance(effect, Send):
-                effect = self._engine.step(self._steps, effect)
-        except StopIteration as stop:
-            self.result = stop.value
+        effect = feed(self._steps, reply)
+        while not isinstance(effect, Send | Ended):
+            effect = self._engine.step(self._steps, effect)
+        if isinstance(effect, Ended):
+            self.result = effect.value
         else:
             self.sending = effect.sending
 
@@ -71,13 +70,11 @@ class Calls:
         """
         Run steps that send nothing to their end.
         """
-        try:
-            effect = next(steps)
-            while True:
-                effect = self.engine.step(steps, effect)
-        except StopIteration as stop:
-            ended: T = stop.value
-            return ended
+        effect = feed(steps, None)
+        while not isinstance(effect, Ended):
+            effect = self.engine.step(steps, effect)
+        ended: T = effect.value
+        return ended
 
     def close(self) -> None:
         """

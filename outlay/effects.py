@@ -146,3 +146,32 @@ def ask(effect: Effect[T]) -> Generator[Effect[Any], Any, T]:
     """
     reply: T = yield effect
     return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """
+    Steps that have come to their end, with what they returned.
+    """
+
+    value: Any
+
+
+def feed(steps: Generator[Any, Any, Any], reply: Any) -> Any:
+    """
+    Give steps the reply they wait for (None to begin); returns their next effect, or `Ended`.
+    """
+    try:
+        return steps.send(reply)
+    except StopIteration as stop:
+        return Ended(stop.value)
+
+
+def fail(steps: Generator[Any, Any, Any], error: Exception) -> Any:
+    """
+    Tell steps that their effect could not be carried out; returns their next effect, or `Ended`.
+    """
+    try:
+        return steps.throw(error)
+    except StopIteration as stop:
+        return Ended(stop.value)

@@ -32,6 +32,8 @@ from outlay.effects import (
     Remember,
     SetLevel,
     Tools,
+    fail,
+    feed,
 )
 from outlay.errors import OutlayError, translated
 from outlay.ids import new_id
@@ -89,17 +91,15 @@ class Engine:
         with translated():
             return self._read_or_move(effect)
 
-    def step(self, steps: Generator[Any, Any, Any], effect: Effect[Any]) -> Effect[Any]:
+    def step(self, steps: Generator[Any, Any, Any], effect: Effect[Any]) -> Any:
         """
-        Carry out an effect and tell the flow, its reply or its failure; returns the next effect.
+        Carry out an effect and tell the flow, its reply or its failure; returns the next effect or `Ended`.
         """
         try:
             reply = self.perform(effect)
         except OutlayError as error:
-            failed: Effect[Any] = steps.throw(error)
-            return failed
-        following: Effect[Any] = steps.send(reply)
-        return following
+            return fail(steps, error)
+        return feed(steps, reply)
 
     def _read_or_move(self, effect: Effect[Any]) -> Any:
         match effect:
