@@ -164,13 +164,11 @@ def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """
     Return the headers of a provider's answer that go to the caller.
     """
-    dropped = _NOT_PASSED.union(part.strip().lower() for part in headers.get("connection", "").split(","))
-    kept: dict[str, str] = {}
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower not in dropped and not lower.startswith("outlay-"):
-            kept[lower] = value
-    return kept
+    named = {name.lower(): value for name, value in headers.items()}
+    dropped = _NOT_PASSED.union(part.strip().lower() for part in named.get("connection", "").split(","))
+    return {
+        name: value for name, value in named.items() if name not in dropped and not name.startswith("outlay-")
+    }
 
 
 async def answer(exchange: Exchange, status: int, body: bytes, headers: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from gateway.background import OpenCalls, care
 from outlay.aio import AsyncCalls
+from outlay.holds import AsyncHolds
 from outlay.settings import Settings
 from outlay.upstream import UpstreamClient
 from outlay.wiring import App, open_app
@@ -21,11 +22,12 @@ class House:
     The books, the flow, the provider and the open calls of one process.
 
     Attributes:
-        app, calls, upstream: Only between `open` and `close`.
+        app, calls, holds, upstream: Only between `open` and `close`.
     """
 
     app: App
     calls: AsyncCalls
+    holds: AsyncHolds
     upstream: UpstreamClient
 
     def __init__(self, app: App | None = None, *, settings: Callable[[], Settings] | None = None) -> None:
@@ -47,6 +49,7 @@ class House:
         else:
             self.app = self._given
         self.calls = AsyncCalls(self.app)
+        self.holds = AsyncHolds(self.calls)
         self.upstream = UpstreamClient()
         self._care = asyncio.create_task(care(self.app))
         self.is_open = True

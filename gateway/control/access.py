@@ -7,12 +7,13 @@ operators as well). A tenant's own key reaches its balance, its statement and it
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastapi import Request
 
 from gateway.intake import find_key, forbidden, secret_of
+from router.types import Rights
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -36,6 +37,15 @@ class Caller:
     rank: int
     tenant: str | None = None
     key_id: str = ""
+    rights: Rights = field(default_factory=Rights)
+
+    @property
+    def paying(self) -> str:
+        """
+        The tenant that pays; only where `tenant_only` has let the caller pass.
+        """
+        assert self.tenant is not None
+        return self.tenant
 
 
 async def identify(house: "House", headers: Mapping[str, str]) -> Caller:
@@ -51,7 +61,7 @@ async def identify(house: "House", headers: Mapping[str, str]) -> Caller:
         return Caller(ADMIN_ACTOR, RANKS["admin"])
     key = await find_key(house.app.keys, secret)
     rank = 0 if key.tenant is not None else RANKS.get(key.role, 0)
-    return Caller(f"key:{key.id}", rank, key.tenant, key.id)
+    return Caller(f"key:{key.id}", rank, key.tenant, key.id, key.rights)
 
 
 def _raw(text: str) -> bytes:

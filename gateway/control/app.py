@@ -84,32 +84,36 @@ class Front:
     async def _serve(self, exchange: Exchange) -> None:
         scope = exchange.scope
         state = scope["state"] = {**scope.get("state", {}), "exchange": exchange}
-        raw = b""
+        body = b""
         if not scope["path"].endswith(OPENAPI):
             state["caller"] = await identify(self._house, exchange.headers)
-            raw = await read_body(exchange)
-        if raw:
-            parse_object(raw)
+            body = await read_body(exchange)
+        if body:
+            parse_object(body)
+        await self.api(scope, _replay(exchange, body), _named(exchange))
 
-        async def replay() -> Message:
-            nonlocal raw
-            if raw is None:
-                return await exchange.receive()
-            body, raw = raw, None
-            return {"type": "http.request", "body": body, "more_body": False}
 
-        async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.started = True
-                names = {name for name, _ in message["headers"]}
-                if b"request-id" not in names:
-                    message["headers"] = [
-                        *message["headers"],
-                        (b"request-id", exchange.request_id.encode()),
-                    ]
-            await exchange.send(message)
+def _replay(exchange: Exchange, body: bytes) -> Receive:
+    """Give out the body that was read, then what comes after it."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-        await self.api(scope, replay, named)
+    async def receive() -> Message:
+        return waiting.pop() if waiting else await exchange.receive()
+
+    return receive
+
+
+def _named(exchange: Exchange) -> Send:
+    """Put the request's id on every answer."""
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            exchange.started = True
+            request_id = (b"request-id", exchange.request_id.encode())
+            message = {**message, "headers": [*message["headers"], request_id]}
+        await exchange.send(message)
+
+    return send
 
 
 def _answer(request: Request, error: ApiError) -> Response:

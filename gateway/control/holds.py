@@ -9,49 +9,50 @@ from fastapi import APIRouter, Body, Depends, Header
 from gateway.control.access import Caller, tenant_only
 from gateway.errors import refusal
 from outlay.calls import Refused
-from outlay.fields import idempotency_key as checked_key
 
 if TYPE_CHECKING:
     from gateway.house import House
 
 OfTenant = Annotated[Caller, Depends(tenant_only)]
 Order = Annotated[dict[str, Any], Body()]
+Answer = dict[str, Any]
 
 
 def routes(house: "House") -> APIRouter:
     """
-    Return the routes of holds.
+    Return the routes of holds; their bodies are read by `outlay.holds`.
     """
     router = APIRouter(tags=["holds"])
 
     @router.post("/holds", status_code=201)
     async def authorize(
         body: Order, caller: OfTenant, idempotency_key: Annotated[str | None, Header()] = None
-    ) -> dict[str, Any]:
-        """Hold money for a call: for one of some offers, or for a request that is routed."""
-        assert caller.tenant is not None
-        key = checked_key(idempotency_key)
-        made = await house.holds.authorize(caller.tenant, caller.key_id, body, idempotency_key=key)
-        if isinstance(made, Refused):
-            raise refusal(made)
-        return made
+    ) -> Answer:
+        """Hold money for the first of some offers that fits, or for a request, which is routed."""
+        made = await house.holds.authorize(
+            caller.paying, body, key_id=caller.key_id, rights=caller.rights, idempotency_key=idempotency_key
+        )
+        return _made(made)
 
     @router.post("/holds/{hold_id}/settle")
-    async def settle(hold_id: str, body: Order, caller: OfTenant) -> dict[str, Any]:
-        """Report what the call cost, or its usage."""
-        assert caller.tenant is not None
-        return await house.holds.settle(caller.tenant, hold_id, body)
+    async def settle(hold_id: str, body: Order, caller: OfTenant) -> Answer:
+        """Report what the call cost, or its model and usage."""
+        return _made(await house.holds.settle(caller.paying, hold_id, body))
 
     @router.post("/holds/{hold_id}/release")
-    async def release(hold_id: str, body: Order, caller: OfTenant) -> dict[str, Any]:
+    async def release(hold_id: str, body: Order, caller: OfTenant) -> Answer:
         """Give the money back: the call was not made, or is not billed."""
-        assert caller.tenant is not None
-        return await house.holds.release(caller.tenant, hold_id, body)
+        return _made(await house.holds.release(caller.paying, hold_id, body))
 
     @router.post("/holds/{hold_id}/renew")
-    async def renew(hold_id: str, body: Order, caller: OfTenant) -> dict[str, Any]:
+    async def renew(hold_id: str, body: Order, caller: OfTenant) -> Answer:
         """Keep the money held for longer."""
-        assert caller.tenant is not None
-        return await house.holds.renew(caller.tenant, hold_id, body)
+        return _made(await house.holds.renew(caller.paying, hold_id, body))
 
     return router
+
+
+def _made(answer: Answer | Refused) -> Answer:
+    if isinstance(answer, Refused):
+        raise refusal(answer)
+    return answer
