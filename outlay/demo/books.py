@@ -35,23 +35,29 @@ class TenantBooks:
     Attributes:
         cost_nanos: What the ledger has booked as the provider's cost.
         logged_nanos: The same, added up over the decision log.
-        asked_nanos: What the served calls had cost at the models asked for.
+        lowered_nanos: What calls of a lower tier than asked cost, and in `lowered_asked_nanos` what the same
+            tokens had cost at the models asked for.
+        detour_nanos: What calls cost more, or less, at another model of the tier that was asked for.
         open_holds: Calls that nobody has settled yet.
         estimated: Calls whose final count nobody saw; their cost is an upper bound.
         calls: Cost of each served call, by the decision's id.
         downgrades, refusals, failures: How often, by reason or code.
+        detours: Calls served by another model of the tier that was asked for, by reason.
         kept: Reasons of calls that were served as asked.
         would: What enforcement had done with calls that were only observed.
     """
 
     cost_nanos: int = 0
     logged_nanos: int = 0
-    asked_nanos: int = 0
+    lowered_nanos: int = 0
+    lowered_asked_nanos: int = 0
+    detour_nanos: int = 0
     credit_nanos: int = 0
     open_holds: int = 0
     estimated: int = 0
     calls: dict[str, int] = field(default_factory=dict)
     downgrades: Counter[str] = field(default_factory=Counter)
+    detours: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     would: Counter[str] = field(default_factory=Counter)
@@ -117,26 +123,22 @@ def _add_decisions(tenants: Mapping[str, TenantBooks], connection: sa.Connection
 
 
 def _add_served(books: TenantBooks, row: sa.Row[Any]) -> None:
-    books.calls[row.id] = row.cost_nanos or 0
-    books.asked_nanos += row.cost_nanos if row.asked_cost_nanos is None else row.asked_cost_nanos
+    cost = row.cost_nanos or 0
+    asked = cost if row.asked_cost_nanos is None else row.asked_cost_nanos
+    books.calls[row.id] = cost
     reasons: Sequence[Mapping[str, Any]] = json.loads(row.reasons)
     would = None if row.would is None else _would(json.loads(row.would), row.served_model)
     if would is not None:
         books.would[would] += 1
-    if was_lowered(row.asked_model, row.asked_tier, row.served_model, row.served_tier):
+    if row.served_tier != row.asked_tier:
         books.downgrades[next(_lowering(reasons), _OTHER)] += 1
+        books.lowered_nanos += cost
+        books.lowered_asked_nanos += asked
+    elif row.served_model != row.asked_model and not row.asked_model.startswith("outlay/"):
+        books.detours[next(_lowering(reasons), _OTHER)] += 1
+        books.detour_nanos += cost - asked
     else:
         books.kept.update({reason["code"] for reason in reasons})
-
-
-def was_lowered(
-    asked_model: str, asked_tier: str | None, served_model: str | None, served_tier: str | None
-) -> bool:
-    """
-    Tell whether a call got another tier than it asked for, or another model than the one it named.
-    """
-    named = not asked_model.startswith("outlay/")
-    return served_tier != asked_tier or (named and served_model != asked_model)
 
 
 def _lowering(reasons: Sequence[Mapping[str, Any]]) -> Iterator[str]:

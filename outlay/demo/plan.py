@@ -21,8 +21,8 @@ from pricing.usage import Usage
 CENT_NANOS = 10_000_000
 PLAY_S_MAX, PLAY_S_MIN = 24.0, 10.0
 CALLS_A_SECOND = 100
-OUTAGE = (0.28, 0.46)
-"""When the preferred model of the upper tier is overloaded, in shares of the play."""
+OUTAGE_START, OUTAGE_S = 0.3, 2.0
+"""When the preferred model of the upper tier is overloaded (share of the play), and for how long."""
 LOOP = (0.55, 0.75)
 """When the runaway agent repeats its call."""
 _MIDNIGHT = timedelta(minutes=5)
@@ -210,5 +210,6 @@ def _scenario(play_s: float) -> str:
     settings: Mapping[str, object] = {"seed": 7, "latency_ms": 40, "token_ms": 0.2}
     lines = [f"{name} = {value}" for name, value in settings.items()]
     lines += ["[[phases]]", 'fault = "overload_529"', f'model = "{OPUS}"', "rate = 0.9"]
-    lines += [f"from_s = {OUTAGE[0] * play_s:.2f}", f"to_s = {OUTAGE[1] * play_s:.2f}"]
+    start_s = OUTAGE_START * play_s
+    lines += [f"from_s = {start_s:.2f}", f"to_s = {start_s + OUTAGE_S:.2f}"]
     return "\n".join(lines) + "\n"

@@ -31,7 +31,7 @@ class Played:
         status: HTTP status; 0 where there was no answer.
         code: `details.error_code` of an error, else its type; empty for an answer.
         message_id: Of the answer; the provider's bill names it, too.
-        ours: The error is Outlay's own refusal, not one of the provider passed on.
+        ours: Outlay refused it; any other code is an error, mostly one of the provider passed on.
         last: No further attempt follows.
     """
 
@@ -111,7 +111,7 @@ async def _read(call: PlannedCall, attempt: int, answer: aiohttp.ClientResponse)
     played = Played(call, attempt, answer.status, decision_id=answer.headers.get("outlay-decision-id", ""))
     if answer.status != 200:
         code = _code(await answer.read())
-        return replace(played, code=code, ours=code.startswith("outlay_"))
+        return replace(played, code=code, ours=_is_refusal(code))
     if not call.stream:
         message = json.loads(await answer.read())
         return replace(played, message_id=str(message["id"]))
@@ -133,6 +133,11 @@ async def _read_stream(played: Played, answer: aiohttp.ClientResponse) -> Played
             elif kind == "error":
                 return replace(played, code=_code(line.removeprefix(b"data: ")))
     return played if kind == "message_stop" else replace(played, code="stream_ended_early")
+
+
+def _is_refusal(code: str) -> bool:
+    """Tell a refusal of Outlay from an error of the provider, and from a fault of Outlay itself."""
+    return code.startswith("outlay_") and code != "outlay_internal_error"
 
 
 def _code(body: bytes) -> str:

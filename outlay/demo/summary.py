@@ -6,19 +6,22 @@ each tenant's sum is made of what the provider wrote and what the client saw, wi
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from outlay.demo.books import Books, TenantBooks
 from outlay.demo.plan import Plan, TenantPlan
 from outlay.demo.player import Played
-from pricing.money import format_usd
+from pricing.money import NANOS_PER_USD, format_usd
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """
     One tenant of the summary; counts are calls of the clients, so that retries count once.
+
+    Attributes:
+        saved_nanos: What calls of a lower tier had cost more at the models asked for.
     """
 
     tenant: str
@@ -31,16 +34,9 @@ class Line:
     downgraded: int
     booked_nanos: int
     billed_nanos: int
-    asked_nanos: int
+    saved_nanos: int
     budget_usd: str | None
     credit_nanos: int
-
-    @property
-    def saved_nanos(self) -> int:
-        """
-        Return what the served calls had cost more at the models asked for.
-        """
-        return self.asked_nanos - self.booked_nanos
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,9 @@ class Summary:
     The outcome of a demo.
 
     Attributes:
-        failures: Error answers of the provider, retried ones included, by code.
+        detours: Calls served by another model of the tier that was asked for, by reason.
+        detour_nanos: What those cost more than at the models asked for.
+        failures: Errors that clients saw, retried ones included, by code; refusals are none.
         retried: Attempts that were made again.
         would: What enforcement had done in observe mode.
         trips: How often breakers opened, by scope.
@@ -77,6 +75,8 @@ class Summary:
     lines: tuple[Line, ...]
     checks: tuple[Check, ...]
     downgrades: Mapping[str, int]
+    detours: Mapping[str, int]
+    detour_nanos: int
     refusals: Mapping[str, int]
     failures: Mapping[str, int]
     would: Mapping[str, int]
@@ -100,15 +100,15 @@ def summarise(plan: Plan, played: Sequence[Played], books: Books, bill: Mapping[
     tenants = list(books.tenants.values())
     refusals = Counter(attempt.code for attempt in played if attempt.ours and attempt.last)
     failures = Counter(attempt.code for attempt in played if _provider_failed(attempt))
-    would = sum((tenant.would for tenant in tenants), Counter[str]())
-    downgrades = sum((tenant.downgrades for tenant in tenants), Counter[str]())
     return Summary(
         lines=lines,
         checks=_checks(lines, played, books, bill),
-        downgrades=_ordered(downgrades),
+        downgrades=_ordered(_sum(tenant.downgrades for tenant in tenants)),
+        detours=_ordered(_sum(tenant.detours for tenant in tenants)),
+        detour_nanos=sum(tenant.detour_nanos for tenant in tenants),
         refusals=_ordered(refusals),
         failures=_ordered(failures),
-        would=_ordered(would),
+        would=_ordered(_sum(tenant.would for tenant in tenants)),
         trips=books.trips,
         situations=_situations(books, refusals, failures, played),
         retried=sum(not attempt.last for attempt in played),
@@ -127,6 +127,9 @@ def as_dict(summary: Summary) -> dict[str, object]:
         ],
         "tenants": [_line_dict(line) for line in summary.lines],
         "downgrades": dict(summary.downgrades),
+        "saved_usd": format_usd(sum(line.saved_nanos for line in summary.lines)),
+        "detours": dict(summary.detours),
+        "detours_usd": format_usd(summary.detour_nanos),
         "refusals": dict(summary.refusals),
         "provider_failures": dict(summary.failures),
         "observed": dict(summary.would),
@@ -170,7 +173,7 @@ def _line(tenant: TenantPlan, played: Sequence[Played], books: TenantBooks, bill
         downgraded=books.downgrades.total(),
         booked_nanos=books.cost_nanos,
         billed_nanos=sum(bill.get(attempt.message_id, 0) for attempt in own),
-        asked_nanos=books.asked_nanos,
+        saved_nanos=books.lowered_asked_nanos - books.lowered_nanos,
         budget_usd=tenant.budget_usd,
         credit_nanos=books.credit_nanos,
     )
@@ -180,16 +183,16 @@ def _checks(
     lines: Sequence[Line], played: Sequence[Played], books: Books, bill: Mapping[str, int]
 ) -> tuple[Check, ...]:
     tenants = list(books.tenants.values())
-    booked = format_usd(sum(tenant.cost_nanos for tenant in tenants))
-    total = format_usd(sum(bill.values()))
-    logged = format_usd(sum(tenant.logged_nanos for tenant in tenants))
+    booked = _exact(sum(tenant.cost_nanos for tenant in tenants))
+    total = _exact(sum(bill.values()))
+    logged = _exact(sum(tenant.logged_nanos for tenant in tenants))
     calls = {decision: cost for tenant in tenants for decision, cost in tenant.calls.items()}
     seen = {attempt.decision_id: attempt.message_id for attempt in played if attempt.message_id}
     alike = sum(bill.get(seen.get(decision, "")) == cost for decision, cost in calls.items())
     unsettled = sum(tenant.open_holds + tenant.estimated for tenant in tenants)
     return (
         *(
-            Check(f"spend of {line.tenant}", format_usd(line.booked_nanos), format_usd(line.billed_nanos))
+            Check(f"spend of {line.tenant}", _exact(line.booked_nanos), _exact(line.billed_nanos))
             for line in lines
         ),
         Check("spend of all tenants", booked, total),
@@ -199,11 +202,17 @@ def _checks(
     )
 
 
+def _exact(nanos: int) -> str:
+    """Write money with all nine decimals, so that people see what is compared."""
+    return f"{nanos // NANOS_PER_USD}.{nanos % NANOS_PER_USD:09d}"
+
+
 def _situations(
     books: Books, refusals: Mapping[str, int], failures: Mapping[str, int], played: Sequence[Played]
 ) -> dict[str, int]:
-    kept = sum((tenant.kept for tenant in books.tenants.values()), Counter[str]())
-    downgrades = sum((tenant.downgrades for tenant in books.tenants.values()), Counter[str]())
+    kept = _sum(tenant.kept for tenant in books.tenants.values())
+    detours = _sum(tenant.detours for tenant in books.tenants.values())
+    downgrades = _sum(tenant.downgrades for tenant in books.tenants.values())
     return {
         "downgraded as money ran low": sum(
             count for name, count in downgrades.items() if " below " in name or name == "affordability"
@@ -217,7 +226,7 @@ def _situations(
         "provider breaker opened": sum(
             count for scope, count in books.trips.items() if scope.startswith("model:")
         ),
-        "served by another model meanwhile": downgrades["provider_unhealthy"],
+        "served by another model meanwhile": detours["provider_unhealthy"],
         "observed only": sum(tenant.would.total() for tenant in books.tenants.values()),
         "clients left mid-answer": sum(attempt.left for attempt in played),
     }
@@ -225,6 +234,10 @@ def _situations(
 
 def _provider_failed(attempt: Played) -> bool:
     return bool(attempt.code) and not attempt.ours
+
+
+def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
+    return sum(counters, Counter[str]())
 
 
 def _ordered(counts: Counter[str]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from outlay.demo.summary import Line, Summary
 from pricing.money import format_usd
 
 _HEADINGS: Final = (
-    "tenant", "what to watch", "calls", "served", "refused", "failed", "lower", "spent USD", "saved USD",
+    "tenant", "what to watch", "calls", "served", "refused", "failed", "lower tier", "spent USD", "saved USD",
     "budget USD", "credit USD",
 )  # fmt: skip
 _LEFT: Final = 2
@@ -26,8 +26,8 @@ def show(summary: Summary, console: Console) -> None:
     console.print(_tenants(summary))
     _counts(console, "Downgrades by reason", summary.downgrades)
     _counts(console, "Refusals by code", summary.refusals)
-    _counts(console, "Failures of the provider (retried ones included)", summary.failures)
-    _counts(console, "Observed only: enforcement had", summary.would)
+    _counts(console, "Errors that clients saw (retried ones included)", summary.failures)
+    _counts(console, "Observe mode, what enforcement would have done", summary.would)
     _counts(console, "Breakers opened", summary.trips)
     _savings(console, summary)
     console.print("\n[bold]Books against the provider's own bill[/bold]")
@@ -68,13 +68,16 @@ def _counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
 
 
 def _savings(console: Console, summary: Summary) -> None:
-    asked = sum(line.asked_nanos for line in summary.lines)
-    paid = sum(line.booked_nanos for line in summary.lines)
+    saved = format_usd(sum(line.saved_nanos for line in summary.lines))
+    calls, extra = sum(summary.detours.values()), format_usd(summary.detour_nanos)
     console.print(
-        f"[bold]Savings:[/bold] answers that were asked for at {format_usd(asked)} USD cost "
-        f"{format_usd(paid)} USD, {format_usd(asked - paid)} USD less",
+        f"[bold]Savings:[/bold] calls of a lower tier cost {saved} USD less than the models asked for; "
+        f"{calls} calls went to another model of their tier and cost {extra} USD more",
         highlight=False,
     )
+    missed = ", ".join(name for name, count in summary.situations.items() if count == 0)
+    if missed:
+        console.print(f"[yellow]Did not happen this time:[/yellow] {missed}", highlight=False)
 
 
 def _checks(summary: Summary) -> Table:

@@ -59,7 +59,7 @@ LUMEN = TenantSpec(
     caller="t005",
     zones=("America/New_York", "America/Denver"),
     credit=Fraction(3),
-    budget=Fraction(26, 100),
+    budget=Fraction(36, 100),
     tasks=(("content/legal-notice", 20), ("content/blog-post", 50)),
     stream_percent=30,
     story="runs into its daily budget, step by step",
@@ -90,7 +90,7 @@ CLINIC = TenantSpec(
     caller="t030",
     zones=("Asia/Kolkata", "Africa/Nairobi"),
     credit=Fraction(3),
-    budget=Fraction(85, 100),
+    budget=Fraction(95, 100),
     tasks=(("clinic/triage", 45), ("clinic/letter", 55)),
     story="critical triage keeps its model, letters stop at their floor",
 )
