@@ -17,6 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.errors import ApiError, invalid
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
+_DISCARDED_MAX = 64 * 1024 * 1024
+"""How much more than allowed is read and thrown away: many clients read no answer while they still send."""
 JSON = "application/json"
 _NOT_PASSED = frozenset(
     {
@@ -93,26 +95,20 @@ async def read_body(exchange: Exchange, most: int = BODY_BYTES_MAX) -> bytes:
     """
     if exchange.headers.get("content-encoding", "identity") != "identity":
         raise invalid("send the request body without content-encoding", field="content-encoding")
-    if _announced(exchange) > most:
-        raise _too_large(most)
     parts: list[bytes] = []
-    size = 0
-    while True:
+    size, more = 0, True
+    while more and size <= most + _DISCARDED_MAX:
         message = await exchange.receive()
         if message["type"] == "http.disconnect":
             raise Departed
         part = message.get("body", b"")
         size += len(part)
-        if size > most:
-            raise _too_large(most)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _announced(exchange: Exchange) -> int:
-    text = exchange.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
+        more = message.get("more_body", False)
+        if size <= most:
+            parts.append(part)
+    if size > most:
+        raise _too_large(most)
+    return b"".join(parts)
 
 
 def _too_large(most: int) -> ApiError:

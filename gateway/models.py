@@ -110,14 +110,14 @@ def _model(facts: ModelFacts) -> dict[str, Any]:
 
 
 def _name(name: str, shown: str, facts: Sequence[ModelFacts]) -> dict[str, Any]:
-    """A name that the router resolves: what holds of every model behind it, and of the tier's first."""
+    """A name that the router resolves: the tier's first model, with room for all that one of them can take."""
     return {
         **_model(facts[0]),
         "id": name,
         "display_name": shown,
         "line": None,
-        "max_input_tokens": min(model.context_tokens for model in facts),
-        "max_tokens": min(model.max_output_tokens for model in facts),
+        "max_input_tokens": max(model.context_tokens for model in facts),
+        "max_tokens": max(model.max_output_tokens for model in facts),
     }
 
 

@@ -2,6 +2,7 @@
 A gateway for tests: the real application on a real server and a free port, in a thread of its own.
 """
 
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,12 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import uvicorn
 
 from gateway.app import create
 from gateway.house import House
+from outlay.admin.tenants import create_tenant
 from outlay.settings import Settings
 from outlay.wiring import App, open_app
+from simulator.run import start
+
+ADMIN_KEY = "admin-secret"
+_names = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -53,3 +60,33 @@ def serving(settings: Settings, **uvicorn_settings: Any) -> Iterator[Gateway]:
         server.should_exit = True
         thread.join(30)
         app.close()
+
+
+@pytest.fixture(scope="session")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A simulated provider: its address, and the file of its bill."""
+    bill = tmp_path_factory.mktemp("provider") / "bill.jsonl"
+    url, process = start(bill)
+    yield url, bill
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def gateway(provider: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway on SQLite, before the simulated provider."""
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path_factory.mktemp('books') / 'outlay.db'}",
+        upstream_url=provider[0],
+        upstream_key="upstream-secret",
+        admin_key=ADMIN_KEY,
+    )
+    with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def tenant(gateway: Gateway) -> tuple[str, str]:
+    """A tenant with credits: its name and key."""
+    made = create_tenant(gateway.app, f"tenant-{next(_names)}", credit="20", daily_budget="5", actor="test")
+    return made["tenant"], made["key"]

@@ -53,7 +53,9 @@ class Query(Body):
 
 
 def _bad_input(error: ValidationError, known: tuple[str, ...]) -> BadInput:
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    unknown = (one for one in found if one["type"] == "extra_forbidden")  # a misspelt name explains the rest
+    first = next(unknown, found[0])
     field = ".".join(str(part) for part in first["loc"]) or "body"
     if first["type"] == "extra_forbidden":
         fix = close_name(field, known) or f"Known fields: {', '.join(known)}."

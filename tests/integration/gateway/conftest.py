@@ -1,0 +1,57 @@
+"""
+The simulated provider and a gateway before it, once per test module, and one HTTP request.
+"""
+
+import asyncio
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+
+def _server() -> Any:
+    """Load the helper that lies beside the tests' own conftest; tests are not packages (style guide 7)."""
+    if "gateway_server" not in sys.modules:
+        path = Path(__file__).parents[2] / "gateway_server.py"
+        spec = importlib.util.spec_from_file_location("gateway_server", path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules["gateway_server"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules["gateway_server"]
+
+
+provider, gateway, tenant = _server().provider, _server().gateway, _server().tenant
+
+
+@pytest.fixture
+def serving() -> Any:
+    """Serve a gateway with settings of the test's own."""
+    return _server().serving
+
+
+async def ask(
+    method: str,
+    url: str,
+    *,
+    key: str | None = "admin-secret",
+    headers: dict[str, str] | None = None,
+    **body: Any,
+) -> tuple[int, Any, dict[str, str]]:
+    """Make one request; return status, JSON body and headers."""
+    sent = {**({"x-api-key": key} if key is not None else {}), **(headers or {})}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, url, headers=sent, **body) as answer,
+    ):
+        seen = {name.lower(): value for name, value in answer.headers.items()}
+        return answer.status, await answer.json(content_type=None), seen
+
+
+@pytest.fixture
+def http() -> Any:
+    """One HTTP request, blocking."""
+    return lambda *args, **kwargs: asyncio.run(ask(*args, **kwargs))

@@ -1,0 +1,234 @@
+"""
+The control plane on a real server: what operators do, who may do it, and what goes wrong.
+"""
+
+import io
+from typing import Any
+
+import pytest
+
+from outlay.admin.keys import create_key
+
+PLANE = "/outlay/v1"
+READS = [
+    "/tenants",
+    "/tenants/acme",
+    "/policy",
+    "/policy/versions",
+    "/decisions",
+    "/breakers",
+]
+CHANGES = [
+    ("POST", "/tenants", {"tenant": "new"}),
+    ("PATCH", "/tenants/acme", {"frozen": False}),
+    ("POST", "/tenants/acme/top-ups", {"amount": "1"}),
+    ("POST", "/tenants/acme/budgets", {"limit": "1"}),
+    ("POST", "/tenants/acme/budgets/raise", {"limit": "9", "until": "2099-01-01"}),
+    ("POST", "/refunds", {"hold": "x"}),
+    ("POST", "/keys", {"tenant": "acme"}),
+    ("POST", "/keys/x/revoke", {}),
+    ("POST", "/policy", {"text": ""}),
+    ("POST", "/policy/rollback", {"version": 1}),
+    ("POST", "/breakers/reset", {"scope": "global", "reason": "r"}),
+    ("POST", "/halt", {"reason": "r"}),
+    ("POST", "/resume", {"reason": "r"}),
+    ("GET", "/keys", None),
+]
+
+
+def test_the_life_of_a_tenant(gateway: Any, http: Any) -> None:
+    """Create, top up once, raise, read, freeze: each step is seen by the next."""
+    base = gateway.url + PLANE
+    status, made, _ = http("POST", f"{base}/tenants", json={"tenant": "life", "credit": "20"})
+    assert status == 201
+    assert made["key"].startswith("olk_")
+    top_up = {"amount": "10", "reason": "invoice 7"}
+    key = {"Idempotency-Key": "inv-7"}
+    first = http("POST", f"{base}/tenants/life/top-ups", json=top_up, headers=key)[1]
+    again = http("POST", f"{base}/tenants/life/top-ups", json=top_up, headers=key)[1]
+    assert (first["credit_usd"], again["replayed"]) == ("30.00", True)
+    other = http("POST", f"{base}/tenants/life/top-ups", json={"amount": "11"}, headers=key)
+    assert other[0] == 409
+    assert other[1]["error"]["details"]["error_code"] == "key_conflict"
+    assert http("POST", f"{base}/tenants/life/budgets", json={"limit": "2.50"})[1]["limit_usd"] == "2.50"
+    assert http("GET", f"{base}/tenants/life/balance")[1]["day"]["limit_usd"] == "2.50"
+    assert http("GET", f"{base}/tenants/life/statement?limit=1")[1]["closing_usd"] == "30.00"
+    assert http("PATCH", f"{base}/tenants/life", json={"frozen": True})[1]["frozen"] is True
+    assert "life" in [row["tenant"] for row in http("GET", f"{base}/tenants")[1]["tenants"]]
+
+
+def test_keys_halts_and_policies(gateway: Any, http: Any) -> None:
+    """A key works until it is revoked; halts and policies are seen at once."""
+    base = gateway.url + PLANE
+    key = http("POST", f"{base}/keys", json={"role": "viewer", "name": "board"})[1]
+    assert http("GET", f"{base}/tenants", key=key["key"])[0] == 200
+    assert "key" not in http("GET", f"{base}/keys")[1]["keys"][0]
+    assert http("POST", f"{base}/keys/{key['id']}/revoke")[0] == 200
+    assert http("GET", f"{base}/tenants", key=key["key"])[0] == 401
+    assert http("POST", f"{base}/halt", json={"reason": "drill"})[1]["halted"] is True
+    assert any(switch["halted"] for switch in http("GET", f"{base}/breakers")[1]["switches"])
+    assert http("POST", f"{base}/resume", json={"reason": "over"})[1]["halted"] is False
+    text = http("GET", f"{base}/policy")[1]["text"]
+    assert http("POST", f"{base}/policy/validate", json={"text": text})[1]["ok"] is True
+    assert http("POST", f"{base}/policy", json={"text": text, "note": "same"})[0] == 201
+    assert http("POST", f"{base}/policy/rollback", json={"version": 1})[0] == 201
+    assert len(http("GET", f"{base}/policy/versions")[1]["versions"]) >= 2
+    assert http("GET", f"{base}/policy?version=1")[1]["version"] == 1
+
+
+@pytest.mark.parametrize("path", READS)
+def test_reading_needs_a_viewer(gateway: Any, tenant: Any, http: Any, path: str) -> None:
+    """A tenant's key, a wrong key and no key read nothing of others."""
+    url = gateway.url + PLANE + path
+    assert http("GET", url, key=tenant[1])[0] == 403
+    assert http("GET", url, key="olk_wrong")[0] == 401
+    assert http("GET", url, key=None)[0] == 401
+    viewer = create_key(gateway.app, role="viewer", name="v", actor="test")["key"]
+    assert http("GET", url, key=viewer)[0] in (200, 404)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+def test_changing_needs_an_operator(
+    gateway: Any, tenant: Any, http: Any, method: str, path: str, body: Any
+) -> None:
+    """Neither a tenant's key nor a viewer changes anything."""
+    viewer = create_key(gateway.app, role="viewer", name="v", actor="test")["key"]
+    for key in (tenant[1], viewer):
+        status, answer, headers = http(method, gateway.url + PLANE + path, key=key, json=body)
+        assert status == 403
+        assert answer["error"]["type"] == "permission_error"
+        assert headers["request-id"] == answer["request_id"]
+
+
+def test_only_an_admin_makes_and_revokes_keys_of_operators(gateway: Any, http: Any) -> None:
+    """An operator cannot lift itself to admin, nor lock others out."""
+    base = gateway.url + PLANE
+    operator = create_key(gateway.app, role="operator", name="o", actor="test")
+    admin = create_key(gateway.app, role="admin", name="a", actor="test")
+    assert http("POST", f"{base}/keys", key=operator["key"], json={"role": "admin"})[0] == 403
+    assert http("POST", f"{base}/keys/{admin['id']}/revoke", key=operator["key"])[0] == 403
+    assert http("POST", f"{base}/keys", key=admin["key"], json={"role": "viewer", "name": "x"})[0] == 201
+    made = http("GET", f"{base}/keys", key=operator["key"])[1]["keys"][-1]
+    assert made["created_by"] == f"key:{admin['id']}"
+
+
+def test_a_tenant_reaches_its_own_books_only(gateway: Any, tenant: Any, http: Any) -> None:
+    """Own balance and statement, and not those of another."""
+    name, key = tenant
+    base = gateway.url + PLANE
+    http("POST", f"{base}/tenants", json={"tenant": "other-books"})
+    for what in ("balance", "statement"):
+        assert http("GET", f"{base}/tenants/{name}/{what}", key=key)[0] == 200
+        assert http("GET", f"{base}/tenants/other-books/{what}", key=key)[0] == 403
+        assert http("GET", f"{base}/tenants/nobody/{what}", key=key)[0] == 403
+
+
+def test_openapi_is_served_and_loads_nothing_from_elsewhere(gateway: Any, http: Any) -> None:
+    """The description is public, complete, and there is no page with foreign scripts."""
+    status, spec, _ = http("GET", f"{gateway.url}{PLANE}/openapi.json", key=None)
+    assert status == 200
+    assert {"/tenants/{tenant}/top-ups", "/holds/{hold_id}/settle", "/halt"} <= set(spec["paths"])
+    assert http("GET", f"{gateway.url}{PLANE}/docs")[0] == 404
+
+
+BAD = [
+    ("POST", "/tenants", {"tenant": "x", "credits": "5"}, "credits", 'Did you mean "credit"?'),
+    ("POST", "/tenants", {"tenant": "x", "credit": 5}, "credit", "text"),
+    ("POST", "/tenants", {"tenant": "x", "credit": "-5"}, "credit", ""),
+    ("POST", "/tenants", {"tenant": "x", "credit": "1e3"}, "credit", ""),
+    ("POST", "/tenants", {"tenant": "x", "credit": "99999999999999999999"}, "credit", ""),
+    ("POST", "/tenants", {"tenant": "x", "timezone": "Europe/Berln"}, "timezone", "Europe/Berlin"),
+    ("POST", "/tenants", {"tenant": "../x"}, "tenant", "letters"),
+    ("POST", "/tenants", {}, "tenant", "Add"),
+    ("PATCH", "/tenants/acme", {"frozen": "yes"}, "frozen", "true or false"),
+    ("POST", "/tenants/acme/top-ups", {}, "amount", "Add"),
+    ("POST", "/tenants/acme/top-ups", {"amount": "0"}, "amount", ""),
+    ("POST", "/tenants/acme/top-ups", {"amount": None}, "amount", ""),
+    ("POST", "/tenants/acme/top-ups", {"amount": ["1"]}, "amount", ""),
+    ("POST", "/tenants/acme/top-ups", {"amount": "1", "kind": "gift"}, "kind", ""),
+    ("POST", "/tenants/acme/top-ups", {"amount": "1", "expires": "soon"}, "expires", ""),
+    ("POST", "/tenants/acme/budgets", {"limit": "5", "window": "dya"}, "window", ""),
+    ("POST", "/tenants/acme/budgets", {"limit": 5}, "limit", "text"),
+    ("POST", "/tenants/acme/budgets", {"limti": "5"}, "limti", 'Did you mean "limit"?'),
+    ("POST", "/keys", {"role": "root"}, "role", ""),
+    ("POST", "/policy/rollback", {"version": "1"}, "version", "number"),
+    ("POST", "/policy/rollback", {"version": True}, "version", "number"),
+    ("POST", "/halt", {}, "reason", "Add"),
+    ("POST", "/halt", {"reason": ""}, "reason", ""),
+    ("POST", "/breakers/reset", {"scope": "planet", "reason": "r"}, "scope", ""),
+    ("GET", "/decisions?limit=x", None, "limit", "number"),
+    ("GET", "/decisions?tenat=acme", None, "tenat", 'Did you mean "tenant"?'),
+    ("GET", "/tenants/acme/statement?since=soon", None, "since", ""),
+    ("GET", "/policy?version=x", None, "version", "number"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "field", "fix"), BAD)
+def test_bad_input_names_field_value_and_fix(
+    gateway: Any, http: Any, method: str, path: str, body: Any, field: str, fix: str
+) -> None:
+    """Wrong input is 400 with field and fix, and nothing is written."""
+    base = gateway.url + PLANE
+    http("POST", f"{base}/tenants", json={"tenant": "acme"})
+    before = http("GET", f"{base}/tenants")[1]
+    status, answer, headers = http(method, base + path, json=body)
+    assert status == 400, answer
+    details = answer["error"]["details"]
+    assert details["field"] == field
+    assert fix in f"{details['fix']} {answer['error']['message']}"
+    assert headers["x-should-retry"] == "false"
+    assert http("GET", f"{base}/tenants")[1]["tenants"] == before["tenants"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b'{"amount": NaN}', 400),
+        (b'"amount"', 400),
+        (b"\xff\xfe", 400),
+        (b" " * (33 * 1024 * 1024), 413),
+    ],
+    ids=["empty", "broken", "list", "NaN", "text", "bytes", "huge"],
+)
+def test_malformed_bodies_are_refused(gateway: Any, http: Any, raw: bytes, status: int) -> None:
+    """What is no JSON object never reaches the books."""
+    url = f"{gateway.url}{PLANE}/tenants/acme/top-ups"
+    got, answer, _ = http("POST", url, data=io.BytesIO(raw), headers={"content-type": "application/json"})
+    assert got == status
+    assert answer["type"] == "error"
+    assert answer["error"]["details" if status == 400 else "type"]
+
+
+def test_unknown_things_are_404_and_methods_405(gateway: Any, http: Any) -> None:
+    """Tenants, decisions, keys, versions and paths that do not exist."""
+    base = gateway.url + PLANE
+    for path, code in (
+        ("/tenants/nobody", "unknown_tenant"),
+        ("/tenants/nobody/balance", "unknown_tenant"),
+        ("/decisions/00000000-0000-7000-8000-000000000000", "unknown_decision"),
+        ("/policy?version=99", "unknown_version"),
+        ("/nothing", "outlay_not_found"),
+    ):
+        status, answer, _ = http("GET", base + path)
+        assert (status, answer["error"]["details"]["error_code"]) == (404, code)
+    assert http("POST", f"{base}/tenants/nobody/top-ups", json={"amount": "1"})[0] == 404
+    assert http("POST", f"{base}/keys/nokey/revoke")[0] == 404
+    assert http("DELETE", f"{base}/tenants")[0] == 405
+
+
+def test_two_idempotency_keys_that_differ_are_refused(gateway: Any, http: Any) -> None:
+    """A key in the header and another one in the body cannot both hold."""
+    url = f"{gateway.url}{PLANE}/tenants/acme/top-ups"
+    body = {"amount": "1", "idempotency_key": "a"}
+    status, answer, _ = http("POST", url, json=body, headers={"Idempotency-Key": "b"})
+    assert status == 400
+    assert answer["error"]["details"]["field"] == "idempotency_key"
+
+
+def test_health_and_readiness(gateway: Any, http: Any) -> None:
+    """A process that serves is alive and ready; neither needs a key."""
+    assert http("GET", f"{gateway.url}/healthz", key=None)[:2] == (200, {"status": "ok"})
+    assert http("GET", f"{gateway.url}/readyz", key=None)[:2] == (200, {"status": "ready"})
