@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from outlay.cli import books, breakers, decisions, doctor, keys, money, policies, servers, tenants
-from outlay.cli.failures import STOPPED, report
+from outlay.cli.failures import FAILED, STOPPED, report
 
 
 class Root(TyperGroup):
@@ -39,6 +39,8 @@ class Root(TyperGroup):
             return report(error, args)
         except KeyboardInterrupt as stop:
             return report(stop, args)
+        except SystemExit as ended:  # uvicorn has statuses of its own
+            return 0 if ended.code in (0, None) else FAILED
 
 
 def _refuse_undecodable(args: Sequence[str]) -> None:
@@ -53,6 +55,7 @@ def build() -> typer.Typer:
     Build the tree of commands.
     """
     app = typer.Typer(
+        name="outlay",
         cls=Root,
         no_args_is_help=True,
         add_completion=False,

@@ -4,6 +4,7 @@ What keeps running: `outlay gateway` and `outlay dashboard`.
 Both lie above this package, so they are started by name.
 """
 
+import json
 import os
 import signal
 import socket
@@ -20,6 +21,9 @@ WORKERS_MAX = 64
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65_535, help="OUTLAY_PORT, or 8787.")]
 Host = Annotated[str | None, typer.Option("--host", metavar="HOST", help="OUTLAY_HOST, or 127.0.0.1.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=WORKERS_MAX, help="Number of processes.")]
+DashboardPort = Annotated[
+    int | None, typer.Option("--port", min=0, max=65_535, help="8788; 0 takes a free one.")
+]
 LogLevel = Annotated[
     str, typer.Option("--log-level", metavar="LEVEL", help="critical, error, warning, info or debug.")
 ]
@@ -48,20 +52,18 @@ def gateway(
         _check_address(host, port)
     _warn_about_tls(host)
     os.environ["OUTLAY_DATABASE_URL"] = settings.database_url  # the workers read their own environment
-    _serve(host, port, workers, log_level)
+    _serve(host, port, workers, log_level, quiet=common.as_json)
     return Answer({"stopped": True}, ("The gateway has stopped.",))
 
 
-def dashboard(
-    common: Common,
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65_535, help="A port of your own.")] = None,
-) -> Answer:
+def dashboard(common: Common, port: DashboardPort = None) -> Answer:
     """Open the dashboard on this machine; prints a link that works once."""
     with common.opened():
         pass
     environment = {**os.environ, "OUTLAY_DATABASE_URL": common.settings().database_url}
-    words = [sys.executable, "-P", "-m", "dashboard", *([] if port is None else ["--port", str(port)])]
-    status = _run(words, environment)
+    words = [sys.executable, "-P", "-m", "dashboard", "--actor", common.actor]
+    words += [] if port is None else ["--port", str(port)]
+    status = _run(words, environment, as_json=common.as_json)
     return Answer({"status": status}, ("The dashboard has stopped.",), 0 if status == 0 else 1)
 
 
@@ -101,7 +103,7 @@ def _warn_about_tls(host: str) -> None:
         )
 
 
-def _serve(host: str, port: int, workers: int, log_level: str) -> None:
+def _serve(host: str, port: int, workers: int, log_level: str, *, quiet: bool) -> None:
     import uvicorn
 
     uvicorn.run(
@@ -111,16 +113,26 @@ def _serve(host: str, port: int, workers: int, log_level: str) -> None:
         port=port,
         workers=workers,
         log_level=log_level,
-        access_log=log_level == "debug",
+        access_log=log_level == "debug" and not quiet,  # it goes to standard output
     )
 
 
-def _run(words: list[str], environment: dict[str, str]) -> int:
+def _run(words: list[str], environment: dict[str, str], *, as_json: bool) -> int:
     """Run a program to its end; Ctrl-C reaches it by itself, a polite kill is passed on."""
-    with subprocess.Popen(words, env=environment) as child:  # noqa: S603 - words of ours, no shell
+    said = subprocess.PIPE if as_json else None
+    with subprocess.Popen(words, env=environment, stdout=said, text=True) as child:  # noqa: S603 - no shell
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         while True:
             try:
+                for line in child.stdout or ():
+                    _tell(line)
                 return child.wait()
             except KeyboardInterrupt:
                 continue
+
+
+def _tell(line: str) -> None:
+    """Pass the dashboard's link on to a script."""
+    _, found, link = line.strip().partition("http")
+    if found:
+        print(json.dumps({"dashboard": found + link}), flush=True)

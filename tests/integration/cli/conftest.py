@@ -1,0 +1,134 @@
+"""
+Runs command lines in process, against books that are made once and copied for each test.
+"""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from outlay.admin.tenants import create_tenant
+from outlay.calls import CallRequest, Completed
+from outlay.cli.main import build
+from outlay.client import Calls
+from outlay.settings import Settings
+from outlay.wiring import App, open_app
+
+USAGE = {"input_tokens": 1000, "output_tokens": 100}
+BODY = {
+    "model": "claude-haiku-5-5",
+    "max_tokens": 200,
+    "messages": [{"role": "user", "content": "Is this spam? \x1b[31mred"}],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """
+    What a command line left behind.
+    """
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """Standard output as JSON; it holds nothing else."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error on standard error; it holds nothing else."""
+        found = json.loads(self.err)
+        assert list(found) == ["error"]
+        assert sorted(found["error"]) == ["code", "details", "field", "fix", "message", "value"]
+        return dict(found["error"])
+
+
+Outlay = Callable[..., Ran]
+
+
+def run_line(*words: str, typed: str | bytes | None = None) -> Ran:
+    """
+    Run one command line in this process.
+    """
+    result = CliRunner().invoke(build(), list(words), input=typed)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.stderr
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """
+    Books with one tenant, `acme`, and one call that was paid; and the id of that call.
+    """
+    path = tmp_path_factory.mktemp("books") / "template.db"
+    app = open_app(Settings(database_url=f"sqlite:///{path}"))
+    try:
+        decision = made_books(app)
+    finally:
+        app.close()
+    return path, decision
+
+
+def made_books(app: App) -> str:
+    """
+    Make a tenant and let it make one call; returns the id of the call.
+    """
+    create_tenant(app, "acme", credit="20", daily_budget="5", timezone="Europe/Berlin", actor="test")
+    call = Calls(app).start(CallRequest("acme", BODY))
+    assert call.sending is not None
+    sending = call.sending
+    call.resume(Completed(sending.model, USAGE))
+    return sending.decision_id
+
+
+@pytest.fixture
+def books(template: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """
+    A copy of the template, named by the environment.
+    """
+    path = tmp_path / "outlay.db"
+    shutil.copy(template[0], path)
+    monkeypatch.setenv("OUTLAY_DATABASE_URL", f"sqlite:///{path}")
+    monkeypatch.setenv("COLUMNS", "200")
+    return path
+
+
+@pytest.fixture
+def decision(template: tuple[Path, str]) -> str:
+    """
+    The id of the call in the books, also of its hold.
+    """
+    return template[1]
+
+
+@pytest.fixture
+def outlay(books: Path) -> Outlay:
+    """
+    Runs command lines on the copied books.
+    """
+    assert books.exists()
+    return run_line
+
+
+@pytest.fixture
+def contents(books: Path) -> Callable[[], tuple[str, ...]]:
+    """
+    Reads everything that the books hold, to see that nothing was written.
+    """
+
+    def read() -> tuple[str, ...]:
+        with closing(sqlite3.connect(books)) as connection:
+            return tuple(connection.iterdump())
+
+    return read
