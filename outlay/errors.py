@@ -136,8 +136,9 @@ def public_error(error: BaseException) -> OutlayError | None:
     """
     for kind in type(error).__mro__:
         make = _PUBLIC.get(f"{kind.__module__}.{kind.__qualname__}")
-        if make is not None:
-            return make(error)
+        public = None if make is None else make(error)
+        if public is not None:
+            return public
     return None
 
 
@@ -159,6 +160,15 @@ def _unreachable(error: BaseException) -> OutlayError:
     return BooksUnavailable(f"the database did not answer: {_said(cause).splitlines()[0]}")
 
 
+def _database(error: BaseException) -> OutlayError | None:
+    """Take what is no more than a DatabaseError (not a database file); its kinds are other stories."""
+    return _unreachable(error) if type(error).__name__ == "DatabaseError" else None
+
+
+def _os(error: BaseException) -> OutlayError:
+    return BooksUnavailable(f"the database cannot be opened: {error}")
+
+
 def _outcome_unknown(error: BaseException) -> OutlayError:
     return BooksUnavailable(f"{_said(error)}; it may or may not be written: ask again with the same key")
 
@@ -173,7 +183,7 @@ def _said(error: BaseException) -> str:
     return said.strip().rstrip(".") if isinstance(said, str) and said.strip() else type(error).__name__
 
 
-_Make = Callable[[BaseException], OutlayError]
+_Make = Callable[[BaseException], OutlayError | None]
 
 # By name, so that raising an error loads neither SQLAlchemy nor pydantic. A test compares the names with
 # every error class of the packages below.
@@ -200,7 +210,10 @@ _PUBLIC: Final[Mapping[str, _Make]] = {
     "outlay.settings.SettingsError": _input("environment"),
     "sqlalchemy.exc.OperationalError": _unreachable,
     "sqlalchemy.exc.InterfaceError": _unreachable,
+    "sqlalchemy.exc.DatabaseError": _database,
     "sqlalchemy.exc.DisconnectionError": _unreachable,
     "sqlalchemy.exc.TimeoutError": _unreachable,
     "sqlite3.OperationalError": _unreachable,
+    "sqlite3.DatabaseError": _database,
+    "builtins.OSError": _os,
 }

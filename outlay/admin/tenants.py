@@ -93,7 +93,7 @@ def list_tenants(app: App) -> dict[str, Any]:
     """
     at_us, halts = now_us(), halted_by(app)
     with translated(), app.reading() as connection:
-        rows = reads.tenants(connection)
+        rows = sorted(reads.tenants(connection), key=lambda row: row.tenant)  # alike on both engines
         return {"tenants": [_listed(connection, row, halts, at_us) for row in rows]}
 
 

@@ -4,6 +4,7 @@ The migration 0003 builds exactly what `outlay/tables.py` says, and `outlay.sche
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -178,10 +179,15 @@ def test_the_head_is_the_one_that_alembic_finds() -> None:
     assert schema.revisions() == tuple(r.revision for r in reversed(list(script.walk_revisions())))
 
 
-def test_an_unusable_address_is_named() -> None:
+def test_an_unusable_address_is_named(tmp_path: Path) -> None:
     """
-    A wrong or unreachable address is a public error, without the driver's statement.
+    A wrong or unreachable address, and a file that is no database, are public errors without a statement.
     """
+    (tmp_path / "file").write_text("this is not a database, but long enough to be taken for one " * 20)
+    for place in ("file", "file/below/outlay.db"):
+        with pytest.raises(BooksUnavailable) as caught:
+            schema.current(f"sqlite:///{tmp_path / place}")
+        assert "SELECT" not in str(caught.value)
     with pytest.raises(BadInput, match="database_url"):
         schema.current("mysql://x/y")
     with pytest.raises(BooksUnavailable, match="did not answer"):

@@ -91,6 +91,8 @@ def test_every_entry_names_a_class_that_exists() -> None:
         (PolicyError([Problem("a", "b", "c", "d")]), PolicyInvalid),
         (exc.OperationalError("SELECT secret", {}, sqlite3.OperationalError("disk full")), BooksUnavailable),
         (exc.TimeoutError("pool"), BooksUnavailable),
+        (exc.DatabaseError("SELECT secret", {}, sqlite3.DatabaseError("not a database")), BooksUnavailable),
+        (PermissionError(13, "Permission denied"), BooksUnavailable),
         (sqlite3.OperationalError("database is locked"), BooksUnavailable),
     ],
 )
@@ -108,7 +110,8 @@ def test_what_nobody_promised_passes_unchanged() -> None:
     """
     A programming error is not dressed up, and a public error is not wrapped again.
     """
-    for error in (KeyError("x"), Rejected("code", "text"), ZeroDivisionError()):
+    integrity = exc.IntegrityError("INSERT", {}, sqlite3.IntegrityError("twice"))
+    for error in (KeyError("x"), Rejected("code", "text"), ZeroDivisionError(), integrity):
         with pytest.raises(type(error)) as caught, translated():
             raise error
         assert caught.value is error
