@@ -13,7 +13,10 @@ from sqlalchemy import Connection, Engine, Select, select, tuple_
 from outlay.tables import decision as table
 
 JSON_COLUMNS: Final = ("would", "reasons", "offers", "counterfactual", "usage", "tags")
-_SESSION_ROWS: Final = 20
+# read before every call of a session, so it goes to the driver as it is
+_SESSION: Final = """SELECT served_model, usage, finished_us FROM outlay_decision
+ WHERE tenant = ? AND session = ? AND outcome IN ('served', 'broken') AND served_model IS NOT NULL
+ ORDER BY at_us DESC LIMIT 20"""
 _PROMPT_PARTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -40,7 +43,7 @@ class Decisions:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._session = _SESSION if engine.dialect.name == "sqlite" else _SESSION.replace("?", "%s")
 
     def find(self, connection: Connection, decision_id: str) -> dict[str, Any] | None:
         """
@@ -89,21 +92,15 @@ class Decisions:
         """
         Return what a session of a tenant was served with; None where nothing of it was served yet.
         """
-        columns = (table.c.served_model, table.c.usage, table.c.finished_us)
-        query = (
-            select(*columns)
-            .where(table.c.tenant == tenant, table.c.session == session)
-            .where(table.c.outcome.in_(("served", "broken")), table.c.served_model.is_not(None))
-            .order_by(table.c.at_us.desc())
-            .limit(_SESSION_ROWS)
-        )
-        rows = connection.execute(query).all()
+        rows = connection.exec_driver_sql(self._session, (tenant, session)).all()
         if not rows:
             return None
-        models = frozenset(str(row.served_model) for row in rows)
-        last = rows[0]
+        model, usage, finished_us = rows[0]
         return SessionMemory(
-            str(last.served_model), _prompt_tokens(last.usage), models, int(last.finished_us)
+            last_model=str(model),
+            prompt_tokens=_prompt_tokens(usage),
+            models=frozenset(str(row[0]) for row in rows),
+            last_us=int(finished_us),
         )
 
 
