@@ -161,8 +161,7 @@ def _serve(common: Common, port: int | None, dashboard_port: int, *, dashboard: 
     from outlay.demo.children import Children, stopped_by_signals
 
     settings = common.settings()
-    with common.opened() as app:  # upgrades SQLite, and says what is wrong in one sentence
-        tenants = _tenants(app)
+    tenants = _tenants(settings)
     environ = {**os.environ, "OUTLAY_DATABASE_URL": settings.database_url}
     port = port or settings.port
     console = _console(errors=False)
@@ -185,10 +184,18 @@ def _serve(common: Common, port: int | None, dashboard_port: int, *, dashboard: 
     raise typer.Exit(0)
 
 
-def _tenants(app: Any) -> list[str]:
+def _tenants(settings: "Settings") -> list[str]:
+    """Upgrade the database, or say what is wrong with it in one sentence; then name its tenants."""
     from outlay.admin.tenants import list_tenants
+    from outlay.cli.database import refuse_foreign
+    from outlay.wiring import open_app
 
-    return [str(row["tenant"]) for row in list_tenants(app)["tenants"]]
+    refuse_foreign(settings.database_url)
+    app = open_app(settings, migrate=True)
+    try:
+        return [str(row["tenant"]) for row in list_tenants(app)["tenants"]]
+    finally:
+        app.close()
 
 
 def _print_first_steps(console: "Console", settings: "Settings", tenants: list[str]) -> None:

@@ -163,6 +163,23 @@ def answers_http(port: int, path: str) -> bool:
         connection.close()
 
 
+def refuse_taken(port: int) -> None:
+    """
+    Say now that a port is taken: whoever has it might answer in our child's place.
+
+    Raises:
+        Rejected: Somebody listens there.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            why = error.strerror or "it cannot be used"
+            details = {"port": port, "fix": "choose another with --port or --dashboard-port"}
+            raise Rejected("address_unavailable", f"cannot listen on port {port}: {why}", details) from error
+
+
 def free_port() -> int:
     """
     Find a port that nobody uses now.

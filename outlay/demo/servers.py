@@ -4,20 +4,23 @@ The servers that `outlay up` starts: gateway, dashboard, and for the demo the si
 The simulated provider is started by its module's name and is never imported: it is the judge of the books.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from outlay.demo.children import Child, Children, answers_http, wait_until
+from outlay.demo.children import Child, Children, answers_http, refuse_taken, wait_until
 
+HOST = "127.0.0.1"
 _LINK = "Outlay dashboard: "
 _LISTENING = "listening on "
 
 
-def start_gateway(children: Children, port: int, workers: int, extra: dict[str, str]) -> Child:
+def start_gateway(children: Children, port: int, workers: int, extra: Mapping[str, str]) -> Child:
     """
     Start the gateway on a port of this machine; `gateway_ready` waits for it.
     """
-    words = ["gateway", "--port", str(port), "--workers", str(workers), "--log-level", "warning"]
-    return children.start("gateway", "outlay.cli", words, extra)
+    refuse_taken(port)
+    words = ["gateway", "--host", HOST, "--port", str(port), "--workers", str(workers)]
+    return children.start("gateway", "outlay.cli", [*words, "--log-level", "warning"], extra)
 
 
 def gateway_ready(child: Child, port: int) -> str:
@@ -28,13 +31,14 @@ def gateway_ready(child: Child, port: int) -> str:
         ChildFailed: It ended, or did not come up in time.
     """
     wait_until(child, lambda: answers_http(port, "/readyz"))
-    return f"http://127.0.0.1:{port}"
+    return f"http://{HOST}:{port}"
 
 
-def start_dashboard(children: Children, port: int, extra: dict[str, str]) -> Child:
+def start_dashboard(children: Children, port: int, extra: Mapping[str, str]) -> Child:
     """
     Start the dashboard; port 0 takes a free one.
     """
+    refuse_taken(port)
     return children.start("dashboard", "dashboard", ["--port", str(port)], extra)
 
 
