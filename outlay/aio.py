@@ -7,14 +7,15 @@ is cancelled leaves no hold behind: what it began is finished in the background.
 
 import asyncio
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from ledger import LedgerError
 from outlay.calls import CallRequest, NotSent, Outcome, Result, Sending
-from outlay.effects import CheckSwitches, Ended, Remember, Send, fail, feed
+from outlay.clock import now_us
+from outlay.effects import CheckSwitches, CloseHold, Ended, Remember, Send, fail, feed
 from outlay.engine import Engine, LedgerEffect
 from outlay.errors import OutlayError
 from outlay.flow import run
@@ -68,8 +69,8 @@ class AsyncCalls:
     Makes calls of one process, within one event loop.
     """
 
-    def __init__(self, app: App) -> None:
-        self.engine = Engine(app)
+    def __init__(self, app: App, clock: Callable[[], int] = now_us) -> None:
+        self.engine = Engine(app, clock)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="outlay-read")
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -152,7 +153,10 @@ class AsyncCalls:
 
     async def _commit(self, effect: LedgerEffect) -> Any:
         try:
-            return self.engine.reply(effect, await asyncio.wrap_future(self.engine.submit(effect)))
+            answer = asyncio.wrap_future(self.engine.submit(effect))
+            # a loop that stops cancels what it runs: a hold may be given up, its closing may not
+            result = await (asyncio.shield(answer) if isinstance(effect, CloseHold) else answer)
+            return self.engine.reply(effect, result)
         except LedgerError as error:
             return self.engine.failed(effect, error)
 
@@ -174,4 +178,4 @@ async def _abandon(call: AsyncCall, begun: asyncio.Task[None]) -> None:
     """Give back the hold of a call whose caller left while it was being decided."""
     await asyncio.wait([begun])
     if call.sending is not None:
-        await call.resume(NotSent("the caller left before the call was sent"))
+        await call.resume(NotSent("the caller left before the call was sent", given_up=True))

@@ -92,9 +92,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request certainly never reached the provider."""
+    """
+    The request certainly never reached the provider.
+
+    Attributes:
+        given_up: The caller gave it up, which says nothing about the provider; else it could not be reached.
+    """
 
     why: str
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

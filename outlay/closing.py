@@ -27,14 +27,12 @@ class Held:
 
     Attributes:
         cost_nanos: Most that the provider can bill for it.
-        geo: Region that the upstream serves in by default.
     """
 
     tenant: str
     hold_id: str
     cost_nanos: int
     plan: Plan
-    geo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def close(held: Held, outcome: Outcome, prices: PriceTable, now_us: int) -> Clos
             return _billed(held, "broken", model, seen, prices, now_us)
         case Failed(_, error_type, error_code):
             return _released(held, error_code or error_type or "provider_error", now_us)
-        case NotSent(why):
+        case NotSent(why, _):
             return _released(held, "not_sent", now_us, why)
         case Uncertain(why):
             return _unknown(held, why, now_us)
@@ -103,7 +101,7 @@ def _billed(
     held: Held, outcome: str, model: str, usage: Mapping[str, Any], prices: PriceTable, now_us: int
 ) -> Closing:
     try:
-        billed = billed_from_api(model, usage, default_geo=held.geo)
+        billed = billed_from_api(model, usage, default_geo=held.plan.get("geo"))
         cost_nanos = bill_nanos(billed, prices, held.plan["at_us"])
     except _UNPRICED as error:
         return _unknown(held, f"usage_unreadable: {error}", now_us, usage)

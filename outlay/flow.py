@@ -8,7 +8,8 @@ I/O, so tests stop it at any step to play a crash. Two thin drivers run it: `out
 
 import json
 from collections.abc import Generator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import ledger.types as books
 from circuit.admission import Assessment, assess
@@ -17,14 +18,7 @@ from circuit.health import CallDelta, call_delta, probe_verdict
 from circuit.health import Outcome as Health
 from circuit.types import HaltCode, Halted, Transition, model_scope
 from outlay import answers, closing, records, refusals, requests, views
-from outlay.calls import (
-    CallRequest,
-    Done,
-    Outcome,
-    Refused,
-    Result,
-    Sending,
-)
+from outlay.calls import CallRequest, Done, Outcome, Refused, Result, Sending
 from outlay.effects import (
     CheckSwitches,
     CloseHold,
@@ -47,6 +41,7 @@ from router.translate import translate
 from router.types import Choice, Offer, Profile, Reason, Refusal
 
 Steps = Generator[Any, Any, Result]
+T = TypeVar("T")
 
 
 def run(request: CallRequest, tools: Tools) -> Steps:
@@ -58,10 +53,10 @@ def run(request: CallRequest, tools: Tools) -> Steps:
         because nobody knows what the provider billed.
     """
     call = _Call(request, tools)
-    refused = yield from call.begin()
-    if refused is not None:
-        return refused
-    outcome = yield from ask(Send(call.sending()))
+    sending = yield from call.begin()
+    if isinstance(sending, Refused):
+        return sending
+    outcome = yield from ask(Send(sending))
     return (yield from call.close(outcome))
 
 
@@ -69,9 +64,7 @@ def hold(request: CallRequest, tools: Tools) -> Generator[Any, Any, Sending | Re
     """
     Carry one call up to where it would be sent, for a caller that sends it and closes the hold itself.
     """
-    call = _Call(request, tools)
-    refused = yield from call.begin()
-    return call.sending() if refused is None else refused
+    return (yield from _Call(request, tools).begin())
 
 
 def preview(request: CallRequest, tools: Tools) -> Generator[Any, Any, Choice | Refused]:
@@ -96,17 +89,7 @@ class _Call:
         self.tools = tools
         self.at_us = tools.now_us()
         self.id = tools.new_id(self.at_us)
-        self.record: records.Plan = records.opened(
-            id=self.id,
-            tenant=request.tenant,
-            key_id=request.key_id,
-            at_us=self.at_us,
-            surface=request.surface,
-            asked_model=str(request.body.get("model"))[:200],
-            stream=request.body.get("stream") is True,
-            task=None if request.hints.task is None else request.hints.task[:200],
-            tags=json.dumps(dict(request.hints.tags), sort_keys=True),
-        )
+        self.record: records.Plan = requests.record(request, self.id, self.at_us)
         self.view: View
         self.assessment: Assessment
         self.profile: Profile | None = None
@@ -116,18 +99,20 @@ class _Call:
         self.probe: Transition | None = None
         self.attempt = 0
 
-    def begin(self) -> Generator[Any, Any, Refused | None]:
+    def begin(self) -> Generator[Any, Any, Sending | Refused]:
         """
         Everything up to a hold that may be sent for now.
         """
         refused = yield from self.prepare()
-        return refused if refused is not None else (yield from self.hold())
+        if refused is None:
+            return (yield from self.hold())
+        return (yield from self._refuse(refused)) if self.view.known else refused
 
     # before the hold
 
     def prepare(self) -> Generator[Any, Any, Refused | None]:
         """
-        Look, admit and classify.
+        Look, admit and classify; a refusal is not recorded yet.
         """
         request = self.request
         self.view = yield from ask(
@@ -151,14 +136,15 @@ class _Call:
             return self._refuse_unknown()
         halted = yield from self._admit()
         if halted is not None:
-            return (yield from self._refuse(refusals.from_circuit(self.id, halted)))
+            return refusals.from_circuit(self.id, halted)
         if request.offers:
             return None
         profile = self._profile()
         if isinstance(profile, Refusal):
-            return (yield from self._refuse(refusals.from_router(self.id, profile)))
+            return refusals.from_router(self.id, profile)
         self.profile = profile
-        self.record = {**self.record, "session": profile.session, "stream": profile.stream}
+        geo = None if self._upstream is None else view.policy.upstreams[self._upstream].geo
+        self.record = {**self.record, "session": profile.session, "geo": geo}
         return None
 
     def _refuse_unknown(self) -> Refused:
@@ -196,23 +182,23 @@ class _Call:
 
     # choice and hold
 
-    def hold(self) -> Generator[Any, Any, Refused | None]:
+    def hold(self) -> Generator[Any, Any, Sending | Refused]:
         """
         Choose offers, hold money for one, and see that it may be sent now.
 
         A model whose breaker waits for a probe is offered like any other; only who wins the claim may send
         to it, else the choice is made again without it.
         """
-        unhealthy = dict(self.assessment.unhealthy)
+        unhealthy, undecided = dict(self.assessment.unhealthy), self.record
         for _ in range(len(self.assessment.probes) + 1):
             refused = yield from self._reserve(unhealthy)
             if refused is not None:
                 return refused
-            lost = yield from self._claim()
+            lost = yield from self._or_give_back(self._claim())
             if not lost:
-                return (yield from self._check_switches())
+                return (yield from self._or_give_back(self._clear()))
             unhealthy[self._model] = self.at_us
-            yield from self._start_over()
+            yield from self._start_over(undecided)
         raise AssertionError("every model to be probed is asked for once")
 
     def _reserve(self, unhealthy: Mapping[str, int]) -> Generator[Any, Any, Refused | None]:
@@ -259,7 +245,7 @@ class _Call:
             ttl_us=(request.hold_ttl_s or self.view.policy.limits.hold_ttl_s) * 1_000_000,
             scopes=requests.scopes(request.key_id, request.hints),
             owner=self.tools.owner,
-            request_hash="" if own is None else requests.digest(request.body),
+            request_hash="" if own is None else requests.digest(request),
             enforce=self.view.enforced,
         )
 
@@ -267,44 +253,52 @@ class _Call:
         """
         Claim the probe where the model needs one; tell whether somebody else was faster.
 
-        A caller that sends for itself cannot probe: nobody would tell how the model did.
+        A caller that sends for itself cannot probe: nobody would tell how the model did. Where the policy
+        only observes, the call goes out either way.
         """
         state = self.assessment.probes.get(self._model)
         rule = self.view.rules.provider
-        if state is None or rule is None:
+        if state is None or rule is None or self.profile is None:
             return False
         if self.request.surface == "holds":
-            return True
+            return self.view.enforced
         wish = claim_probe(state, self.at_us, rule.probe_lease_s, self.tools.owner)
         made = () if wish is None else (yield from ask(Move((wish,))))
         self.probe = made[0] if made else None
-        return self.probe is None
+        return self.probe is None and self.view.enforced
 
-    def _check_switches(self) -> Generator[Any, Any, Refused | None]:
-        try:
-            halted = yield from ask(CheckSwitches(self.request.tenant))
-        except OutlayError:
-            yield from self._withdraw("books_unavailable")
-            raise
+    def _clear(self) -> Generator[Any, Any, Sending | Refused]:
+        """Read the kill switches once more, now that the money is held; then say what is to be sent."""
+        halted = yield from ask(CheckSwitches(self.request.tenant))
         if halted is None:
-            return None
-        yield from self._finish_probe(Health.NEUTRAL)
+            return self.sending()
         refused = refusals.from_circuit(self.id, halted)
         yield from self._withdraw(refused.code)
         return refused
 
+    def _or_give_back(self, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        """Take steps between hold and send; where they fail nothing was sent, so the hold is given back."""
+        try:
+            return (yield from steps)
+        except Exception as error:
+            yield from self._withdraw(
+                "books_unavailable" if isinstance(error, OutlayError) else "internal_error"
+            )
+            raise
+
     def _withdraw(self, code: str, *, recorded: bool = True) -> Generator[Any, Any, None]:
-        """Give back a hold that nothing was sent for."""
+        """Give back a hold that nothing was sent for, and the probe that came with it."""
         done = closing.withdrawn(self._held(), code, self.tools.now_us())
         assert done.op is not None
         yield from ask(CloseHold(done.op, done.row if recorded else None))
+        yield from self._finish_probe(Health.NEUTRAL)
 
-    def _start_over(self) -> Generator[Any, Any, None]:
+    def _start_over(self, undecided: records.Plan) -> Generator[Any, Any, None]:
         """Give back a hold whose model somebody else probes; the call goes on under another id."""
         yield from self._withdraw("probe_lost", recorded=False)
         self.attempt += 1
         self.id = self.tools.new_id(self.at_us)
-        self.record = {**self.record, "id": self.id}
+        self.record = {**undecided, "id": self.id}
 
     # sending and closing
 
@@ -347,8 +341,7 @@ class _Call:
     def _held(self) -> closing.Held:
         record = self._observed() if not self.view.enforced else self.record
         plan = {**record, "offer": self.held.offer_index}
-        geo = None if self._upstream is None else self.view.policy.upstreams[self._upstream].geo
-        return closing.Held(self.request.tenant, self.id, self.held.cost_nanos, plan, geo)
+        return closing.Held(self.request.tenant, self.id, self.held.cost_nanos, plan)
 
     def _observed(self) -> records.Plan:
         """What enforcement had done: the router's part and the ledger's."""
@@ -391,7 +384,8 @@ class _Call:
         now_us = self.tools.now_us()
         wish = finish_probe(self.probe, succeeded=verdict, cooldown=rule.cooldown, now_us=now_us)
         self.probe = None
-        yield from ask(Move((wish,)))
+        with suppress(OutlayError):  # its lease runs out, which counts as a failure
+            yield from ask(Move((wish,)))
 
     def _refuse(self, refused: Refused) -> Generator[Any, Any, Refused]:
         now_us = self.tools.now_us()

@@ -26,7 +26,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "key_id": "", "mode": "enforce", "would": None, "stream": False, "task": None, "priority": "normal",
     "session": None, "asked_tier": None, "level": 0, "reasons": "[]", "ratio": None, "gauge": None,
     "offers": "[]", "counterfactual": None, "inputs": "{}", "policy_tenant": "*", "policy_version": 0,
-    "tags": "{}",
+    "tags": "{}", "geo": None,
 }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def plans(record: Plan, offers: Sequence[Offer]) -> tuple[str, ...]:
     """
     Write the plan of each offer: the record, and which of its offers is meant.
     """
-    common = json.dumps(dict(record), separators=(",", ":"), ensure_ascii=False)
+    common = _storable(json.dumps(dict(record), separators=(",", ":"), ensure_ascii=False))
     return tuple(f'{common[:-1]},"offer":{index}}}' for index in range(len(offers)))
 
 
@@ -110,7 +110,7 @@ def row(
         asked_cost_nanos: The same usage at the price of the model that was asked for.
     """
     served = offer_of(plan) if "offer" in plan else {}
-    return {
+    made: dict[str, object] = {
         **{name: plan[name] for name in _PLANNED},
         "finished_us": finished_us,
         "outcome": outcome,
@@ -125,6 +125,16 @@ def row(
         "asked_cost_nanos": asked_cost_nanos,
         "usage": None if usage is None else json.dumps(usage, sort_keys=True, separators=(",", ":")),
     }
+    return {name: _storable(value) if isinstance(value, str) else value for name, value in made.items()}
+
+
+def _storable(text: str) -> str:
+    """
+    Escape what no database takes in a text, NUL and lone surrogates; within JSON the escape means the same.
+    """
+    if text.isprintable():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\u0000")
 
 
 def captured_row(event: HoldEvent) -> dict[str, object] | None:

@@ -4,18 +4,36 @@ What a call is known by before it is classified, and what its end says about the
 
 import hashlib
 import json
-from collections.abc import Mapping
+from typing import Any, Final
 
 from circuit.health import Outcome as Health
 from circuit.health import outcome_of
-from outlay.calls import CallRequest, Completed, Failed, Outcome
+from outlay import records
+from outlay.calls import CallRequest, Completed, Failed, NotSent, Outcome
 from pricing.bound import RequestInvalid
 from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
 from router.observe import counterfactual
 from router.types import Choice, Hints, Offer, Priority, Reason
 
-_NAME_MAX = 200
+_NAME_MAX: Final = 200
+
+
+def record(request: CallRequest, decision_id: str, at_us: int) -> dict[str, Any]:
+    """
+    Begin the record of a call from what it says of itself.
+    """
+    return records.opened(
+        id=decision_id,
+        tenant=request.tenant,
+        key_id=request.key_id,
+        at_us=at_us,
+        surface=request.surface,
+        asked_model=str(request.body.get("model"))[:_NAME_MAX],
+        stream=request.body.get("stream") is True,
+        task=None if request.hints.task is None else request.hints.task[:_NAME_MAX],
+        tags=json.dumps(dict(request.hints.tags), sort_keys=True),
+    )
 
 
 def session(request: CallRequest) -> str:
@@ -44,11 +62,14 @@ def scopes(key_id: str, hints: Hints) -> tuple[str, ...]:
     return (*key, *task, *(f"tag:{name}={value}" for name, value in hints.tags))
 
 
-def digest(body: Mapping[str, object]) -> str:
+def digest(request: CallRequest) -> str:
     """
-    Recognise a body that comes again under the caller's idempotency key.
+    Recognise a call that comes again under its caller's idempotency key: by its body, or its own offers.
     """
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
+    asked = (
+        request.body if not request.offers else [(one.model, one.cost_bound_nanos) for one in request.offers]
+    )
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -88,5 +109,7 @@ def health(outcome: Outcome) -> Health:
             return Health.SUCCESS
         case Failed(status, error_type, error_code):
             return outcome_of(status, error_type, error_code)
+        case NotSent(_, given_up) if given_up:
+            return Health.NEUTRAL
         case _:  # broken, never connected, or no answer
             return outcome_of(None)
