@@ -2,10 +2,11 @@
 The blocking driver of the flow: what a thread uses to make a call under Outlay's control.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from outlay.calls import CallRequest, Outcome, Result, Sending
+from outlay.clock import now_us
 from outlay.effects import Ended, Send, feed
 from outlay.engine import Engine
 from outlay.flow import run
@@ -54,8 +55,8 @@ class Calls:
     Makes calls of one process; safe to use from several threads.
     """
 
-    def __init__(self, app: App) -> None:
-        self.engine = Engine(app)
+    def __init__(self, app: App, clock: Callable[[], int] = now_us) -> None:
+        self.engine = Engine(app, clock)
 
     def start(self, request: CallRequest) -> Call:
         """

@@ -6,7 +6,7 @@ One engine serves a process; the blocking and the async driver share it and diff
 
 import logging
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from circuit.rules import ProviderRule, Rules, SpendRule
 from circuit.switch import halted, switch_scopes
 from circuit.types import GLOBAL, Halted, model_scope, tenant_scope
 from ledger import LedgerError, OperationFailed, OutcomeUnknown, reads
-from ledger.types import Attachment, Operation, Release, Reserve, Result
+from ledger.types import Attachment, Operation, Refused, Release, Reserve, Result
 from ledger.types import Note as LedgerNote
 from outlay.calls import Upstream
 from outlay.clock import now_us
@@ -59,14 +59,14 @@ class Engine:
     What stands between the flow and the world.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, clock: Callable[[], int] = now_us) -> None:
         self._app = app
         self._typical = Typical()
         self._storms = Storms()
         self._later = Later(app.ledger)
         self._full_credit: dict[str, tuple[float, int | None]] = {}
         self.tools = Tools(
-            now_us=now_us, new_id=new_id, prices=app.prices, owner=app.owner, upstream=self._upstream
+            now_us=clock, new_id=new_id, prices=app.prices, owner=app.owner, upstream=self._upstream
         )
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Engine:
             case Note(row, health):
                 record = self._record(row)
                 key = f"note:{row['id']}"
-                return LedgerNote(str(row["tenant"]), key, now_us()), (record, *_health(health))
+                return LedgerNote(str(row["tenant"]), key, self.tools.now_us()), (record, *_health(health))
 
     def submit(self, effect: LedgerEffect) -> Future[Result]:
         """
@@ -145,7 +145,17 @@ class Engine:
         """
         Turn the ledger's answer into the effect's reply.
         """
+        if isinstance(effect, CloseHold) and isinstance(result, Refused):
+            self._not_closed(effect, result)
+            return None
         return None if isinstance(effect, Note) else result
+
+    def _not_closed(self, effect: CloseHold, refused: Refused) -> None:
+        """Close the hold later where the queue was full; else its books say otherwise, and they stand."""
+        if refused.busy:
+            self._later.add(*self.operation(effect))
+        else:
+            _log.error("call %s could not be closed: %s", effect.op.hold_id, refused)
 
     def failed(self, effect: LedgerEffect, error: LedgerError) -> None:
         """
@@ -162,7 +172,7 @@ class Engine:
                 _log.warning("a decision record was not written: %s", error)
             case Commit(op, _):
                 if isinstance(op, Reserve) and isinstance(error, OutcomeUnknown | OperationFailed):
-                    self._later.add(_give_back(op))
+                    self._later.add(_give_back(op, self.tools.now_us()))
                 with translated():
                     raise error
 
@@ -264,6 +274,6 @@ def _health(delta: CallDelta | None) -> tuple[Attachment, ...]:
     return (Attachment(circuit.tables.call_bucket, delta.row, add=("calls", "failures")),)
 
 
-def _give_back(op: Reserve) -> Release:
+def _give_back(op: Reserve, at_us: int) -> Release:
     """Nothing was sent for a hold of which nobody knows whether it was written."""
-    return Release(op.tenant, f"release:{op.hold_id}", now_us(), op.hold_id, "the books gave no answer")
+    return Release(op.tenant, f"release:{op.hold_id}", at_us, op.hold_id, "the books gave no answer")

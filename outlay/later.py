@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ledger import Ledger, LedgerError, OperationFailed
-from ledger.types import Attachment, Operation
+from ledger.types import Attachment, Operation, Refused
 
 RETRY_S: Final = 1.0
 WAITING_MAX: Final = 100_000
@@ -25,7 +25,7 @@ class Later:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: deque[tuple[Operation, Sequence[Attachment]]] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[tuple[Operation, Sequence[Attachment]]] = deque()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -35,6 +35,9 @@ class Later:
         Keep an operation until it is written.
         """
         with self._lock:
+            if len(self._waiting) >= WAITING_MAX:
+                _log.error("too many calls wait to be closed; the hold of this one will be captured: %s", op)
+                return
             self._waiting.append((op, attach))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="outlay-later", daemon=True)
@@ -59,24 +62,19 @@ class Later:
             self._empty()
 
     def _empty(self) -> None:
-        while self._waiting:
-            op, attach = self._waiting[0]
-            try:
-                self._ledger.do(op, attach)
-            except OperationFailed:
-                _log.exception("a call could not be closed with its record; closing it without")
-                if not self._bare(op):
-                    return
-            except LedgerError:
-                return
+        while self._waiting and self._is_over(*self._waiting[0]):
             self._waiting.popleft()
 
-    def _bare(self, op: Operation) -> bool:
-        """Carry the operation out without its rows; False where the books are out of reach again."""
+    def _is_over(self, op: Operation, attach: Sequence[Attachment]) -> bool:
+        """Tell whether an operation needs no more tries: written (if need be without its rows) or refused."""
         try:
-            self._ledger.do(op)
+            answer = self._ledger.do(op, attach)
         except OperationFailed:
-            _log.exception("a call could not be closed; its hold will be captured")
+            _log.exception("a call could not be closed %s its record", "with" if attach else "without")
+            return not attach or self._is_over(op, ())
         except LedgerError:
             return False
-        return True
+        if not isinstance(answer, Refused):
+            return True
+        _log.warning("a call that waits to be closed: %s", answer)
+        return not answer.busy

@@ -2,9 +2,18 @@
 The degradation steps in force for each tenant: what hysteresis has to remember between calls.
 """
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from typing import Final
+
+from sqlalchemy import Connection, Engine, select, text
 
 from outlay.tables import degradation as table
+
+_WRITE: Final = text(
+    """
+    INSERT INTO outlay_degradation (tenant, level, since_us) VALUES (:tenant, :level, :since_us)
+    ON CONFLICT (tenant) DO UPDATE SET level = excluded.level, since_us = excluded.since_us
+    """
+)
 
 
 def read_level(connection: Connection, tenant: str) -> int:
@@ -19,8 +28,5 @@ def write_level(engine: Engine, tenant: str, level: int, now_us: int) -> None:
     """
     Remember the steps in force. The last writer wins: every call works the level out anew.
     """
-    values = {"level": level, "since_us": now_us}
     with engine.begin() as connection:
-        changed = connection.execute(update(table).where(table.c.tenant == tenant).values(**values))
-        if changed.rowcount == 0:
-            connection.execute(insert(table).values(tenant=tenant, **values))
+        connection.execute(_WRITE, {"tenant": tenant, "level": level, "since_us": now_us})

@@ -92,5 +92,6 @@ def expected_output_tokens(view: View, max_tokens: object) -> int:
     """
     if view.expected_output_tokens is not None:
         return view.expected_output_tokens
-    known = isinstance(max_tokens, int) and not isinstance(max_tokens, bool)
-    return max_tokens // EXPECTED_SHARE if known else 0
+    if isinstance(max_tokens, int) and not isinstance(max_tokens, bool):
+        return max_tokens // EXPECTED_SHARE
+    return 0
