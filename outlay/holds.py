@@ -25,6 +25,7 @@ from router.types import Hints, Offer, Rights
 
 TTL_S_MAX: Final = 7 * 86_400
 OFFERS_MAX: Final = 20
+SURFACE: Final = "holds"
 Answer = dict[str, Any]
 Steps = Generator[Any, Any, Answer | Refused]
 T = TypeVar("T")
@@ -186,29 +187,27 @@ def _close(
         return found
     now_us = tools.now_us()
     plan = records.read_plan(found.plan)
-    held = closing.Held(tenant, hold_id, found.cost_bound_nanos, plan or _no_plan(found))
-    done = closer(held, now_us)
+    assert plan is not None, "holds of this surface have plans"
+    done = closer(closing.Held(tenant, hold_id, found.cost_bound_nanos, plan), now_us)
     if done.op is None:
         raise BadInput("usage", "…", str(done.row["code"]), "report cost_usd instead")
-    reply = yield from ask(Commit(done.op, done.row if plan is not None else None))
+    reply = yield from ask(Commit(done.op, done.row))
     if isinstance(reply, books.Refused):
         return refusals.from_ledger(hold_id, tenant, reply, now_us)
     return shape(reply)
 
 
 def _find(tenant: str, hold_id: str, tools: Tools) -> Generator[Any, Any, HoldRow | Refused]:
-    """Find a hold of this tenant; another tenant's does not exist for it."""
+    """
+    Find a hold that this tenant closes itself. Another tenant's does not exist for it, and nor does that of a
+    call which Outlay sent: its caller must not be the one who says what it cost.
+    """
     found = yield from ask(FindHold(hold_id))
-    if found is None or found.tenant != tenant:
+    plan = None if found is None else records.read_plan(found.plan)
+    if found is None or found.tenant != tenant or plan is None or plan.get("surface") != SURFACE:
         unknown = books.Refused(books.Reason.UNKNOWN_HOLD)
         return refusals.from_ledger(hold_id, tenant, unknown, tools.now_us())
     return found
-
-
-def _no_plan(found: HoldRow) -> records.Plan:
-    return records.opened(
-        id=found.id, tenant=found.tenant, at_us=found.opened_us, surface="holds", asked_model=""
-    )
 
 
 def _reported(body: Mapping[str, object], tools: Tools) -> Closer:
@@ -298,7 +297,7 @@ def order(
         rights=Rights() if rights is None else rights,
         hints=_hints(body.get("hints")),
         idempotency_key=fields.idempotency_key(idempotency_key),
-        surface="holds",
+        surface=SURFACE,
         offers=_offers(body["offers"]) if "offers" in body else (),
         hold_ttl_s=ttl_s,
     )
