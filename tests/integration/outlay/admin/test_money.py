@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from ledger.types import Offer, Reserve
 from outlay.admin import books, keys, money, tenants
+from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
 from outlay.wiring import App
 
@@ -52,6 +54,8 @@ def test_keys_of_calls_and_of_orders_never_meet(app: App, acme: dict[str, Any], 
     A caller cannot block an operator's order by using its key first.
     """
     make_call(idempotency_key="inv-7")
+    app.ledger.do(Reserve("acme", "inv-8", now_us(), "some-hold", (Offer(1, 1),)))
+    assert money.top_up(app, "acme", "10", idempotency_key="inv-8", actor="t")["replayed"] is False
     assert money.top_up(app, "acme", "10", idempotency_key="inv-7", actor="t")["replayed"] is False
 
 

@@ -173,7 +173,8 @@ def test_a_tenants_policy_sets_its_day(app: App, acme: dict[str, Any]) -> None:
     Fields of `[budget]` that stand in a tenant's policy set limit and zone; those left out change nothing.
     """
     policies.apply_policy(app, SMALL, tenant="acme", actor="t")
-    assert money.balance(app, "acme")["day"]["limit_usd"] == "5.00"
+    shown = tenants.show_tenant(app, "acme")
+    assert (shown["day"]["limit_usd"], shown["timezone"]) == ("5.00", "Europe/Berlin")
     budget = '[budget]\ndaily_usd = "2.50"\ntimezone = "Asia/Tokyo"\n'
     policies.apply_policy(app, SMALL + budget, tenant="acme", actor="t")
     shown = tenants.show_tenant(app, "acme")
