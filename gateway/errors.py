@@ -29,21 +29,6 @@ ERROR_TYPES: Mapping[int, str] = {
 }
 """Error type of each status that we answer with."""
 
-STATUS_BY_TYPE: Mapping[str, int] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "conflict_error": 409,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""Status that an error inside a stream had, had it been an answer."""
-
 REJECTED_STATUS: Mapping[str, int] = {
     "tenant_exists": 409,
     "key_conflict": 409,

@@ -25,9 +25,9 @@ from gateway.exchange import (
     to_json,
 )
 from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
-from gateway.meter import StreamMeter, error_of
 from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Outcome, Sending, Uncertain, Upstream
 from outlay.errors import OutlayError
+from outlay.meter import StreamMeter, error_of
 from outlay.upstream import Answer, Lost, NotReached, TooLarge
 
 if TYPE_CHECKING:

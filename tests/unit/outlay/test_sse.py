@@ -5,7 +5,7 @@ The event splitter: any chunking gives the same events, and no byte is lost.
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.sse import Event, EventSplitter
+from outlay.sse import Event, EventSplitter
 
 _ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 _TEXT = st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=("Cs",)), max_size=20)

@@ -2,15 +2,31 @@
 One streamed answer as it passes: which bytes may go on at once, and what came of the call.
 
 The event that ends an answer is held back until the call is settled, so that a client never holds a complete
-answer that the books do not.
+answer that the books do not. The gateway and the in-process middleware both read streams through it.
 """
 
-from gateway.errors import STATUS_BY_TYPE
-from gateway.sse import Event, EventSplitter
+from collections.abc import Mapping
+from typing import Final
+
 from outlay.calls import Broken, Completed, Failed, Outcome, Uncertain
+from outlay.sse import Event, EventSplitter
 from pricing.usage import StreamUsage
 
 EVENT_BYTES_MAX = 32 * 1024 * 1024
+STATUS_BY_TYPE: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""Status that an error inside a stream had, had it been an answer."""
 _LAST = frozenset({"message_stop", "error"})
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.meter import MESSAGE_STOP, StreamMeter
 from outlay.calls import Broken, Completed, Failed, Uncertain
+from outlay.meter import MESSAGE_STOP, StreamMeter
 
 
 def event(kind: str, **fields: Any) -> bytes:
