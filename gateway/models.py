@@ -110,7 +110,7 @@ def _model(facts: ModelFacts) -> dict[str, Any]:
 
 
 def _name(name: str, shown: str, facts: Sequence[ModelFacts]) -> dict[str, Any]:
-    """A name that the router resolves: the tier's first model, with room for all that one of them can take."""
+    """A name that the router resolves: the tier's first model, with room for what any of them takes."""
     return {
         **_model(facts[0]),
         "id": name,
