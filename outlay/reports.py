@@ -6,16 +6,18 @@ Money stays integer nano-USD and instants microseconds; formatting is the edge's
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from circuit.breaker import shown_state
 from circuit.types import GLOBAL, BreakerState, State, Switch, is_model_scope, tenant_scope
 from ledger import reads
 from outlay import reports_calls, reports_money
 from outlay.clock import now_us as clock_us
+from outlay.errors import translated
 from outlay.reports_calls import Count, Savings, TierSpend
 from outlay.reports_money import BurnPoint, Credits, TenantRow
 from outlay.reports_periods import Period, Span, fitting_span, period
@@ -68,7 +70,9 @@ class Overview:
         tenant: None means all tenants together.
         tenants: The tenant itself, or every tenant.
         credits: Sum over `tenants`.
-        level: Active degradation steps of the tenant; 0 for all tenants.
+        spent_today_nanos: Sum over `tenants`, each in its own day.
+        low_budgets: Tenants with less than `LOW_RATIO` of their day left.
+        level: Degradation steps active at the tenant's last call; None for all tenants and before one.
         burn: Burn-down of the tenant's day; empty without a limit and for all tenants.
         switches: Kill switches that are halted now.
         breakers: Breakers that are not closed, expired cooldowns included until the next call.
@@ -79,8 +83,10 @@ class Overview:
     period: Period
     tenants: tuple[TenantRow, ...]
     credits: Credits
+    spent_today_nanos: int
+    low_budgets: int
     policy: PolicyInForce
-    level: int
+    level: int | None
     burn: tuple[BurnPoint, ...]
     spend: tuple[TierSpend, ...]
     outcomes: tuple[Count, ...]
@@ -95,7 +101,7 @@ def tenant_names(app: "App") -> tuple[str, ...]:
     """
     Return the names of all tenants, sorted.
     """
-    with app.reading() as conn:
+    with translated(), app.reading() as conn:
         return tuple(row.tenant for row in reads.tenants(conn))
 
 
@@ -109,10 +115,10 @@ def overview(
         span: How far back it looks; None chooses what shows the traffic best.
     """
     now = clock_us() if now_us is None else now_us
-    switches, breakers = _standing(app, tenant)
-    halted = frozenset(switch.scope.removeprefix(tenant_scope("")) for switch in switches)
-    with app.reading() as conn:
-        rows = _rows(conn, tenant, now, halted)
+    switches, breakers = _standing(app, tenant, now)
+    stopped = _stopped(switches)
+    with translated(), app.reading() as conn:
+        rows = _rows(conn, tenant, now, stopped)
         if tenant is not None and not rows:
             return None
         zone = rows[0].timezone if tenant is not None else ALL_ZONE
@@ -125,6 +131,8 @@ def overview(
             period=seen,
             tenants=rows,
             credits=_credits(rows),
+            spent_today_nanos=sum(row.day.spent_nanos for row in rows if row.day is not None),
+            low_budgets=sum(1 for row in rows if row.day is not None and row.day.is_low),
             policy=force,
             level=_level(conn, tenant),
             burn=_burn(conn, rows[0], seen, now) if tenant is not None else (),
@@ -138,15 +146,25 @@ def overview(
         )
 
 
+def halted(app: "App", tenant: str | None) -> Switch | None:
+    """
+    Return the kill switch of a tenant, or of all, where it is thrown now; None where it is not.
+    """
+    scope = GLOBAL if tenant is None else tenant_scope(tenant)
+    with translated():
+        switches = app.circuit.standing((scope,)).switches
+    return next((switch for switch in switches if switch.halted), None)
+
+
 def tenants(app: "App", *, now_us: int | None = None) -> tuple[TenantRow, ...]:
     """
     Return every tenant with credits and day, by name.
     """
     now = clock_us() if now_us is None else now_us
-    switches, _ = _standing(app, None)
-    halted = frozenset(switch.scope.removeprefix(tenant_scope("")) for switch in switches)
-    with app.reading() as conn:
-        return reports_money.tenant_rows(conn, now, halted)
+    switches, _ = _standing(app, None, now)
+    stopped = _stopped(switches)
+    with translated(), app.reading() as conn:
+        return reports_money.tenant_rows(conn, now, stopped)
 
 
 def statement(
@@ -155,7 +173,7 @@ def statement(
     """
     Return the latest lines of a tenant's statement, newest first (see `reports_money.statement_lines`).
     """
-    with app.reading() as conn:
+    with translated(), app.reading() as conn:
         return reports_money.statement_lines(conn, tenant, limit=limit, before_seq=before_seq, calls=calls)
 
 
@@ -188,16 +206,26 @@ def step_text(step: "Step") -> str:
     return ", ".join(parts)
 
 
-def _standing(app: "App", tenant: str | None) -> tuple[tuple[Switch, ...], tuple[BreakerState, ...]]:
+def _standing(
+    app: "App", tenant: str | None, now_us: int
+) -> tuple[tuple[Switch, ...], tuple[BreakerState, ...]]:
     """Read what is halted or not closed, and has to do with the tenant; models concern everybody."""
 
     def concerns(scope: str) -> bool:
         return tenant is None or scope in (GLOBAL, tenant_scope(tenant)) or is_model_scope(scope)
 
-    standing = app.circuit.standing()
-    halted = tuple(switch for switch in standing.switches if switch.halted and concerns(switch.scope))
-    moved = tuple(b for b in standing.breakers if b.state is not State.CLOSED and concerns(b.scope))
-    return halted, moved
+    with translated():
+        standing = app.circuit.standing()
+    thrown = tuple(switch for switch in standing.switches if switch.halted and concerns(switch.scope))
+    shown = (replace(b, state=shown_state(b, now_us)) for b in standing.breakers if concerns(b.scope))
+    return thrown, tuple(breaker for breaker in shown if breaker.state is not State.CLOSED)
+
+
+def _stopped(switches: Sequence[Switch]) -> frozenset[str]:
+    """Name the tenants whose own switch is thrown."""
+    return frozenset(
+        switch.scope.removeprefix(tenant_scope("")) for switch in switches if switch.scope != GLOBAL
+    )
 
 
 def _rows(conn: Connection, tenant: str | None, now_us: int, halted: frozenset[str]) -> tuple[TenantRow, ...]:
@@ -224,9 +252,9 @@ def _policy(app: "App", conn: Connection, tenant: str | None) -> PolicyInForce:
     )
 
 
-def _level(conn: Connection, tenant: str | None) -> int:
+def _level(conn: Connection, tenant: str | None) -> int | None:
     query = sa.select(degradation.c.level).where(degradation.c.tenant == tenant)
-    return int(conn.execute(query).scalar() or 0) if tenant is not None else 0
+    return conn.execute(query).scalar() if tenant is not None else None
 
 
 def _burn(conn: Connection, row: TenantRow, seen: Period, now_us: int) -> tuple[BurnPoint, ...]:

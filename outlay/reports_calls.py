@@ -123,7 +123,7 @@ def refusals(conn: Connection, period: Period, tenant: str | None) -> tuple[Coun
     """
     Count refusals by code, the most frequent first: those in the log and those that were only counted.
     """
-    code = sa.func.coalesce(decision.c.code, "unknown").label("code")
+    code = sa.func.coalesce(decision.c.code, "unknown").label("shown_code")
     logged = sa.select(code, sa.func.count()).where(*within(period, tenant), decision.c.outcome == "refused")
     from_us = period.from_us - period.from_us % MINUTE_US
     stormed = sa.select(refusal_count.c.code, sa.func.sum(refusal_count.c.count)).where(
@@ -131,7 +131,7 @@ def refusals(conn: Connection, period: Period, tenant: str | None) -> tuple[Coun
     )
     if tenant is not None:
         stormed = stormed.where(refusal_count.c.tenant == tenant)
-    rows = list(conn.execute(logged.group_by("code")))
+    rows = list(conn.execute(logged.group_by("shown_code")))
     return _counts([*rows, *conn.execute(stormed.group_by(refusal_count.c.code))])
 
 
@@ -159,14 +159,14 @@ def reasons(
         lowering_only: Only calls served by another tier than asked, and only reasons that explain that.
     """
     each = _each_reason(conn.dialect.name)
-    code = _reason_code(each, conn.dialect.name).label("code")
+    code = _reason_code(each, conn.dialect.name).label("shown_code")
     query = sa.select(code, sa.func.count(decision.c.id.distinct())).select_from(
         decision.join(each, sa.true())
     )
     query = query.where(*within(period, tenant))
     if lowering_only:
         query = query.where(downgraded(), _reason_code(each, conn.dialect.name).in_(LOWERING))
-    return _counts(conn.execute(query.group_by("code")))
+    return _counts(conn.execute(query.group_by("shown_code")))
 
 
 def _each_reason(dialect: str) -> Any:

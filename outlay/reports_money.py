@@ -24,6 +24,8 @@ from ledger.rows import (
 )
 
 BURN_POINTS: Final = 240
+LOW_RATIO: Final = 0.2
+"""Share of a day's budget under which the dashboard calls it low."""
 _STEP_MIN_US: Final = 1_000_000
 
 
@@ -70,6 +72,14 @@ class Day:
         if left is None or limit is None:
             return None
         return left / limit if limit > 0 else 0.0
+
+    @property
+    def is_low(self) -> bool:
+        """
+        Tell whether little of the day's budget is left.
+        """
+        left = self.remaining_ratio
+        return left is not None and left < LOW_RATIO
 
 
 @dataclass(frozen=True, slots=True)

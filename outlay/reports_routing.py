@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row
 from ledger import reads
 from outlay import reports_calls
 from outlay.clock import now_us as clock_us
-from outlay.decisions_sql import decoded
+from outlay.errors import translated
 from outlay.reports import ALL_ZONE
 from outlay.reports_calls import Count, Savings, downgraded, within
 from outlay.reports_periods import Period, Span, fitting_span, period
@@ -159,7 +159,7 @@ def routing(
     Return how calls of a period were routed, for a tenant or for all; None where the tenant does not exist.
     """
     now = clock_us() if now_us is None else now_us
-    with app.reading() as conn:
+    with translated(), app.reading() as conn:
         account = None if tenant is None else reads.account(conn, tenant)
         if tenant is not None and account is None:
             return None
@@ -191,7 +191,7 @@ def decisions(
     if before is not None:
         query = query.where(sa.tuple_(decision.c.at_us, decision.c.id) < sa.tuple_(*before))
     query = query.order_by(decision.c.at_us.desc(), decision.c.id.desc()).limit(limit + 1)
-    with app.reading() as conn:
+    with translated(), app.reading() as conn:
         found = list(conn.execute(query))
         zones = {row.tenant: row.timezone for row in reads.tenants(conn)}
     rows = tuple(_log_row(row, zones.get(row.tenant, ALL_ZONE)) for row in found[:limit])
@@ -202,13 +202,12 @@ def why(app: "App", decision_id: str) -> Why | None:
     """
     Return a decision with everything that explains it; None where there is none of this id.
     """
-    with app.reading() as conn:
-        row = conn.execute(sa.select(decision).where(decision.c.id == decision_id)).one_or_none()
-        if row is None:
+    with translated(), app.reading() as conn:
+        record = app.decisions.find(conn, decision_id)
+        if record is None:
             return None
-        hold = None if row.hold_id is None else reads.hold(conn, row.hold_id)
-        account = reads.account(conn, row.tenant)
-    record = decoded(row)
+        hold = None if record["hold_id"] is None else reads.hold(conn, record["hold_id"])
+        account = reads.account(conn, record["tenant"])
     offers = _maps(record["offers"])
     taken = _taken(record, offers, hold)
     own = _maps(offers[taken].get("reasons")) if taken is not None else []

@@ -1,0 +1,173 @@
+"""
+What stands around every page: the choice of the tenant and of the period, messages that outlive a rerun,
+and the first steps where there is nothing to show yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import session
+from dashboard.money_text import plain
+from outlay import reports
+from outlay.reports_periods import Span
+
+Tone = Literal["off", "orange", "red"]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """
+    One figure: its name, its value, what stands below it, and what its question mark explains.
+    """
+
+    label: str
+    value: str
+    below: str
+    explained: str
+    tone: Tone = "off"
+
+
+ALL: Final = "All tenants"
+_FLASH: Final = "flash"
+_SPANS: Final = {
+    Span.QUARTER: "15 min",
+    Span.HOUR: "1 hour",
+    Span.TODAY: "Today",
+    Span.WEEK: "7 days",
+    Span.MONTH: "30 days",
+}
+_AUTO: Final = "Auto"
+
+
+def sidebar() -> None:
+    """
+    Let the reader choose whose figures every page shows; the choice is kept in the address.
+    """
+    names, error = session.attempt(lambda: reports.tenant_names(session.books()))
+    if error is not None or names is None:
+        return
+    with st.sidebar:
+        wanted = st.session_state.get("tenant", st.query_params.get("tenant"))
+        options = [ALL, *names]
+        st.session_state["tenant"] = wanted if wanted in options else ALL
+        st.selectbox("Tenant", options, key="tenant")
+    _keep_in_address()
+
+
+def _keep_in_address() -> None:
+    chosen = st.session_state["tenant"]
+    if chosen == ALL:
+        st.query_params.pop("tenant", None)
+    elif st.query_params.get("tenant") != chosen:
+        st.query_params["tenant"] = chosen
+
+
+def tenant() -> str | None:
+    """
+    Return the chosen tenant; None means all.
+    """
+    chosen = st.session_state.get("tenant", ALL)
+    return None if chosen == ALL else str(chosen)
+
+
+def span() -> Span | None:
+    """
+    Let the reader choose the period; None leaves it to the report.
+    """
+    kept = st.session_state.get("kept_span", _AUTO)
+    chosen = st.segmented_control(
+        "Period",
+        [_AUTO, *_SPANS],
+        default=kept,
+        required=True,
+        format_func=lambda option: _SPANS.get(option, _AUTO),
+        label_visibility="collapsed",
+        key="span",
+    )
+    st.session_state["kept_span"] = chosen
+    return None if chosen == _AUTO else Span(chosen)
+
+
+def header(title: str) -> DeltaGenerator:
+    """
+    Show the title of a page, and return the place at its right for the page's orders.
+    """
+    row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    row.title(title, width="content")
+    return row.container(horizontal=True, horizontal_alignment="right", width="content")
+
+
+def cards(rows: Sequence[Card]) -> None:
+    """
+    Show figures side by side, as many in a row as there is room for.
+    """
+    with st.container(key="row_cards"):
+        for column, card in zip(st.columns(len(rows)), rows, strict=True):
+            column.metric(
+                card.label,
+                card.value,
+                plain(card.below),
+                delta_color=card.tone,
+                delta_arrow="off",
+                border=True,
+                help=plain(card.explained),
+            )
+
+
+def pair(left: int, right: int) -> list[DeltaGenerator]:
+    """
+    Return two columns, which stand below each other where the page is narrow.
+    """
+    return st.container(key="row_pair").columns([left, right], gap="large")
+
+
+def period_text(shown: Span) -> str:
+    """
+    Name a period in the middle of a sentence.
+    """
+    return "today" if shown is Span.TODAY else f"the last {_SPANS[shown]}"
+
+
+def flash(text: str) -> None:
+    """
+    Leave a message for the next run of the page: what a dialog or a form has done.
+    """
+    st.session_state[_FLASH] = text
+
+
+def show_flash() -> None:
+    """
+    Show the message that was left, once.
+    """
+    text = st.session_state.pop(_FLASH, None)
+    if text is not None:
+        st.success(text, icon=":material/check_circle:")
+
+
+def no_tenant_yet() -> None:
+    """
+    Say what to do first where there is no tenant.
+    """
+    with st.container(border=True):
+        st.subheader("No tenant yet")
+        st.markdown("Create the first one on the **Tenants** page, or on the command line:")
+        st.code(
+            "outlay tenant create acme --credit 20 --daily-budget 5 --timezone Europe/Berlin", language="bash"
+        )
+
+
+def no_calls_yet() -> None:
+    """
+    Say how calls get here where there was none.
+    """
+    with st.container(border=True):
+        st.subheader("No calls in this period")
+        st.markdown("Choose a longer period above, or put an application behind Outlay with two variables:")
+        st.code(
+            "ANTHROPIC_BASE_URL=http://127.0.0.1:8787\nANTHROPIC_API_KEY=olk_…   # the tenant's key",
+            language="bash",
+        )

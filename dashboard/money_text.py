@@ -1,0 +1,97 @@
+"""
+Amounts, shares, codes and instants as people read them. Exact integers come in; nothing is computed with
+the result.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+from outlay.reports_periods import local
+from pricing.money import format_usd
+
+NONE: Final = "—"
+_CENT_NANOS: Final = 10_000_000
+_MINUS: Final = "−"
+
+
+def usd(nanos: int | None) -> str:
+    """
+    Write an amount in whole cents, as totals are read; amounts under a cent keep their exact digits.
+    """
+    if nanos is None:
+        return NONE
+    if 0 < abs(nanos) < _CENT_NANOS:
+        return _signed(nanos, f"${format_usd(abs(nanos))}")
+    dollars, cents = divmod((abs(nanos) + _CENT_NANOS // 2) // _CENT_NANOS, 100)
+    return _signed(nanos, f"${dollars:,}.{cents:02d}")
+
+
+def exact(nanos: int | None) -> str:
+    """
+    Write an amount with all its digits.
+    """
+    return NONE if nanos is None else _signed(nanos, f"${format_usd(abs(nanos))}")
+
+
+def amount(nanos: int | None) -> Decimal | None:
+    """
+    Give an amount as an exact decimal, for the cells of a table, which format it themselves.
+    """
+    return None if nanos is None else Decimal(nanos).scaleb(-9)
+
+
+def share(ratio: float | None) -> str:
+    """
+    Write a share as whole percent, rounded down: 99.9 % spent is not all.
+    """
+    return NONE if ratio is None else f"{percent(ratio)} %"
+
+
+def percent(ratio: float | None) -> int | None:
+    """
+    Give a share as whole percent, rounded down, for the cells of a table.
+    """
+    return None if ratio is None else int(ratio * 100)
+
+
+def moment(at_us: int | None, zone: str, *, seconds: bool = False) -> str:
+    """
+    Write an instant on the clock of a zone: `21 Nov 14:05`.
+    """
+    if at_us is None:
+        return NONE
+    return local(at_us, zone).strftime("%d %b %H:%M:%S" if seconds else "%d %b %H:%M").lstrip("0")
+
+
+def clock(at_us: int, zone: str) -> str:
+    """
+    Write only the time of day of an instant.
+    """
+    return local(at_us, zone).strftime("%H:%M")
+
+
+def plain(text: str) -> str:
+    """
+    Keep amounts and names from being read as Markdown, in which dollar signs would enclose a formula.
+    """
+    for sign in "\\`*_[]$~:<":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def words(code: str) -> str:
+    """
+    Write a stable code as words: `outlay_budget_exhausted` as "budget exhausted".
+    """
+    return code.removeprefix("outlay_").replace("_", " ")
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """
+    Write a number with its noun.
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _signed(nanos: int, text: str) -> str:
+    return f"{_MINUS}{text}" if nanos < 0 else text

@@ -1,0 +1,81 @@
+"""
+Runs the dashboard's server: the Streamlit application behind the gate, on one socket of this machine.
+"""
+
+import socket
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+
+import uvicorn
+
+from dashboard import theme
+from dashboard.gate import Asgi, Gate
+from dashboard.session import ACTOR_VARIABLE
+
+SCRIPT = Path(__file__).with_name("app.py")
+
+
+def listen(port: int) -> socket.socket:
+    """
+    Take a port of this machine; 0 takes a free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(
+    listener: socket.socket,
+    *,
+    database_url: str,
+    actor: str,
+    token: str | None,
+    told: Callable[[str], None],
+    environ: MutableMapping[str, str],
+) -> None:
+    """
+    Serve the dashboard until SIGTERM or SIGINT.
+
+    Args:
+        told: Called with each link that opens the dashboard, the first once the server answers.
+        environ: Where pages find the database and the actor; Streamlit hands them nothing else.
+    """
+    environ["OUTLAY_DATABASE_URL"] = database_url
+    environ[ACTOR_VARIABLE] = actor
+    port = int(listener.getsockname()[1])
+    gate = Gate(_application(port), port=port, token=token, told=told)
+    config = uvicorn.Config(
+        gate, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1,
+        ws_max_size=16 * 1024 * 1024, lifespan="on",
+    )  # fmt: skip
+    _Announcing(config, lambda: told(gate.link)).run(sockets=[listener])
+
+
+def _application(port: int) -> Asgi:
+    import streamlit
+    from streamlit.web import bootstrap
+
+    bootstrap.load_config_options(
+        {name.replace(".", "_"): value for name, value in theme.options(port).items()}
+    )
+    return streamlit.App(SCRIPT)
+
+
+class _Announcing(uvicorn.Server):
+    """A server that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._ready()

@@ -1,0 +1,293 @@
+"""
+Overview: what is left, where the money of the period went, what was refused, and the switch that stops it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import streamlit as st
+
+from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch
+from dashboard import charts, frame, session, theme
+from dashboard.frame import Card, Tone
+from dashboard.money_text import NONE, amount, exact, moment, percent, plain, plural, share, usd
+from outlay import reports, reports_calls
+from outlay.admin import breakers
+from outlay.reports import Overview
+from outlay.reports_calls import Count
+from outlay.reports_money import TenantRow
+
+REFRESH_S: Final = 5
+REFUSALS_SHOWN: Final = 6
+
+
+def show() -> None:
+    """
+    Show the page.
+    """
+    tenant = frame.tenant()
+    with frame.header("Overview" if tenant is None else tenant):
+        _switch_button(tenant)
+    span = frame.span()
+
+    @st.fragment(run_every=REFRESH_S)
+    def live() -> None:
+        seen, error = session.attempt(lambda: reports.overview(session.books(), tenant, span=span))
+        if error is not None:
+            session.show_error(error)
+        elif seen is None or not seen.tenants:
+            frame.no_tenant_yet()
+        else:
+            _figures(seen)
+
+    live()
+
+
+def _figures(seen: Overview) -> None:
+    _banners(seen)
+    _metrics(seen)
+    _budget(seen)
+    calls = reports_calls.total(seen.outcomes) + reports_calls.total(seen.refusals)
+    if calls == 0:
+        frame.no_calls_yet()
+    else:
+        _traffic(seen)
+    _guards(seen)
+    st.caption(
+        f"As of {moment(seen.now_us, seen.period.zone, seconds=True)} {seen.period.zone}, "
+        f"refreshed every {REFRESH_S} seconds."
+    )
+
+
+def _banners(seen: Overview) -> None:
+    for switch in seen.switches:
+        whose = "All spending" if switch.scope == GLOBAL else f"Spending of {plain(_scope(switch.scope))}"
+        since = f"since {moment(switch.changed_us, seen.period.zone)} by {plain(switch.actor)}"
+        st.error(f"**{whose} is halted** {since}: {plain(switch.reason)}", icon=":material/front_hand:")
+    if seen.policy.enforcement == "observe":
+        st.info(
+            "**Observe mode**: nothing is refused or degraded; decisions record what enforcement had done. "
+            "Turn enforcement on on the Policy page.",
+            icon=":material/visibility:",
+        )
+
+
+def _metrics(seen: Overview) -> None:
+    period = frame.period_text(seen.period.span)
+    money, saved = seen.credits, seen.savings
+    served = next((count.count for count in seen.outcomes if count.name == "served"), 0)
+    refused = reports_calls.total(seen.refusals)
+    owed = f", {usd(money.debt_nanos)} owed" if money.debt_nanos > 0 else ""
+    spent, color, text = _day_texts(seen)
+    frame.cards(
+        (
+            Card(
+                "Credit available",
+                usd(money.available_nanos),
+                f"{usd(money.held_nanos)} held for calls{owed}",
+                f"Exactly {exact(money.available_nanos)}: posted credit less what calls in flight hold.",
+                "red" if owed else "off",
+            ),
+            Card("Spent today", usd(seen.spent_today_nanos), spent, text, color),
+            Card(
+                f"Saved by downgrades, {period}",
+                usd(saved.saved_nanos),
+                plural(saved.calls, "call downgraded", "calls downgraded"),
+                f"{exact(saved.asked_cost_nanos)} as asked, less {exact(saved.cost_nanos)} as served.",
+            ),
+            Card(
+                f"Calls served, {period}",
+                f"{served:,}",
+                f"{refused:,} refused",
+                "Refused calls cost nothing; the codes below say why.",
+                "red" if refused > 0 else "off",
+            ),
+        )
+    )
+
+
+def _day_texts(seen: Overview) -> tuple[str, Tone, str]:
+    """Say of what the spending of today is a part, with the colour and the explanation."""
+    exactly = f"Exactly {exact(seen.spent_today_nanos)}"
+    if seen.tenant is None:
+        low = seen.low_budgets
+        below = f"{plural(low, 'budget')} under 20 % left" if low else "every budget has 20 % or more left"
+        return below, "orange" if low else "off", f"{exactly}, each tenant in its own day."
+    day = seen.tenants[0].day
+    if day is None or day.limit_nanos is None:
+        return (
+            "no daily budget",
+            "off",
+            f"{exactly}. This tenant's day has no limit; only its credit bounds it.",
+        )
+    color: Tone = "red" if day.remaining_nanos == 0 else "orange" if day.is_low else "off"
+    resets = f"Resets {moment(day.resets_us, seen.period.zone)} ({seen.period.zone})."
+    return f"of {usd(day.limit_nanos)}, {share(day.remaining_ratio)} left", color, f"{exactly}. {resets}"
+
+
+def _budget(seen: Overview) -> None:
+    if seen.tenant is None:
+        st.subheader("Tenants today")
+        _tenants(seen.tenants)
+        return
+    day = seen.tenants[0].day
+    st.subheader("Budget of the day")
+    if not seen.burn or day is None:
+        limit = None if day is None else day.limit_nanos
+        said = (
+            "The daily budget is $0.00: nothing may be spent."
+            if limit == 0
+            else "No daily budget is set, so there is nothing to burn down."
+        )
+        st.info(f"{plain(said)} Set one on the Tenants page.")
+        return
+    whole = seen.period.grain != "step"
+    st.altair_chart(
+        charts.burn_down(seen.burn, seen.policy.bands, day, seen.period.zone, whole_day=whole),
+        width="stretch",
+    )
+    whose = "for everybody" if seen.policy.tenant == "*" else f"of {plain(seen.tenant)}"
+    st.caption(
+        f"Share of {plain(usd(day.limit_nanos))} that is left, on the clock of {seen.period.zone}. "
+        f"Bands: policy version {seen.policy.version} {whose}{_steps_active(seen.level)}."
+    )
+
+
+def _steps_active(level: int | None) -> str:
+    if level is None:
+        return ""
+    return f"; {'no step' if level == 0 else plural(level, 'step')} active at the last call"
+
+
+def _tenants(rows: Sequence[TenantRow]) -> None:
+    st.dataframe(
+        {
+            "Tenant": [row.tenant for row in rows],
+            "State": [state_text(row) for row in rows],
+            "Spent today": [amount(0 if row.day is None else row.day.spent_nanos) for row in rows],
+            "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
+            "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
+            "Credit": [amount(row.credits.available_nanos) for row in rows],
+        },
+        column_config={
+            "Spent today": st.column_config.NumberColumn(format="$%.2f"),
+            "Budget": st.column_config.NumberColumn(format="$%.2f", help="Empty: no limit"),
+            "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
+            "Credit": st.column_config.NumberColumn(format="$%.2f", help="Available now"),
+        },
+        hide_index=True,
+        placeholder=NONE,
+    )
+
+
+def state_text(row: TenantRow) -> str:
+    """
+    Say in a word what keeps a tenant from spending, if anything does.
+    """
+    if row.halted:
+        return "halted"
+    if row.frozen:
+        return "frozen"
+    if row.credits.available_nanos <= 0:
+        return "out of credit"
+    if row.day is not None and row.day.remaining_nanos == 0:
+        return "budget spent"
+    return "running"
+
+
+def _traffic(seen: Overview) -> None:
+    left, right = frame.pair(3, 2)
+    with left:
+        st.subheader("Cost by served tier")
+        if seen.spend:
+            st.altair_chart(charts.spend_by_tier(seen.spend, seen.policy.tiers, seen.period), width="stretch")
+            st.caption(f"What the provider bills, {frame.period_text(seen.period.span)}.")
+        else:
+            st.caption("No call was served in this period.")
+    with right:
+        st.subheader("Refusals")
+        _counted(seen.refusals, theme.REFUSED_COLOR, "Nothing was refused.")
+        st.subheader("Downgrades")
+        _counted(seen.downgrades, theme.TIER_COLORS[2], "Every call was served by the tier it asked for.")
+
+
+def _counted(counts: Sequence[Count], color: str, empty: str) -> None:
+    if not counts:
+        st.caption(empty)
+        return
+    st.altair_chart(charts.counts(counts[:REFUSALS_SHOWN], color), width="stretch")
+
+
+def _guards(seen: Overview) -> None:
+    st.subheader("Breakers")
+    if not seen.breakers:
+        st.caption("All closed: no runaway and no failing model.")
+        return
+    zone = seen.period.zone
+    st.dataframe(
+        {
+            "Scope": [_scope(breaker.scope) for breaker in seen.breakers],
+            "State": [breaker.state.replace("_", " ") for breaker in seen.breakers],
+            "Since": [moment(breaker.changed_us, zone) for breaker in seen.breakers],
+            "Until": [_until(breaker, zone) for breaker in seen.breakers],
+            "Why": [breaker.reason for breaker in seen.breakers],
+        },
+        column_config={"Why": st.column_config.TextColumn(width="large")},
+        hide_index=True,
+    )
+
+
+def _until(breaker: BreakerState, zone: str) -> str:
+    if breaker.state in (State.FORCED_OPEN, State.DISABLED) or breaker.until_us in (None, FOREVER_US):
+        return "somebody resets it"
+    return moment(breaker.until_us, zone, seconds=True)
+
+
+def _scope(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    return name if name else "all tenants" if kind == GLOBAL else NONE
+
+
+def _switch_button(tenant: str | None) -> None:
+    """Offer what the switch of this page's scope can do now."""
+    standing, _ = session.attempt(lambda: reports.halted(session.books(), tenant))
+    if standing is not None:
+        if st.button("Resume spending", type="primary", icon=":material/play_arrow:"):
+            _resume_dialog(tenant, standing)
+    elif st.button("Halt spending", icon=":material/front_hand:"):
+        _halt_dialog(tenant)
+
+
+@st.dialog("Halt spending")
+def _halt_dialog(tenant: str | None) -> None:
+    whose = "**every tenant**" if tenant is None else f"**{plain(tenant)}**"
+    st.markdown(
+        f"New calls of {whose} are refused at once, until somebody resumes. Calls in flight end as usual."
+    )
+    reason = st.text_input("Reason", key="halt_reason", placeholder="What has happened?")
+    if st.button("Halt now", type="primary", icon=":material/front_hand:"):
+        _carried_out(
+            lambda: breakers.halt(session.books(), tenant=tenant, reason=reason, actor=session.actor()),
+            "Spending is halted.",
+        )
+
+
+@st.dialog("Resume spending")
+def _resume_dialog(tenant: str | None, standing: Switch) -> None:
+    st.markdown(f"Halted by {plain(standing.actor)}: {plain(standing.reason)}")
+    reason = st.text_input("Reason", key="resume_reason", placeholder="What was mended?")
+    if st.button("Resume now", type="primary", icon=":material/play_arrow:"):
+        _carried_out(
+            lambda: breakers.resume(session.books(), tenant=tenant, reason=reason, actor=session.actor()),
+            "Spending goes on.",
+        )
+
+
+def _carried_out(order: Callable[[], object], said: str) -> None:
+    """Carry out the order of a dialog and close it; where it was refused, say there what is wrong."""
+    _, error = session.attempt(order)
+    if error is not None:
+        session.show_error(error)
+        return
+    frame.flash(said)
+    st.rerun()

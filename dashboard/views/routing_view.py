@@ -1,0 +1,271 @@
+"""
+Routing: what was asked and what served it, for which reasons, and why one call went as it did.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboard import charts, frame, session, theme
+from dashboard.money_text import NONE, amount, exact, moment, plain, plural, usd, words
+from outlay import reports_calls, reports_routing
+from outlay.reports_routing import Filter, LogPage, LogRow, Routing, Why
+
+_ANY: Final = "Any"
+_PLACES: Final = "log_places"
+
+
+def show() -> None:
+    """
+    Show the page.
+    """
+    st.title("Routing")
+    tenant, span = frame.tenant(), frame.span()
+    seen, error = session.attempt(lambda: reports_routing.routing(session.books(), tenant, span=span))
+    if error is not None:
+        session.show_error(error)
+        return
+    if seen is None:
+        frame.no_tenant_yet()
+        return
+    if reports_calls.total(seen.outcomes) == 0:
+        frame.no_calls_yet()
+    else:
+        _summary(seen)
+    _log(seen)
+
+
+def _summary(seen: Routing) -> None:
+    left, right = frame.pair(3, 2)
+    with left:
+        st.subheader("Asked and served")
+        st.altair_chart(charts.asked_to_served(seen.cells, seen.tiers), width="stretch")
+        saved = seen.savings
+        st.caption(
+            f"Calls of {frame.period_text(seen.period.span)}, with what the provider bills. "
+            + plain(f"Downgrades saved {usd(saved.saved_nanos)} over {plural(saved.calls, 'call')}.")
+        )
+    with right:
+        st.subheader("Reasons")
+        st.altair_chart(charts.counts(seen.reasons, theme.LINE_COLOR), width="stretch")
+        st.caption("Decisions that name the reason; one can name several.")
+
+
+def _log(seen: Routing) -> None:
+    st.subheader("Decisions")
+    wanted = _filter(seen)
+    places: list[tuple[int, str] | None] = st.session_state.setdefault(_PLACES, [None])
+    page, error = session.attempt(
+        lambda: reports_routing.decisions(session.books(), wanted, before=places[-1])
+    )
+    if error is not None or page is None:
+        session.show_error(error) if error is not None else None
+        return
+    if not page.rows:
+        st.caption("No decision matches. Clear a filter above to see more.")
+    else:
+        _page(page, seen.zone)
+    _paging(page, places)
+    _by_id()
+
+
+def _filter(seen: Routing) -> Filter:
+    """Read the filters; a change of one goes back to the newest page."""
+
+    def newest() -> None:
+        st.session_state[_PLACES] = [None]
+
+    first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
+    task = first.selectbox(
+        "Task", [_ANY, *(task.name for task in seen.tasks)], key="log_task", on_change=newest
+    )
+    outcome = second.selectbox(
+        "Outcome", [_ANY, *reports_routing.OUTCOMES], key="log_outcome", on_change=newest
+    )
+    lowered = third.toggle("Downgraded only", key="log_downgraded", on_change=newest)
+    wanted = Filter(
+        tenant=seen.tenant,
+        task=None if task == _ANY else task,
+        outcome=None if outcome == _ANY else outcome,
+        downgraded=lowered,
+    )
+    if st.session_state.get("log_filter") != wanted:
+        newest()
+        st.session_state["log_filter"] = wanted
+    return wanted
+
+
+def _page(page: LogPage, zone: str) -> None:
+    rows = page.rows
+    chosen = st.dataframe(
+        {
+            "Time": [moment(row.at_us, zone, seconds=True) for row in rows],
+            "Tenant": [row.tenant for row in rows],
+            "Task": [row.task or NONE for row in rows],
+            "Outcome": [_outcome(row) for row in rows],
+            "Asked": [row.asked_tier or row.asked_model for row in rows],
+            "Served": [row.served_tier or row.served_model or NONE for row in rows],
+            "Cost": [amount(row.cost_nanos) for row in rows],
+            "As asked": [amount(row.asked_cost_nanos) for row in rows],
+            "Deciding reason": [row.why for row in rows],
+        },
+        column_config={
+            "Cost": st.column_config.NumberColumn(format="$%.6f"),
+            "As asked": st.column_config.NumberColumn(
+                format="$%.6f", help="The same usage at the model asked for"
+            ),
+            "Deciding reason": st.column_config.TextColumn(width="large"),
+        },
+        hide_index=True,
+        placeholder=NONE,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"log_{rows[0].id}",
+    )
+    picked = chosen["selection"]["rows"]
+    if picked:
+        _explain(rows[picked[0]].id)
+    else:
+        st.caption(f"Select a row to see why the call went as it did. Times are those of {zone}.")
+
+
+def _outcome(row: LogRow) -> str:
+    return row.outcome if row.code is None else f"{row.outcome}: {words(row.code)}"
+
+
+def _paging(page: LogPage, places: list[tuple[int, str] | None]) -> None:
+    with st.container(horizontal=True):
+        if st.button("Newer", disabled=len(places) == 1, icon=":material/chevron_left:"):
+            places.pop()
+            st.rerun()
+        if st.button("Older", disabled=page.next_place is None, icon=":material/chevron_right:"):
+            places.append(page.next_place)
+            st.rerun()
+
+
+def _by_id() -> None:
+    with st.expander("Explain a decision by its id"):
+        decision_id = st.text_input(
+            "Decision id", key="decision_id", placeholder="outlay-decision-id of an answer", max_chars=100
+        ).strip()
+        if decision_id:
+            _explain(decision_id)
+
+
+def _explain(decision_id: str) -> None:
+    found, error = session.attempt(lambda: reports_routing.why(session.books(), decision_id))
+    if error is not None:
+        session.show_error(error)
+    elif found is None:
+        st.error("No decision has this id. Copy it from the `outlay-decision-id` header of an answer.")
+    else:
+        with st.container(border=True):
+            _why(found)
+
+
+def _why(found: Why) -> None:
+    record = found.record
+    served = record["served_model"] or "nothing"
+    st.markdown(f"#### Why {plain(str(record['asked_model']))} was served by {plain(str(served))}")
+    st.caption(
+        plain(f"{record['tenant']}, {moment(record['at_us'], found.zone, seconds=True)} {found.zone}, ")
+        + f"{record['priority']} priority, policy version {record['policy_version']}"
+        + f" {'for everybody' if record['policy_tenant'] == '*' else 'of the tenant'}, `{record['id']}`"
+    )
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _reasons(found)
+        _offers(found)
+    with right:
+        _money(found)
+
+
+def _reasons(found: Why) -> None:
+    st.markdown("**Reasons, in order**")
+    if not found.reasons:
+        st.caption(
+            "None: nothing stood in the way of what was asked."
+            if found.hold
+            else "The call was refused first."
+        )
+    for place, reason in enumerate(found.reasons, start=1):
+        numbers = ", ".join(f"{_name(name)} {_number(name, value)}" for name, value in reason.numbers.items())
+        told = f"{reason.code}: {numbers}" if numbers else reason.code
+        st.markdown(f"{place}. {plain(reason.text)}  \n:small[:gray[{plain(told)}]]")
+    if found.record["outcome"] != "served":
+        code = f": {words(found.record['code'])}" if found.record["code"] else ""
+        st.markdown(f"**Ended as {found.record['outcome']}{plain(code)}.**")
+
+
+def _name(name: str) -> str:
+    """Leave out the unit, which the number itself is written in."""
+    return words(name.removesuffix("_nanos").removesuffix("_us"))
+
+
+def _number(name: str, value: Any) -> str:
+    """Write a number of a reason in its unit, which the end of its name tells."""
+    if isinstance(value, int) and name.endswith("_nanos"):
+        return exact(value)
+    if isinstance(value, int) and name.endswith("_us"):
+        return f"{moment(value, 'UTC', seconds=True)} UTC"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return NONE if value is None else str(value)
+
+
+def _offers(found: Why) -> None:
+    rows = [
+        ("served" if offer.taken else f"offer {place}", offer)
+        for place, offer in enumerate(found.offers, start=1)
+    ]
+    if found.road_not_taken is not None:
+        rows.append(("as asked, at full quality", found.road_not_taken))
+    if not rows:
+        return
+    st.markdown("**Offers, best first, and the road not taken**")
+    st.dataframe(
+        {
+            "": [name for name, _ in rows],
+            "Model": [offer.model for _, offer in rows],
+            "Tier": [offer.tier for _, offer in rows],
+            "Effort": [offer.effort for _, offer in rows],
+            "max_tokens": [offer.max_tokens for _, offer in rows],
+            "Expected": [amount(offer.expected_cost_nanos) for _, offer in rows],
+            "At most": [amount(offer.cost_bound_nanos) for _, offer in rows],
+        },
+        column_config={
+            "Expected": st.column_config.NumberColumn(format="$%.6f"),
+            "At most": st.column_config.NumberColumn(format="$%.6f"),
+        },
+        hide_index=True,
+        placeholder=NONE,
+    )
+
+
+def _money(found: Why) -> None:
+    st.markdown("**Hold and settlement**")
+    record, hold = found.record, found.hold
+    if hold is None:
+        st.caption("Nothing was held, nothing was spent.")
+        return
+    lines = {
+        "Held": exact(hold.amount_nanos),
+        "Cost, as billed": exact(hold.cost_nanos),
+        "Charged to the tenant": exact(hold.charge_nanos),
+        "Cost as asked": exact(record["asked_cost_nanos"]),
+        "Refunded": exact(hold.refunded_nanos) if hold.refunded_nanos else None,
+        "Owed": exact(hold.debt_nanos) if hold.debt_nanos else None,
+        "Borne by the operator": exact(hold.absorbed_nanos) if hold.absorbed_nanos else None,
+        "State": hold.state,
+        "Opened": moment(hold.opened_us, found.zone, seconds=True),
+        "Closed": moment(hold.closed_us, found.zone, seconds=True),
+        **_usage(record["usage"]),
+    }
+    shown = {name: text for name, text in lines.items() if text is not None}
+    st.dataframe({"": list(shown), "Value": list(shown.values())}, hide_index=True)
+
+
+def _usage(usage: object) -> dict[str, str]:
+    counts = usage if isinstance(usage, Mapping) else {}
+    return {words(str(name)): f"{value:,}" for name, value in counts.items() if isinstance(value, int)}

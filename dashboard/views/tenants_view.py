@@ -1,0 +1,281 @@
+"""
+Tenants: who spends, what each has left, its statement; top up, set the day's budget, freeze, create.
+"""
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboard import frame, session
+from dashboard.frame import Card
+from dashboard.money_text import NONE, amount, exact, moment, percent, plain, share, usd, words
+from dashboard.views.overview_view import state_text
+from outlay import reports
+from outlay.admin import money, tenants
+from outlay.errors import BadInput, OutlayError
+from outlay.reports_money import Day, Line, TenantRow
+
+LINES: Final = 100
+
+
+def show() -> None:
+    """
+    Show the page.
+    """
+    tenant = frame.tenant()
+    orders = frame.header("Tenants" if tenant is None else tenant)
+    rows, error = session.attempt(lambda: reports.tenants(session.books()))
+    if error is not None or rows is None:
+        session.show_error(error) if error is not None else None
+        return
+    _new_key()
+    with orders:
+        if st.button("New tenant", icon=":material/add:", type="secondary" if rows else "primary"):
+            _once()
+            _create_dialog()
+    if not rows:
+        frame.no_tenant_yet()
+        return
+    chosen = next((row for row in rows if row.tenant == tenant), None)
+    if chosen is None:
+        _table(rows)
+    else:
+        _one(chosen)
+
+
+def _table(rows: tuple[TenantRow, ...]) -> None:
+    st.dataframe(
+        {
+            "Tenant": [row.tenant for row in rows],
+            "State": [state_text(row) for row in rows],
+            "Available": [amount(row.credits.available_nanos) for row in rows],
+            "Held": [amount(row.credits.held_nanos) for row in rows],
+            "Owed": [amount(row.credits.debt_nanos) for row in rows],
+            "Spent today": [amount(0 if row.day is None else row.day.spent_nanos) for row in rows],
+            "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
+            "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
+            "Zone": [row.timezone for row in rows],
+        },
+        column_config={
+            **{
+                name: st.column_config.NumberColumn(format="$%.2f")
+                for name in ("Available", "Held", "Owed", "Spent today", "Budget")
+            },
+            "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
+        },
+        hide_index=True,
+        placeholder=NONE,
+    )
+    st.caption("Choose a tenant at the left for its statement, or to top it up.")
+
+
+def _one(row: TenantRow) -> None:
+    with st.container(horizontal=True):
+        if st.button("Top up", type="primary", icon=":material/add_card:"):
+            _once()
+            _top_up_dialog(row)
+        if st.button("Set daily budget", icon=":material/event:"):
+            _once()
+            _budget_dialog(row)
+        if st.button("Unfreeze" if row.frozen else "Freeze", icon=":material/ac_unit:"):
+            _freeze_dialog(row)
+    _cards(row)
+    _statement(row)
+
+
+def _cards(row: TenantRow) -> None:
+    day, credit = row.day, row.credits
+    spent, of, resets = NONE, "no daily budget", row.timezone
+    if day is not None:
+        spent, of = usd(day.spent_nanos), _of(day)
+        resets = f"{row.timezone}, day ends {moment(day.resets_us, row.timezone)}"
+    owed = "repaid by the next top-up" if credit.debt_nanos > 0 else "no debt"
+    frame.cards(
+        (
+            Card(
+                "Credit available",
+                usd(credit.available_nanos),
+                f"{usd(credit.held_nanos)} held for calls",
+                f"Exactly {exact(credit.available_nanos)}.",
+                "red" if credit.available_nanos <= 0 else "off",
+            ),
+            Card("Owed", usd(credit.debt_nanos), owed, f"Exactly {exact(credit.debt_nanos)}."),
+            Card("Spent today", spent, of, "In the tenant's own day."),
+            Card("State", state_text(row), resets, f"Opened {moment(row.opened_us, row.timezone)}."),
+        )
+    )
+
+
+def _of(day: Day) -> str:
+    if day.limit_nanos is None:
+        return "no daily budget"
+    return f"of {usd(day.limit_nanos)}, {share(day.remaining_ratio)} left"
+
+
+def _statement(row: TenantRow) -> None:
+    head, choice = st.columns([3, 1], vertical_alignment="bottom")
+    head.subheader("Statement")
+    calls = choice.toggle("Single calls", value=True, key="statement_calls")
+    places: list[int | None] = st.session_state.setdefault(f"statement_{row.tenant}", [None])
+    lines, error = session.attempt(
+        lambda: reports.statement(
+            session.books(), row.tenant, limit=LINES, before_seq=places[-1], calls=calls
+        )
+    )
+    if error is not None or lines is None:
+        session.show_error(error) if error is not None else None
+        return
+    if not lines:
+        st.caption("No money has moved yet. Top the tenant up to let it spend.")
+        return
+    _lines(lines, row.timezone)
+    with st.container(horizontal=True):
+        if st.button("Newer", disabled=len(places) == 1, icon=":material/chevron_left:"):
+            places.pop()
+            st.rerun()
+        if st.button("Older", disabled=len(lines) < LINES, icon=":material/chevron_right:"):
+            places.append(lines[-1].seq)
+            st.rerun()
+
+
+def _lines(lines: tuple[Line, ...], zone: str) -> None:
+    st.dataframe(
+        {
+            "Time": [moment(line.at_us, zone, seconds=True) for line in lines],
+            "Kind": [words(line.kind) for line in lines],
+            "Change, USD": [amount(line.change_nanos) for line in lines],
+            "Credit after, USD": [amount(line.balance_nanos) for line in lines],
+            "Who": [line.actor for line in lines],
+            "Reason": [line.reason for line in lines],
+            "Call": [line.hold_id for line in lines],
+        },
+        column_config={
+            "Change, USD": st.column_config.NumberColumn(format="%.6f"),
+            "Credit after, USD": st.column_config.NumberColumn(format="%.6f"),
+            "Call": st.column_config.TextColumn(help="Explain it on the Routing page"),
+        },
+        hide_index=True,
+        placeholder=NONE,
+    )
+
+
+def _once() -> None:
+    """Make the idempotency key of the dialog that opens now: sent twice, its order is carried out once."""
+    st.session_state["order_key"] = f"dashboard-{uuid.uuid4()}"  # noqa: TID251 - an id of the shell, no decision
+
+
+@st.dialog("Top up")
+def _top_up_dialog(row: TenantRow) -> None:
+    st.markdown(f"**{plain(row.tenant)}** has {plain(exact(row.credits.available_nanos))} available.")
+    value = st.text_input("Amount in USD", key="top_up_amount", placeholder="25.00")
+    kind = st.segmented_control(
+        "Kind", list(money.KINDS), default=money.KINDS[0], required=True, key="top_up_kind",
+        help="paid: money received. promo: a grant that costs nobody; it may expire.",
+    )  # fmt: skip
+    expires = ""
+    if kind == "promo":
+        expires = st.text_input("Expires", key="top_up_expires", placeholder="never, or a date as 2027-01-31")
+    reason = st.text_input("Reason", key="top_up_reason", placeholder="invoice 7")
+    if st.button("Add credit", type="primary"):
+        _carried_out(
+            lambda: money.top_up(
+                session.books(), row.tenant, value.strip(), kind=str(kind), expires=expires.strip() or None,
+                idempotency_key=st.session_state["order_key"], reason=reason, actor=session.actor(),
+            ),
+            lambda made: f"{row.tenant} was topped up; its credit is ${made['credit_usd']}.",
+        )  # fmt: skip
+
+
+@st.dialog("Set daily budget")
+def _budget_dialog(row: TenantRow) -> None:
+    st.markdown(f"What **{plain(row.tenant)}** may spend in a day, in force at once.")
+    value = st.text_input("Limit in USD", key="budget_limit", placeholder="5.00, or none for no limit")
+    reason = st.text_input("Reason", key="budget_reason")
+    if st.button("Set budget", type="primary"):
+        _carried_out(
+            lambda: money.set_budget(
+                session.books(), row.tenant, value.strip(), reason=reason,
+                idempotency_key=st.session_state["order_key"], actor=session.actor(),
+            ),
+            lambda made: f"The daily budget of {row.tenant} is {_limit(made['limit_usd'])}.",
+        )  # fmt: skip
+
+
+def _limit(limit_usd: str | None) -> str:
+    return "unlimited" if limit_usd is None else f"${limit_usd}"
+
+
+@st.dialog("Freeze or unfreeze")
+def _freeze_dialog(row: TenantRow) -> None:
+    frozen = not row.frozen
+    st.markdown(
+        "Every call of a frozen tenant is refused." if frozen else "The tenant's calls are let through again."
+    )
+    if st.button(f"{'Freeze' if frozen else 'Unfreeze'} {row.tenant}", type="primary"):
+        _carried_out(
+            lambda: tenants.set_tenant(session.books(), row.tenant, frozen=frozen, actor=session.actor()),
+            lambda _: f"{row.tenant} is {'frozen' if frozen else 'no longer frozen'}.",
+        )
+
+
+@st.dialog("New tenant")
+def _create_dialog() -> None:
+    name = st.text_input("Name", key="new_name", placeholder="acme")
+    credit = st.text_input("Opening credit in USD", key="new_credit", value="0")
+    budget = st.text_input(
+        "Daily budget in USD", key="new_budget", placeholder="as the policy says; none for no limit"
+    )
+    zone = st.text_input("Time zone", key="new_zone", placeholder="as the policy says, e.g. Europe/Berlin")
+    if st.button("Create tenant", type="primary"):
+        made, error = session.attempt(
+            lambda: tenants.create_tenant(
+                session.books(), name.strip(), credit=credit.strip(), daily_budget=budget.strip() or None,
+                timezone=zone.strip() or None, actor=session.actor(),
+            )
+        )  # fmt: skip
+        if error is not None or made is None:
+            _said(error)
+            return
+        st.session_state["new_key"] = made
+        st.rerun()
+
+
+def _new_key() -> None:
+    """Show the secret of a new tenant's key, once."""
+    made = st.session_state.pop("new_key", None)
+    if made is None:
+        return
+    with st.container(border=True):
+        st.markdown(f"**{plain(made['tenant'])} was created.** This is its key; it is shown only now:")
+        st.code(made["key"], language=None)
+
+
+def _carried_out(order: Callable[[], dict[str, Any]], said: Callable[[dict[str, Any]], str]) -> None:
+    made, error = session.attempt(order)
+    if error is not None or made is None:
+        _said(error)
+        return
+    frame.flash(plain(said(made)))
+    st.rerun()
+
+
+_FIELDS: Final = {
+    "amount": "Amount in USD",
+    "expires": "Expires",
+    "reason": "Reason",
+    "limit": "Limit in USD",
+    "tenant": "Name",
+    "credit": "Opening credit in USD",
+    "daily_budget": "Daily budget in USD",
+    "timezone": "Time zone",
+}
+
+
+def _said(error: OutlayError | None) -> None:
+    """Show an error under the name that its field has on the page."""
+    if isinstance(error, BadInput):
+        st.error(plain(f"{_FIELDS.get(error.field, error.field)}: {error.message}. {error.fix}".strip()))
+    elif error is not None:
+        session.show_error(error)
