@@ -5,7 +5,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,17 +101,18 @@ def _demo(common: Common, end: bool, options: Any) -> Answer:
 
     def then(played: "Demo", children: "Children") -> None:
         answer = _answer(played, staying=not end)
-        if end:
+
+        def tell() -> None:
             if not common.as_json:
-                _show(played, console, staying=False)
+                _show(played, console, staying=not end)
+            elif not end:
+                _print_json(answer.data)
+
+        if end:
+            tell()
             answers.append(answer)
-            return
-        if common.as_json:
-            print_answer(answer.data, (), None, as_json=True)
-            sys.stdout.flush()
         else:
-            _show(played, console, staying=True)
-        _stay(children)
+            _stay(children, tell)
 
     ok = run_demo(options, os.environ, console, then)
     if answers:
@@ -174,13 +175,15 @@ def _serve(common: Common, port: int | None, dashboard_port: int, *, dashboard: 
         shown = servers.start_dashboard(children, dashboard_port, {}) if dashboard else None
         url = servers.gateway_ready(gateway, port)
         link = None if shown is None else servers.dashboard_link(shown)
-        if common.as_json:
-            print_answer({"gateway": url, "dashboard": link, "tenants": tenants}, (), None, as_json=True)
-            sys.stdout.flush()
-        else:
+
+        def tell() -> None:
+            if common.as_json:
+                _print_json({"gateway": url, "dashboard": link, "tenants": tenants})
+                return
             _print_addresses(console, url, link, None)
             _print_first_steps(console, settings, tenants)
-        _stay(children)
+
+        _stay(children, tell)
     raise typer.Exit(0)
 
 
@@ -214,6 +217,11 @@ def _print_first_steps(console: "Console", settings: "Settings", tenants: list[s
 # both
 
 
+def _print_json(data: Mapping[str, Any]) -> None:
+    print_answer(data, (), None, as_json=True)
+    sys.stdout.flush()
+
+
 def _console(*, errors: bool) -> "Console":
     from rich.console import Console
 
@@ -232,9 +240,9 @@ def _print_addresses(console: "Console", url: str, link: str | None, key: str | 
         console.print(f"Dashboard: {link} (opens once)", highlight=False, soft_wrap=True)
 
 
-def _stay(children: "Children") -> None:
+def _stay(children: "Children", tell: Callable[[], None]) -> None:
     """
-    Stay up until Ctrl-C.
+    Tell that all is up, and stay so until Ctrl-C.
 
     Raises:
         ChildFailed: A server has ended by itself.
@@ -242,6 +250,7 @@ def _stay(children: "Children") -> None:
     from outlay.demo.children import ChildFailed
 
     try:
+        tell()
         while (said := children.fallen()) is None:
             time.sleep(_WATCH_S)
     except KeyboardInterrupt:

@@ -1,0 +1,84 @@
+"""
+`outlay up` without the demo: both servers come up, stay up, and go down together.
+"""
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from outlay.demo.children import answers_http, free_port
+
+Run = Callable[..., subprocess.Popen[str]]
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_gateway_and_dashboard_stay_up_until_told(
+    up: Run, sqlite_url: str, tmp_path: Path, left_behind: Callable[[str], list[str]]
+) -> None:
+    """Both answer on the addresses that were printed; SIGTERM ends all with status 0."""
+    port, other = free_port(), free_port()
+    words = ("--port", str(port), "--dashboard-port", str(other), "--json", "--database-url", sqlite_url)
+    process = up(*words)
+    line = _first_line(process)
+    assert line, process.communicate()
+    data = json.loads(line)
+    assert data["gateway"] == f"http://127.0.0.1:{port}"
+    assert data["dashboard"].startswith(f"http://127.0.0.1:{other}/")
+    assert data["tenants"] == []
+    assert answers_http(port, "/readyz")
+    connection = http.client.HTTPConnection("127.0.0.1", other, timeout=10)
+    connection.request("GET", data["dashboard"].removeprefix(f"http://127.0.0.1:{other}"))
+    assert connection.getresponse().status in (200, 303)
+    connection.close()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert left_behind(str(tmp_path)) == []
+
+
+def test_people_are_told_what_to_set(up: Run, sqlite_url: str) -> None:
+    """The text names both addresses, the two variables, and the first step where there is no tenant."""
+    process = up("--port", str(free_port()), "--no-dashboard", "--database-url", sqlite_url)
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not (lines and "Ctrl-C" in lines[-1]):
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        lines.append(line)
+    text = "".join(lines)
+    for word in ("ANTHROPIC_BASE_URL=http://127.0.0.1", "ANTHROPIC_API_KEY=", "outlay tenant create"):
+        assert word in text
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_a_server_that_dies_is_reported(up: Run, sqlite_url: str) -> None:
+    """Without its gateway `outlay up` does not pretend to run: it says so and ends with 1."""
+    process = up("--port", str(free_port()), "--no-dashboard", "--json", "--database-url", sqlite_url)
+    assert _first_line(process), process.communicate()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 1
+    subprocess.run(["kill", "-9", children[0]], check=True)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the gateway ended with status -9" in json.loads(errors)["error"]["message"]
+
+
+def test_a_port_that_is_taken_is_reported(up: Run, sqlite_url: str) -> None:
+    """Somebody else who answers there is not taken for our gateway."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        _, errors = (process := up("--port", str(port), "--database-url", sqlite_url)).communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"cannot listen on port {port}" in errors
