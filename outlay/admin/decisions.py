@@ -236,15 +236,15 @@ def replay(app: App, *, tenant: str | None = None, limit: int | None = None) -> 
     with translated(), app.reading() as connection:
         name = None if tenant is None else known_tenant(connection, tenant).tenant
         query = app.decisions.newest(tenant=name).limit(most).execution_options(yield_per=_BATCH)
-        rows = [dict(row._mapping) for row in connection.execute(query)]
-        for row in rows:
+        for found in connection.execute(query):
+            row = dict(found._mapping)
             if row["inputs"] in ("", "{}"):
                 not_routed += 1
                 continue
             checked += 1
-            found = _replayed(app, connection, row)
-            if found is not None:
-                different.append(_told(row["id"], found))
+            difference = _replayed(app, connection, row)
+            if difference is not None:
+                different.append(_told(row["id"], difference))
     return {
         "checked": checked,
         "same": checked - len(different),

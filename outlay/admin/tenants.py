@@ -3,7 +3,7 @@ Tenants: created whole (account, budget, credit and key in one transaction), lis
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -22,8 +22,6 @@ from outlay.tables import EVERYBODY, api_key
 from outlay.wiring import App
 from router.types import Rights
 
-_UTC: Final = "UTC"
-
 
 def create_tenant(
     app: App,
@@ -38,9 +36,8 @@ def create_tenant(
     """
     Create a tenant with its credit, its day budget and its first key.
 
-    All of it is one transaction: after a crash there is either the whole tenant or none, so that the same
-    order can be given again. Only the secret of the key is lost with an answer that never arrived: make
-    another key then.
+    All of it is one transaction: after a crash there is either the whole tenant or none. Only the secret of
+    the key is lost with an answer that never arrived: make another key then.
 
     Args:
         credit: Opening credit in USD.
@@ -49,18 +46,14 @@ def create_tenant(
         multiplier: What the tenant pays per cost of the provider.
     Returns:
         tenant, key (the secret, shown once), key_id, credit_usd, daily_budget_usd, timezone, multiplier.
-    Raises:
-        Rejected: `tenant_exists`.
     """
     name, actor = fields.tenant_name(tenant), fields.word(actor, "actor")
     credit_nanos = fields.money(credit, "credit")
-    multiplier_ppm = fields.multiplier_ppm(multiplier)
+    ppm = fields.multiplier_ppm(multiplier)
     limit_nanos, zone = _day_of(app, daily_budget, timezone)
     at_us = now_us()
     key = new_key(tenant=name, role="tenant", name="first key", rights=Rights(), actor=actor, now_us=at_us)
-    op = OpenAccount(
-        name, order_key(None, at_us), at_us, zone, credit_nanos, limit_nanos, actor, multiplier_ppm
-    )
+    op = OpenAccount(name, order_key(None, at_us), at_us, zone, credit_nanos, limit_nanos, actor, ppm)
     carry_out(app, op, AccountOpened, [Attachment(api_key, key.values)])
     return {
         "tenant": name,
@@ -69,7 +62,7 @@ def create_tenant(
         "credit_usd": usd(credit_nanos),
         "daily_budget_usd": usd(limit_nanos),
         "timezone": zone,
-        "multiplier": fields.ppm_text(multiplier_ppm),
+        "multiplier": fields.ppm_text(ppm),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from outlay.admin import books, money, policies, tenants
+from outlay.admin import books, policies, tenants
 from outlay.errors import BadInput, PolicyInvalid, Rejected
 from outlay.policies_sql import Policies
 from outlay.tables import EVERYBODY
