@@ -132,6 +132,7 @@ _NEEDED: Final = "this call may cost up to {needed_usd} USD"
 _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.QUEUE_FULL: "too many calls are waiting for the books; retry shortly",
     ledger.Reason.UNKNOWN_TENANT: "tenant {tenant} has no account",
+    ledger.Reason.KEY_CONFLICT: "this idempotency key was used for another request; use another key",
     ledger.Reason.FROZEN: "tenant {tenant} is frozen by an operator",
     ledger.Reason.IN_DEBT: "tenant {tenant} owes {debt_usd} USD; a top-up repays it",
     ledger.Reason.CREDIT_EXHAUSTED: (

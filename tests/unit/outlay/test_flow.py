@@ -1,0 +1,562 @@
+"""
+The order of a call, fed with plain values and stopped at every step to play a crash.
+"""
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+import ledger.types as books
+from circuit.rules import ProviderRule, Rules, SpendRule
+from circuit.types import (
+    BreakerState,
+    HaltCode,
+    Halted,
+    Snapshot,
+    SpendWindow,
+    State,
+    Switch,
+    Transition,
+    model_scope,
+    tenant_scope,
+)
+from ledger.store_memory import MemoryLedger
+from outlay import effects, flow
+from outlay.calls import (
+    Broken,
+    CallRequest,
+    Completed,
+    Done,
+    Failed,
+    NotSent,
+    Outcome,
+    Refused,
+    Sending,
+    Uncertain,
+    Upstream,
+)
+from outlay.effects import Ended, Tools, fail, feed
+from outlay.errors import BooksUnavailable
+from outlay.records import captured_row
+from outlay.tables import decision
+from outlay.views import View
+from pricing.table import load_prices
+from router.policy import Policy, default_policy_text, load_policy
+from router.types import Offer
+
+T0 = 1_763_700_000_000_000
+S = 1_000_000
+OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
+USAGE = {"input_tokens": 10, "output_tokens": 5}
+BODY = {"model": OPUS, "max_tokens": 1_000, "messages": [{"role": "user", "content": "hello"}]}
+HALTED = Halted(HaltCode.KILL_SWITCH, "global", "drill", None, None, {})
+CALM = Snapshot(breakers={}, spend={}, calls={}, switches={}, read_us=T0)
+RULES = Rules(tenant_spend=None, global_spend=None, provider=ProviderRule())
+
+
+def policy(*, observe: bool = False) -> Policy:
+    """The packaged policy, enforcing or observing."""
+    text = default_policy_text()
+    return load_policy(text.replace('mode = "enforce"', 'mode = "observe"') if observe else text)
+
+
+def waiting(*models: str) -> Snapshot:
+    """A reading in which the breakers of models wait for a probe."""
+    states = {
+        model_scope(model): BreakerState(
+            model_scope(model), State.OPEN, 3, changed_us=T0 - 60 * S, until_us=T0 - 1, trips=1
+        )
+        for model in models
+    }
+    return replace(CALM, breakers=states)
+
+
+@dataclass
+class World:
+    """
+    A world of plain values for a flow: books in memory, switches and breakers as told.
+
+    Attributes:
+        halted: What the kill switches say between hold and send.
+        lost: Models whose probe somebody else claims first.
+        broken: Kinds of effect that find the books out of reach.
+        seen: Every effect so far.
+    """
+
+    view: View
+    halted: Halted | None = None
+    lost: frozenset[str] = frozenset()
+    broken: tuple[type, ...] = ()
+    now_us: int = T0
+    seen: list[Any] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    ids: int = 0
+
+    def __post_init__(self) -> None:
+        self.events: list[books.HoldEvent] = []
+        self.ledger = MemoryLedger(tap=self._tap)
+        opened = books.OpenAccount("acme", "open", T0 - 1, "UTC", 10**12, None)
+        assert isinstance(self.ledger.do(opened), books.AccountOpened)
+
+    def _tap(self, events: Any) -> list[books.Attachment]:
+        self.events.extend(events)
+        rows = [captured_row(event) for event in events if event.kind == "captured"]
+        return [books.Attachment(decision, row, ignore=True) for row in rows if row is not None]
+
+    def tools(self) -> Tools:
+        """The flow's tools over this world's clock."""
+
+        def new_id(_now_us: int) -> str:
+            self.ids += 1
+            return f"id-{self.ids}"
+
+        def upstream(_policy: Policy, name: str | None) -> Upstream:
+            return Upstream(name or "default", "http://provider")
+
+        return Tools(
+            now_us=lambda: self.now_us,
+            new_id=new_id,
+            prices=load_prices(),
+            owner="me",
+            upstream=upstream,
+            usual=lambda _tenant, _kind: None,
+        )
+
+    def reply(self, effect: Any) -> Any:
+        """Carry out one effect."""
+        self.seen.append(effect)
+        if isinstance(effect, self.broken):
+            raise BooksUnavailable("out of reach")
+        match effect:
+            case effects.Look():
+                return self.view
+            case effects.Move(wishes):
+                return tuple(wish for wish in wishes if not self._is_lost(wish))
+            case effects.Commit(op, row) | effects.CloseHold(op, row):
+                attach = () if row is None else (books.Attachment(decision, row, ignore=True),)
+                return self.ledger.do(op, attach)
+            case effects.Note(row):
+                self.notes.append(dict(row))
+                return None
+            case effects.CheckSwitches():
+                return self.halted
+            case _:
+                return None
+
+    def _is_lost(self, wish: Transition) -> bool:
+        return wish.to_state == "half_open" and wish.scope.removeprefix("model:") in self.lost
+
+    def play(self, steps: Generator[Any, Any, Any], reply: Any = None) -> Any:
+        """Run a flow up to where it sends or ends; returns the `Send` or what the flow returned."""
+        effect = feed(steps, reply)
+        while not isinstance(effect, effects.Send | Ended):
+            try:
+                answer = self.reply(effect)
+            except BooksUnavailable as error:
+                effect = fail(steps, error)
+                continue
+            effect = feed(steps, answer)
+        return effect.value if isinstance(effect, Ended) else effect
+
+    def states(self) -> dict[str, str]:
+        """The last thing that happened to each hold."""
+        return {event.hold_id: event.kind for event in self.events}
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The first decision record of each id; later ones are ignored, as in the database."""
+        found: dict[str, dict[str, Any]] = {}
+        for attached in self.ledger.attached:
+            found.setdefault(str(attached.values["id"]), dict(attached.values))
+        for row in self.notes:
+            found.setdefault(row["id"], row)
+        return found
+
+    def expire(self) -> None:
+        """Let every hold run out."""
+        self.now_us += 3_600 * S
+        self.ledger.sweep(self.now_us)
+
+    def start(self, request: CallRequest | None = None) -> tuple[Generator[Any, Any, Any], Any]:
+        """Begin a call and run it up to where it sends or ends."""
+        steps = flow.run(request or CallRequest("acme", BODY), self.tools())
+        return steps, self.play(steps)
+
+    def kinds(self) -> list[str]:
+        """Names of the effects so far."""
+        return [type(effect).__name__ for effect in self.seen]
+
+
+def world(**more: Any) -> World:
+    """A world under the packaged policy; `view` fields and `World` fields by name."""
+    fields = {name: more.pop(name) for name in ("halted", "lost", "broken") if name in more}
+    shown = {"policy": policy(), "policy_tenant": "*", "policy_version": 0, "rules": RULES, "snapshot": CALM}
+    return World(View(**{**shown, "known": True, **more}), **fields)
+
+
+# the plain road
+
+
+def test_a_call_looks_holds_checks_sends_and_settles() -> None:
+    """The order of a call: look, hold, read the switches, send, close, remember; nothing else."""
+    one = world()
+    steps, sent = one.start()
+    assert one.kinds() == ["Look", "Commit", "CheckSwitches"]
+    assert sent.sending.model == OPUS
+    assert one.states() == {"id-1": "held"}
+
+    done = one.play(steps, Completed(OPUS, USAGE))
+    assert isinstance(done, Done)
+    assert one.kinds()[3:] == ["CloseHold", "Remember"]
+    assert one.states() == {"id-1": "settled"}
+    assert one.rows()["id-1"]["outcome"] == "served"
+    assert one.rows()["id-1"]["cost_nanos"] == done.cost_nanos
+    assert done.headers["outlay-cost-usd"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "written", "code"),
+    [
+        (Completed(OPUS, USAGE), "settled", "served", None),
+        (Broken(OPUS, {"input_tokens": 10, "output_tokens": 1}, 40), "settled", "broken", None),
+        (Failed(500, "api_error"), "released", "failed", "api_error"),
+        (Failed(429, "rate_limit_error", "ramp_limit_exceeded"), "released", "failed", "ramp_limit_exceeded"),
+        (Failed(502), "released", "failed", "provider_error"),
+        (NotSent("no route"), "released", "failed", "not_sent"),
+        (Uncertain("connection lost: after 3 s"), "held", "uncertain", "connection lost"),
+        (Completed(OPUS, {}), "held", "uncertain", "usage_unreadable"),
+        (Completed("claude-nobody", USAGE), "held", "uncertain", "usage_unreadable"),
+    ],
+)  # fmt: skip
+def test_every_outcome_is_accounted_for(outcome: Outcome, state: str, written: str, code: str | None) -> None:
+    """Whatever comes of a call, its hold is settled, released or left to be captured, with one record."""
+    one = world()
+    steps, _ = one.start()
+    assert isinstance(one.play(steps, outcome), Done)
+    assert one.states() == {"id-1": state}
+    assert (one.rows()["id-1"]["outcome"], one.rows()["id-1"]["code"]) == (written, code)
+    one.expire()
+    assert one.states() == {"id-1": "captured" if state == "held" else state}
+    assert one.rows()["id-1"]["outcome"] == written
+
+
+# crashes
+
+
+def test_a_crash_at_any_step_loses_no_money() -> None:
+    """
+    Stopped after any effect and never resumed, a call leaves no hold, or one that is captured with a record.
+    """
+    whole = world()
+    steps, _ = whole.start()
+    whole.play(steps, Completed(OPUS, USAGE))
+    for stop in range(1, len(whole.seen) + 1):
+        one = world()
+        steps = flow.run(CallRequest("acme", BODY), one.tools())
+        effect = feed(steps, None)
+        while True:
+            answer = Completed(OPUS, USAGE) if isinstance(effect, effects.Send) else one.reply(effect)
+            if len(one.seen) == stop:
+                break
+            effect = feed(steps, answer)
+        steps.close()  # the process dies here
+        one.expire()
+        held = "Commit" in one.kinds()
+        closed = "CloseHold" in one.kinds()
+        assert one.states() == ({"id-1": "settled" if closed else "captured"} if held else {})
+        assert {row["outcome"] for row in one.rows().values()} == (
+            {"served" if closed else "uncertain"} if held else set()
+        )
+
+
+def test_a_captured_call_keeps_its_decision() -> None:
+    """The record of a call whose process died says what was decided and that its hold was captured."""
+    one = world()
+    _, sent = one.start(CallRequest("acme", BODY, key_id="k1", surface="python"))
+    one.expire()
+    row = one.rows()[sent.sending.decision_id]
+    assert (row["outcome"], row["code"], row["cost_nanos"]) == ("uncertain", "captured", None)
+    assert (row["served_model"], row["key_id"], row["surface"]) == (OPUS, "k1", "python")
+    assert row["hold_id"] == row["id"]
+    assert json.loads(row["inputs"])["now_us"] == T0
+
+
+# between hold and send
+
+
+def test_the_kill_switch_between_hold_and_send_gives_the_money_back() -> None:
+    """A halt that comes after the hold refuses the call, releases the hold and is recorded once."""
+    one = world(halted=HALTED)
+    _, refused = one.start()
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.status, refused.retry) == ("outlay_kill_switch", 503, False)
+    assert one.states() == {"id-1": "released"}
+    row = one.rows()["id-1"]
+    assert (row["outcome"], row["code"], row["hold_id"]) == ("refused", "outlay_kill_switch", "id-1")
+    assert one.notes == []
+
+
+@pytest.mark.parametrize("broken", [effects.CheckSwitches, effects.Move])
+def test_books_that_fail_between_hold_and_send_give_the_money_back(broken: type) -> None:
+    """Nothing was sent, so a hold whose switches or probe cannot be read is released; the error stands."""
+    one = world(broken=(broken,), snapshot=waiting(OPUS) if broken is effects.Move else CALM)
+    with pytest.raises(BooksUnavailable):
+        one.start()
+    assert one.states() == {"id-1": "released"}
+    assert one.rows()["id-1"]["code"] == "books_unavailable"
+
+
+def test_a_request_that_cannot_be_put_together_gives_the_money_back() -> None:
+    """A fault of our own after the hold does not leave it to be captured for a call that was never sent."""
+
+    def upstream(_policy: Policy, name: str | None) -> Upstream:
+        raise KeyError(name)
+
+    one = world(snapshot=waiting(OPUS))
+    with pytest.raises(KeyError):
+        one.play(flow.run(CallRequest("acme", BODY), replace(one.tools(), upstream=upstream)))
+    assert one.states() == {"id-1": "released"}
+    assert one.rows()["id-1"]["code"] == "internal_error"
+    assert [wish.to_state for wish in _moves(one)] == ["half_open", "open"]
+
+
+@pytest.mark.parametrize("broken", [effects.Look, effects.SetLevel])
+def test_books_that_fail_before_the_hold_hold_nothing(broken: type) -> None:
+    """Out of reach before the hold, nothing is held and nothing is sent."""
+    one = world(broken=(broken,), level=2)
+    with pytest.raises(BooksUnavailable):
+        one.start()
+    assert one.states() == {}
+
+
+# probes
+
+
+def _moves(one: World) -> list[Transition]:
+    return [wish for effect in one.seen if isinstance(effect, effects.Move) for wish in effect.transitions]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "after"),
+    [
+        (Completed(OPUS, USAGE), "closed"),
+        (Failed(529, "overloaded_error"), "open"),
+        (Failed(429, "rate_limit_error"), "open"),
+        (NotSent("refused"), "open"),
+    ],
+)
+def test_a_probe_is_claimed_after_the_hold_and_finished_with_the_call(outcome: Outcome, after: str) -> None:
+    """The winner of the claim sends; what came of its call closes or reopens the breaker."""
+    one = world(snapshot=waiting(OPUS))
+    steps, sent = one.start()
+    assert sent.sending.model == OPUS
+    assert one.kinds() == ["Look", "Commit", "Move", "CheckSwitches"]
+    one.play(steps, outcome)
+    assert [wish.to_state for wish in _moves(one)] == ["half_open", after]
+    neutral = outcome == Failed(429, "rate_limit_error")
+    until_us = _moves(one)[-1].until_us
+    assert (until_us == T0) is neutral  # our own quota says nothing: the next call may probe at once
+
+
+def test_who_loses_a_probe_goes_on_with_another_model() -> None:
+    """The loser gives its hold back without a record and is offered the next model under another id."""
+    one = world(snapshot=waiting(OPUS), lost=frozenset({OPUS}))
+    steps, sent = one.start()
+    assert sent.sending.model != OPUS
+    assert one.states() == {"id-1": "released", "id-2": "held"}
+    one.play(steps, Completed(sent.sending.model, USAGE))
+    assert one.states() == {"id-1": "released", "id-2": "settled"}
+    assert set(one.rows()) == {"id-2"}
+
+
+def test_who_loses_every_probe_is_refused_with_a_record_that_can_be_replayed() -> None:
+    """After losing all probes the call is refused as breaker open; its record keeps no earlier offers."""
+    models = tuple(policy().model_ranks)
+    one = world(snapshot=waiting(*models), lost=frozenset(models))
+    _, refused = one.start()
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.status, refused.retry) == ("outlay_breaker_open", 529, True)
+    assert set(one.states().values()) == {"released"}
+    (row,) = one.rows().values()
+    assert (row["code"], row["offers"], row["asked_tier"]) == ("outlay_breaker_open", "[]", None)
+    assert set(json.loads(row["inputs"])["unhealthy"]) <= set(models)
+
+
+def test_observe_mode_sends_even_where_the_probe_is_lost() -> None:
+    """Observe mode refuses and reroutes nothing: a call goes out to a model that somebody else probes."""
+    one = world(policy=policy(observe=True), snapshot=waiting(OPUS), lost=frozenset({OPUS}))
+    _, sent = one.start()
+    assert sent.sending.model == OPUS
+
+
+def test_own_offers_do_not_wait_for_breakers_of_models() -> None:
+    """Offers of the caller's own are no calls that Outlay sends: a breaker of their name means nothing."""
+    offer = Offer(OPUS, None, None, 0, 1_000, 1_000)
+    one = world(snapshot=waiting(OPUS), lost=frozenset({OPUS}))
+    request = CallRequest("acme", {}, surface="holds", offers=(offer,))
+    assert isinstance(one.play(flow.hold(request, one.tools())), Sending)
+
+
+def test_a_caller_that_sends_for_itself_cannot_probe() -> None:
+    """Nobody would tell how the model did, so the holds surface is given another model."""
+    one = world(snapshot=waiting(OPUS))
+    sending = one.play(flow.hold(CallRequest("acme", BODY, surface="holds"), one.tools()))
+    assert isinstance(sending, Sending)
+    assert sending.model != OPUS
+    assert _moves(one) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "delta"),
+    [
+        (Completed(OPUS, USAGE), (1, 0)),
+        (Failed(400, "invalid_request_error"), (1, 0)),
+        (Failed(529, "overloaded_error"), (1, 1)),
+        (NotSent("unreachable"), (1, 1)),
+        (Uncertain("lost"), (1, 1)),
+        (Broken(OPUS, USAGE, 3), (1, 1)),
+        (Failed(429, "rate_limit_error"), None),
+        (NotSent("the caller left", given_up=True), None),
+    ],
+)
+def test_what_a_call_says_about_its_model(outcome: Outcome, delta: tuple[int, int] | None) -> None:
+    """Failures of the provider count against the model; a caller that leaves, or our quota, says nothing."""
+    one = world()
+    steps, _ = one.start()
+    one.play(steps, outcome)
+    health = next(e.health for e in one.seen if isinstance(e, effects.CloseHold | effects.Note))
+    assert (None if health is None else (health.calls, health.failures)) == delta
+
+
+# refusals
+
+
+def test_an_unknown_tenant_leaves_no_trace() -> None:
+    """A tenant without an account is refused and nothing is written, so names cannot fill the log."""
+    one = world(known=False)
+    _, refused = one.start()
+    assert (refused.code, refused.status) == ("outlay_unknown_tenant", 403)
+    assert one.kinds() == ["Look"]
+
+
+def _halt(switch: str) -> Snapshot:
+    return replace(CALM, switches={switch: Switch(switch, True, 1, T0, "drill", "me")})
+
+
+@pytest.mark.parametrize(
+    ("request_", "more", "code"),
+    [
+        (CallRequest("acme", BODY), {"snapshot": _halt("global")}, "outlay_kill_switch"),
+        (CallRequest("acme", BODY), {"snapshot": _halt(tenant_scope("acme"))}, "outlay_kill_switch"),
+        (CallRequest("acme", {**BODY, "model": "gpt"}), {}, "outlay_unknown_model"),
+        (CallRequest("acme", {**BODY, "model": None}), {}, "outlay_invalid_request"),
+        (CallRequest("acme", {**BODY, "messages": 7}), {}, "outlay_invalid_request"),
+        (CallRequest("acme", {**BODY, "mcp_servers": [{"url": "x"}]}), {}, "outlay_unbounded_request"),
+    ],
+)
+def test_a_refusal_before_the_hold_is_recorded_and_holds_nothing(
+    request_: CallRequest, more: dict[str, Any], code: str
+) -> None:
+    """Whoever refuses first, the caller hears its code, one record says it, and no money moved."""
+    one = world(**more)
+    _, refused = one.start(request_)
+    assert isinstance(refused, Refused)
+    assert refused.code == code
+    assert one.states() == {}
+    assert [(row["outcome"], row["code"]) for row in one.notes] == [("refused", code)]
+
+
+def test_a_refusal_of_the_ledger_is_recorded_with_the_offers() -> None:
+    """Refused for money, the record still says what had been offered, so that it can be replayed."""
+    one = world()
+    one.ledger.do(books.SetBudget("acme", "b", T0, 0))
+    _, refused = one.start()
+    assert (refused.code, refused.details["limit_usd"]) == ("outlay_daily_budget_reached", "0.00")
+    assert json.loads(one.notes[0]["offers"])[0]["model"] == OPUS
+    assert one.notes[0]["hold_id"] is None
+
+
+def test_a_preview_writes_nothing() -> None:
+    """A preview refuses or offers without a hold and without a record."""
+    one = world(snapshot=_halt("global"))
+    refused = one.play(flow.preview(CallRequest("acme", BODY), one.tools()))
+    assert refused.code == "outlay_kill_switch"
+    calm = world()
+    choice = calm.play(flow.preview(CallRequest("acme", BODY), calm.tools()))
+    assert choice.offers[0].model == OPUS
+    assert one.kinds() == calm.kinds() == ["Look"]
+
+
+# idempotency
+
+
+def test_a_repeated_key_is_a_duplicate_and_another_body_a_conflict() -> None:
+    """The same key never makes a second hold: same body or not, the answer is 409 and says which it is."""
+    one = world()
+    _, first = one.start(CallRequest("acme", BODY, idempotency_key="a"))
+    _, again = one.start(CallRequest("acme", BODY, idempotency_key="a"))
+    _, other = one.start(CallRequest("acme", {**BODY, "max_tokens": 7}, idempotency_key="a"))
+    assert again.details["first_decision"] == first.sending.decision_id
+    assert again.code == other.code == "outlay_duplicate_request"
+    assert again.status == other.status == 409
+    assert "another request" in other.message
+    assert list(one.states().values()) == ["held"]
+
+
+def test_own_offers_under_one_key_are_told_apart() -> None:
+    """Two authorizations with other offers are not the same request, though neither has a body."""
+    one = world()
+    answers = []
+    for cost in (1_000, 2_000):
+        request = CallRequest(
+            "acme", {}, surface="holds", offers=(Offer("x", None, None, 0, cost, cost),), idempotency_key="a"
+        )
+        answers.append(one.play(flow.hold(request, one.tools())))
+    assert isinstance(answers[0], Sending)
+    assert "first_decision" not in answers[1].details
+
+
+# observe
+
+
+def test_observe_mode_records_what_enforcement_had_done() -> None:
+    """Over its budget in observe mode a call is sent as asked; the record says who would have refused it."""
+    one = world(policy=policy(observe=True))
+    one.ledger.do(books.SetBudget("acme", "b", T0, 0))
+    steps, sent = one.start()
+    assert sent.sending.model == OPUS
+    one.play(steps, Completed(OPUS, USAGE))
+    row = one.rows()["id-1"]
+    would = json.loads(row["would"])
+    assert (row["mode"], row["outcome"]) == ("observe", "served")
+    assert would["ledger"]["refuse"] == "budget_exhausted"
+    assert would["ledger"]["numbers"]["limit_usd"] == "0.00"
+    assert would["router"]["offer"]["model"] == OPUS
+
+
+def test_observe_mode_passes_an_open_spend_breaker_with_a_reason() -> None:
+    """A spend breaker that stands open is only told in observe mode; a kill switch still halts."""
+    scope = tenant_scope("acme")
+    speeding = replace(CALM, spend={scope: SpendWindow(10**12)})
+    rules = Rules(tenant_spend=SpendRule(60, 1, 60), global_spend=None, provider=None)
+    one = world(policy=policy(observe=True), snapshot=speeding, rules=rules)
+    steps, sent = one.start()
+    assert sent.sending.reasons[0].code == "outlay_runaway_halt"
+    one.play(steps, Completed(OPUS, USAGE))
+    assert json.loads(one.rows()["id-1"]["reasons"])[0]["code"] == "outlay_runaway_halt"
+    strict = world(snapshot=speeding, rules=rules)
+    _, refused = strict.start()
+    assert (refused.code, refused.retry) == ("outlay_runaway_halt", False)
+
+
+# degradation
+
+
+def test_the_level_is_remembered_only_when_it_changes() -> None:
+    """A level that differs from the remembered one is written before the hold, and not else."""
+    one = world(level=2)
+    one.start()
+    assert one.kinds() == ["Look", "SetLevel", "Commit", "CheckSwitches"]
+    assert one.seen[1].level == 0
