@@ -9,7 +9,7 @@ import typer
 from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Pairs, Rows
 
-group = typer.Typer(no_args_is_help=True, help="The database: its schema and its revision.")
+group = typer.Typer(help="The database: its schema and its revision.")
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Pairs, table
 from outlay.cli.params import Reason
 
-group = typer.Typer(no_args_is_help=True, help="Breakers: what stops spending by itself.")
+group = typer.Typer(help="Breakers: what stops spending by itself.")
 
 OneTenant = Annotated[
     str | None, typer.Option("--tenant", metavar="TENANT", help="This tenant only; else everybody.")

@@ -2,6 +2,7 @@
 Looks at a database without changing it: an address is checked before anything is opened or created.
 """
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,23 @@ def sqlite_file(url: str) -> Path | None:
         return None
     path = url.partition(":///")[2].partition("?")[0].removeprefix("file:")
     return Path(path) if path not in ("", ":memory:") else None
+
+
+def missing_file(url: str) -> Path | None:
+    """
+    Return the SQLite file of an address where there is none yet, but can be.
+
+    Raises:
+        BadInput: It cannot be made there.
+    """
+    path = sqlite_file(url)
+    if path is None or path.exists():
+        return None
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        why = "cannot be written" if folder.is_dir() else "is not a folder"
+        raise BadInput("database_url", str(path), f"{folder} {why}", "Name a file in a folder of your own.")
+    return path
 
 
 def refuse_foreign(url: str) -> None:
@@ -55,7 +73,4 @@ def revision(url: str) -> str | None:
     from outlay import schema
 
     refuse_foreign(url)
-    path = sqlite_file(url)
-    if path is not None and not path.exists():
-        return None
-    return schema.current(url)
+    return None if missing_file(url) is not None else schema.current(url)

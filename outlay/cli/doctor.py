@@ -93,14 +93,12 @@ def check_database(settings: "Settings") -> Check:
     """
     The database answers.
     """
-    from outlay.cli.database import refuse_foreign, sqlite_file
+    from outlay.cli.database import missing_file, refuse_foreign
 
-    path = sqlite_file(settings.database_url)
-    if path is not None and not path.exists():
-        return Check(
-            "database", WARN, f"{path} does not exist yet", "it is made at first use: outlay db upgrade"
-        )
     with _found("database", "check OUTLAY_DATABASE_URL, and that the server runs") as found:
+        if (path := missing_file(settings.database_url)) is not None:
+            fix = "it is made at first use, or by: outlay db upgrade"
+            return Check("database", WARN, f"{path} does not exist yet", fix)
         refuse_foreign(settings.database_url)
         with _engine(settings) as engine, engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")

@@ -85,14 +85,14 @@ def classify(error: BaseException, *, debug: bool = False) -> Failure:
         return Failure(STOPPED, "stopped", "Stopped.")
     if isinstance(error, typer.TyperException):
         return usage_failure(error)
+    if isinstance(error, OSError):  # not of the books: those were translated where they were opened
+        return _system(error)
     from outlay.errors import OutlayError, public_error
 
     known = error if isinstance(error, OutlayError) else public_error(error)
     if known is not None:
         return _public(known)
-    if isinstance(error, OSError):
-        return _system(error)
-    return _foreign_database(error) or _unexpected(error, debug=debug)
+    return _unexpected(error, debug=debug)
 
 
 def usage_failure(error: typer.TyperException) -> Failure:
@@ -185,16 +185,6 @@ def _system(error: OSError) -> Failure:
     where = None if error.filename is None else str(error.filename)
     message = what if where is None else f"{what}: {where}"
     return Failure(FAILED, "system_error", message, value=where, fix="check the path and its permissions")
-
-
-def _foreign_database(error: BaseException) -> Failure | None:
-    """A file that is no database, a damaged one, or one whose tables are not ours."""
-    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    if not kinds & {"sqlalchemy.exc.DatabaseError", "sqlite3.DatabaseError"}:
-        return None
-    said = str(getattr(error, "orig", None) or error).splitlines()[0]
-    fix = "name Outlay's own database in OUTLAY_DATABASE_URL, or restore it from a backup; see: outlay doctor"
-    return Failure(FAILED, "database_unusable", f"the database cannot be used: {said}", fix=fix)
 
 
 def _unexpected(error: BaseException, *, debug: bool) -> Failure:

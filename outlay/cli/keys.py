@@ -10,7 +10,7 @@ from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Pairs, table
 from outlay.cli.params import OfTenant
 
-group = typer.Typer(no_args_is_help=True, help="Keys of tenants and of operators.")
+group = typer.Typer(help="Keys of tenants and of operators.")
 
 Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="tenant, viewer, operator or admin.")]
 Name = Annotated[str, typer.Option("--name", metavar="TEXT", help="What it is for.")]

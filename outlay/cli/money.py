@@ -10,7 +10,7 @@ from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Pairs, describe, table, to_csv
 from outlay.cli.params import Limit, Once, Reason, Tenant, Usd
 
-group = typer.Typer(no_args_is_help=True, help="Budgets: limits per window, for a while or for good.")
+group = typer.Typer(help="Budgets: limits per window, for a while or for good.")
 
 Window = Annotated[str, typer.Option("--window", metavar="WINDOW", help="hour, day, week or month.")]
 Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help="tenant, or a part such as task:NAME.")]

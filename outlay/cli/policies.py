@@ -10,8 +10,8 @@ from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Block, Pairs, Rows
 from outlay.cli.params import Note, OfTenant
 
-group = typer.Typer(no_args_is_help=True, help="The policy: tiers, routing, budgets, thresholds, breakers.")
-routes = typer.Typer(no_args_is_help=True, help="Routes: which tier serves a task.")
+group = typer.Typer(help="The policy: tiers, routing, budgets, thresholds, breakers.")
+routes = typer.Typer(help="Routes: which tier serves a task.")
 
 File = Annotated[str, typer.Argument(metavar="FILE", help='TOML file; "-" is standard input.')]
 ForTenant = Annotated[str | None, typer.Option("--tenant", metavar="TENANT", help="For this tenant only.")]

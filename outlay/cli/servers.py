@@ -10,14 +10,19 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from outlay.cli.frame import Answer, Common, command
 
+if TYPE_CHECKING:
+    import uvicorn
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 WORKERS_MAX = 64
+STARTUP_FAILURE = 3  # exit status of a worker of uvicorn that could not start
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65_535, help="OUTLAY_PORT, or 8787.")]
 Host = Annotated[str | None, typer.Option("--host", metavar="HOST", help="OUTLAY_HOST, or 127.0.0.1.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=WORKERS_MAX, help="Number of processes.")]
@@ -104,17 +109,40 @@ def _warn_about_tls(host: str) -> None:
 
 
 def _serve(host: str, port: int, workers: int, log_level: str, *, quiet: bool) -> None:
+    """
+    Serve until a signal comes.
+
+    Raises:
+        Rejected: `gateway_failed`: it could not start; the log above says why.
+    """
     import uvicorn
 
-    uvicorn.run(
-        "gateway.app:create",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        log_level=log_level,
-        access_log=log_level == "debug" and not quiet,  # it goes to standard output
-    )
+    from outlay.errors import Rejected
+
+    access_log = log_level == "debug" and not quiet  # it goes to standard output
+    config = uvicorn.Config(
+        "gateway.app:create", factory=True, host=host, port=port, workers=workers, log_level=log_level,
+        access_log=access_log,
+    )  # fmt: skip
+    if not (_one(config) if workers == 1 else _several(config)):
+        raise Rejected("gateway_failed", "the gateway could not start; its log is above")
+
+
+def _one(config: "uvicorn.Config") -> bool:
+    from uvicorn import Server
+
+    server = Server(config)
+    with suppress(KeyboardInterrupt):  # raised again once everything is closed
+        server.run()
+    return server.started
+
+
+def _several(config: "uvicorn.Config") -> bool:
+    from uvicorn.supervisors import Multiprocess
+
+    supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+    supervisor.run()
+    return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
 
 
 def _run(words: list[str], environment: dict[str, str], *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Pairs, Rows, describe
 from outlay.cli.params import Tenant
 
-group = typer.Typer(no_args_is_help=True, help="Tenants: who pays, in which time zone, at which price.")
+group = typer.Typer(help="Tenants: who pays, in which time zone, at which price.")
 
 Budget = Annotated[
     str | None, typer.Option("--daily-budget", metavar="USD", help='Limit of a day; "none" is no limit.')

@@ -1,0 +1,437 @@
+"""
+Wrong input to every command: the right exit status, the field and the fix named, nothing written.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from outlay.cli.main import build
+
+Outlay = Callable[..., Any]
+Contents = Callable[[], tuple[str, ...]]
+
+HUGE = "99999999999999999999"
+LONG = "x" * 300
+T = ["--tenant", "nobody"]
+
+# command line, exit status, field that is named, words in message or fix
+CASES: list[tuple[list[str], int, str | None, str]] = [
+    (["topup", "acme", "abc"], 2, "amount", "12.50"),
+    (["topup", "acme", "-5"], 2, "amount", "never negative"),
+    (["topup", "acme", "--", "-5"], 2, "amount", "never negative"),
+    (["topup", "acme", "1e3"], 2, "amount", "12.50"),
+    (["topup", "acme", "0"], 2, "amount", "above 0"),
+    (["topup", "acme", "1,5"], 2, "amount", "12.50"),
+    (["topup", "acme", "nan"], 2, "amount", "12.50"),
+    (["topup", "acme", "0.0000000001"], 2, "amount", "9 decimals"),
+    (["topup", "acme", HUGE], 2, "amount", "largest"),
+    (["topup", "acme", "٣"], 2, "amount", "12.50"),
+    (["topup", "nobody", "5"], 1, "tenant", "tenant list"),
+    (["topup", "acm", "5"], 1, "tenant", 'Did you mean "acme"?'),
+    (["topup", "ACME; DROP TABLE", "5"], 2, "tenant", "letters"),
+    (["topup", "", "5"], 2, "tenant", "letters"),
+    (["topup", "acme"], 2, "amount", "topup --help"),
+    (["topup"], 2, "tenant", "topup --help"),
+    (["topup", "acme", "5", "6"], 2, None, "topup --help"),
+    (["topup", "acme", "5", "--kind", "prom"], 2, "kind", "promo"),
+    (["topup", "acme", "5", "--expires", "soon"], 2, "expires", "2026-12-31"),
+    (["topup", "acme", "5", "--expires", "2001-01-01"], 2, "expires", ""),
+    (["topup", "acme", "5", "--expires", "9999-12-31"], 2, "expires", "9998"),
+    (["topup", "acme", "5", "--idempotency-key", ""], 2, "idempotency_key", ""),
+    (["topup", "acme", "5", "--idempotency-key", LONG], 2, "idempotency_key", "200"),
+    (["topup", "acme", "5", "--actor", ""], 2, "actor", ""),
+    (["topup", "acme", "5", "--actor", "a\nb"], 2, "actor", "printable"),
+    (["topup", "acme", "5", "--reason", "x" * 1001], 2, "reason", "1000"),
+    (["topup", "acme", "5", "--reason", "\udcff"], 2, None, "UTF-8"),
+    (["topup", "acme", "5", "--amout", "1"], 2, "--amout", "topup --help"),
+    (["refund", "nothing"], 1, "hold_id", ""),
+    (["refund", ""], 2, "hold", ""),
+    (["refund", "HOLD", "--amount", "-1"], 2, "amount", "never negative"),
+    (["refund", "HOLD", "--amount", "999999999"], 1, "amount", ""),
+    (["refund", "HOLD", "--amount", "0"], 2, "amount", "above 0"),
+    (["balance"], 2, "tenant", "balance --help"),
+    (["balance", "nobody"], 1, "tenant", "tenant list"),
+    (["balance", "a/b"], 2, "tenant", "letters"),
+    (["statement", "nobody"], 1, "tenant", "tenant list"),
+    (["statement", "acme", "--from", "yesterday"], 2, "since", "2026-12-31"),
+    (["statement", "acme", "--to", "2026-13-01"], 2, "until", "2026-12-31"),
+    (["statement", "acme", "--limit", "0"], 2, "limit", ""),
+    (["statement", "acme", "--limit", "many"], 2, "limit", ""),
+    (["statement", "acme", "--limit", HUGE], 2, "limit", ""),
+    (["budget", "set", "acme", "-1"], 2, "limit", "never negative"),
+    (["budget", "set", "acme", "much"], 2, "limit", "12.50"),
+    (["budget", "set", "acme", HUGE], 2, "limit", "largest"),
+    (["budget", "set", "acme", "5", "--window", "fortnight"], 2, "window", "month"),
+    (["budget", "set", "acme", "5", "--scope", "galaxy"], 2, "scope", ""),
+    (["budget", "set", "acme", "5", "--until", "soon"], 2, "until", "2026-12-31"),
+    (["budget", "set", "nobody", "5"], 1, "tenant", "tenant list"),
+    (["budget", "raise", "acme", "8"], 2, "until", "raise --help"),
+    (["budget", "raise", "acme", "8", "--until", "2001-01-01"], 2, "until", ""),
+    (["budget", "raise", "acme", "2", "--until", "2999-01-01"], 2, "limit", "budget set"),
+    (["tenant", "create", "acme"], 1, "tenant", "another name"),
+    (["tenant", "create", "a b"], 2, "tenant", "letters"),
+    (["tenant", "create", "*"], 2, "tenant", "letters"),
+    (["tenant", "create", "x" * 65], 2, "tenant", "64"),
+    (["tenant", "create", "new", "--credit", "-1"], 2, "credit", "never negative"),
+    (["tenant", "create", "new", "--credit", HUGE], 2, "credit", "largest"),
+    (["tenant", "create", "new", "--daily-budget", "five"], 2, "daily_budget", "12.50"),
+    (["tenant", "create", "new", "--timezone", "Europe/Berln"], 2, "timezone", '"Europe/Berlin"?'),
+    (["tenant", "create", "new", "--timezone", "../etc/passwd"], 2, "timezone", "IANA"),
+    (["tenant", "create", "new", "--multiplier", "-1"], 2, "multiplier", "1.2"),
+    (["tenant", "create", "new", "--dialy-budget", "5"], 2, "--dialy-budget", "--daily-budget"),
+    (["tenant", "list", "extra"], 2, None, "list --help"),
+    (["tenant", "show", "nobody"], 1, "tenant", "tenant list"),
+    (["tenant", "set", "acme"], 2, "settings", "timezone"),
+    (["tenant", "set", "acme", "--timezone", "Mars/Base"], 2, "timezone", ""),
+    (["tenant", "set", "acme", "--overage", "gift"], 2, "overage", "absorb"),
+    (["tenant", "set", "nobody", "--frozen"], 1, "tenant", "tenant list"),
+    (["tenant", "remove", "acme"], 2, None, "tenant --help"),
+    (["key", "create"], 2, "tenant", ""),
+    (["key", "create", "--role", "root"], 2, "role", "operator"),
+    (["key", "create", "--role", "admin", "--tenant", "acme"], 2, "tenant", ""),
+    (["key", "create", *T], 1, "tenant", "tenant list"),
+    (["key", "create", "--tenant", "acme", "--privacy", "hushed"], 2, "privacy", "policy"),
+    (["key", "revoke", "nothing"], 1, "key", "key list"),
+    (["key", "revoke"], 2, "key_id", "revoke --help"),
+    (["key", "list", *T], 1, "tenant", "tenant list"),
+    (["route", "set", "crm/*"], 2, "tier", "set --help"),
+    (["route", "set", "crm/*", "smal"], 2, 'routing.tasks."crm/*".tier', "Did you mean 'small'?"),
+    (["route", "set", "a b", "small"], 2, 'routing.tasks."a b"', "crm/*"),
+    (["route", "set", "crm/*", "small", *T], 1, "tenant", "tenant list"),
+    (["policy", "show", *T], 1, "tenant", "tenant list"),
+    (["policy", "show", "--version", "7"], 1, "version", "policy history"),
+    (["policy", "show", "--version", "-1"], 2, "version", ""),
+    (["policy", "validate", "/nowhere/policy.toml"], 2, "file", "Name a TOML file"),
+    (["policy", "validate", "/"], 2, "file", "Name a TOML file"),
+    (["policy", "validate", "BAD"], 2, "policy", "not TOML"),
+    (["policy", "validate", "BYTES"], 2, "file", "UTF-8"),
+    (["policy", "validate", "LONG"], 2, "file", "1 MB"),
+    (["policy", "validate", "TYPO"], 2, "routing.default_tier", "Did you mean 'default_tier'?"),
+    (["policy", "apply", "BAD"], 2, "policy", "not TOML"),
+    (["policy", "apply", "TYPO"], 2, "routing.default_tier", "Did you mean 'default_tier'?"),
+    (["policy", "apply", "MONEY"], 2, "budget.daily_usd", '"5.00"'),
+    (["policy", "apply", "GOOD", *T], 1, "tenant", "tenant list"),
+    (["policy", "apply", "GOOD", "--note", "x" * 1001], 2, "note", "1000"),
+    (["policy", "apply"], 2, "file", "apply --help"),
+    (["policy", "history", *T], 1, "tenant", "tenant list"),
+    (["policy", "rollback", "7"], 1, "version", "policy history"),
+    (["policy", "rollback", "one"], 2, "version", ""),
+    (["policy", "rollback", HUGE], 2, "version", ""),
+    (["policy", "schema", "extra"], 2, None, "schema --help"),
+    (["halt"], 2, "reason", "halt --help"),
+    (["halt", "--reason", "", "--yes"], 2, "reason", "record"),
+    (["halt", "--reason", "x", *T], 1, "tenant", "tenant list"),
+    (["resume", *T], 1, "tenant", "tenant list"),
+    (["resume", "--reason", ""], 2, "reason", "record"),
+    (["breaker", "status", "extra"], 2, None, "status --help"),
+    (["breaker", "reset", "everything", "--reason", "x"], 2, "scope", "global"),
+    (["breaker", "reset", "tenant:nobody", "--reason", "x"], 1, "tenant", "tenant list"),
+    (["breaker", "reset", "model:gpt", "--reason", "x"], 2, "scope", ""),
+    (["breaker", "reset", "global"], 2, "reason", "reset --help"),
+    (["explain"], 2, "decision", "--list"),
+    (["explain", "nothing"], 1, "decision", ""),
+    (["explain", "HOLD", "--list"], 2, "list", ""),
+    (["explain", "--list", *T], 1, "tenant", "tenant list"),
+    (["replay", *T], 1, "tenant", "tenant list"),
+    (["replay", "--limit", "-1"], 2, "limit", ""),
+    (["verify", "extra"], 2, None, "verify --help"),
+    (["version", "extra"], 2, None, "version --help"),
+    (["doctor", "extra"], 2, None, "doctor --help"),
+    (["db", "upgrade", "extra"], 2, None, "upgrade --help"),
+    (["db", "current", "--database-url", "mysql://u:secret@h/x"], 2, "database_url", "postgresql"),
+    (["db", "check", "--database-url", "nonsense"], 2, "database_url", "sqlite:///FILE"),
+    (["gateway", "--port", "0"], 2, "port", ""),
+    (["gateway", "--port", "70000"], 2, "port", ""),
+    (["gateway", "--workers", "0"], 2, "workers", ""),
+    (["gateway", "--log-level", "loud"], 2, "log_level", "debug"),
+    (["gateway", "--host", "no such host"], 2, "host", "127.0.0.1"),
+    (["dashboard", "--port", "http"], 2, "port", ""),
+    (["up", "--exit"], 2, "exit", "--demo"),
+    (["topu"], 2, None, "topup"),
+    (["--nonsense"], 2, "--nonsense", "outlay --help"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """
+    Policy files of every kind of wrong, by the word that stands for them in the table.
+    """
+    good = build_policy()
+    texts = {
+        "GOOD": good.encode(),
+        "BAD": b"[tiers\nlarge = ",
+        "BYTES": b"\xff\xfe\x00",
+        "LONG": b"#" * 1_000_001,
+        "TYPO": good.replace("default_tier", "default_teir").encode(),
+        "MONEY": good.replace('timezone = "UTC"', "daily_usd = 5.0").encode(),
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.toml").write_bytes(text)
+    return {name: str(tmp_path / f"{name}.toml") for name in texts}
+
+
+def build_policy() -> str:
+    """
+    The packaged policy, to be spoilt.
+    """
+    from router.policy import default_policy_text
+
+    return default_policy_text()
+
+
+@pytest.mark.parametrize(("words", "status", "field", "said"), CASES, ids=lambda value: str(value)[:60])
+def test_wrong_input_is_refused_with_field_and_fix(
+    words: list[str], status: int, field: str | None, said: str,
+    outlay: Outlay, files: dict[str, str], decision: str, contents: Contents,
+) -> None:  # fmt: skip
+    """
+    As JSON and as text: exit status, field and fix; standard output stays empty and the books as they were.
+    """
+    before = contents()
+    named = {**files, "HOLD": decision}
+    line = [named.get(word, word) for word in words]
+    ran = outlay(*_with_json(line))
+    assert ran.status == status, ran
+    assert ran.error["field"] == field
+    assert said in f"{ran.error['message']} {ran.error['fix']}"
+    told = outlay(*line)
+    assert told.status == status
+    assert said in told.err
+    assert told.err.startswith("error: ")
+    assert field is None or field.lstrip("-") in told.err
+    assert ran.out == ""
+    assert "secret" not in ran.err + told.err
+    assert contents() == before
+
+
+def _with_json(line: list[str]) -> list[str]:
+    """Ask for JSON where the line still takes options."""
+    at = line.index("--") if "--" in line else len(line)
+    return [*line[:at], "--json", *line[at:]]
+
+
+def leaves() -> Iterator[tuple[str, ...]]:
+    """
+    Name every command of the tree.
+    """
+
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield path
+            return
+        for name, child in inner.items():
+            yield from walk(child, (*path, name))
+
+    yield from walk(get_command(build()), ())
+
+
+def test_every_command_stands_in_the_table() -> None:
+    """
+    A new command cannot come without wrong input for it.
+    """
+    missing = [path for path in leaves() if not any(tuple(words[: len(path)]) == path for words, *_ in CASES)]
+    assert missing == []
+
+
+def test_every_command_takes_the_shared_options() -> None:
+    """
+    --json, --actor, --database-url and --debug, everywhere.
+    """
+
+    def find(path: tuple[str, ...]) -> Any:
+        command: Any = get_command(build())
+        for name in path:
+            command = command.commands[name]
+        return command
+
+    for path in leaves():
+        options = {option for param in find(path).params for option in param.opts}
+        assert options >= {"--json", "--actor", "--database-url", "--debug"}, path
+
+
+# enough arguments for every command that opens the books; the others are named below
+ENOUGH: dict[tuple[str, ...], list[str]] = {
+    ("topup",): ["acme", "5"], ("refund",): ["x"], ("balance",): ["acme"], ("statement",): ["acme"],
+    ("budget", "set"): ["acme", "5"], ("budget", "raise"): ["acme", "8", "--until", "2999-01-01"],
+    ("tenant", "create"): ["new"], ("tenant", "show"): ["acme"], ("tenant", "set"): ["acme", "--frozen"],
+    ("key", "create"): ["--tenant", "acme"], ("key", "revoke"): ["x"], ("route", "set"): ["crm/*", "small"],
+    ("policy", "apply"): ["GOOD"], ("policy", "rollback"): ["0"], ("halt",): ["--reason", "x", "--yes"],
+    ("breaker", "reset"): ["global", "--reason", "x"], ("explain",): ["x"],
+}  # fmt: skip
+BOOKLESS = {("policy", "validate"), ("policy", "schema"), ("version",), ("doctor",), ("db", "current")}
+
+
+def _broken(kind: str, folder: Path) -> tuple[str, str]:
+    """Make an address that cannot work, and the words that should be said of it."""
+    path = folder / "broken.db"
+    if kind == "corrupt":
+        path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
+        return f"sqlite:///{path}", "not a database"
+    if kind == "text":
+        path.write_text("dear diary " * 100)
+        return f"sqlite:///{path}", "not a database"
+    if kind == "foreign":
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE recipes (name TEXT)")
+        return f"sqlite:///{path}", "another program"
+    if kind == "folder":
+        path.write_text("a file where a folder should be")
+        return f"sqlite:///{path}/outlay.db", str(path)
+    return "postgresql://me:secret@127.0.0.1:1/outlay", "did not answer"
+
+
+@pytest.mark.parametrize("kind", ["corrupt", "text", "foreign", "folder", "unreachable"])
+@pytest.mark.parametrize("path", [path for path in leaves() if path not in BOOKLESS], ids=" ".join)
+def test_broken_books_are_named_by_every_command(
+    kind: str, path: tuple[str, ...], outlay: Outlay, files: dict[str, str], tmp_path: Path
+) -> None:
+    """
+    A damaged file, no database at all, another program's, an impossible folder, an unreachable server:
+    one sentence with the fix, the file as it was, and no password shown.
+    """
+    url, said = _broken(kind, tmp_path)
+    file = tmp_path / "broken.db"
+    before = file.read_bytes() if file.exists() else b""
+    words = [files.get(word, word) for word in ENOUGH.get(path, [])]
+    ran = outlay(*path, *words, "--json", "--database-url", url)
+    assert ran.status in (1, 2), ran
+    assert said in f"{ran.error['message']} {ran.error['value']}"
+    assert ran.error["fix"]
+    assert ran.error["code"] != "unexpected"
+    assert "secret" not in ran.err + ran.out
+    assert (file.read_bytes() if file.exists() else b"") == before
+
+
+@pytest.mark.parametrize("kind", ["corrupt", "text", "foreign", "folder", "unreachable"])
+def test_doctor_reports_broken_books_as_a_finding(kind: str, outlay: Outlay, tmp_path: Path) -> None:
+    """
+    The doctor fails on them but makes every other check all the same.
+    """
+    url, said = _broken(kind, tmp_path)
+    ran = outlay("doctor", "--json", "--database-url", url)
+    checks = {check["name"]: check for check in ran.data["checks"]}
+    assert ran.status == 1
+    assert checks["database"]["state"] == "failed"
+    assert said in checks["database"]["found"]
+    assert checks["database"]["fix"]
+    assert checks["clock"]["state"] == "skipped"
+    assert "secret" not in ran.out
+
+
+@pytest.mark.parametrize("words", [["key", "create", "--tenant", "acme"], ["halt", "--reason", "x", "--yes"]])
+def test_books_that_cannot_be_written_say_so(
+    words: list[str], outlay: Outlay, books: Path, contents: Contents
+) -> None:
+    """
+    A database that is open for reading only can be read, and says what it is when it should be written.
+    """
+    before = contents()
+    where = ("--json", "--database-url", f"sqlite:///file:{books}?mode=ro&uri=true")
+    assert outlay("balance", "acme", *where).status == 0
+    ran = outlay(*words, *where)
+    assert ran.status == 1
+    assert ran.error["code"] == "books_unavailable"
+    assert contents() == before
+
+
+@pytest.mark.parametrize("group", ["tenant", "key", "budget", "policy", "route", "breaker", "db"])
+def test_group_without_a_command_names_its_help(group: str, outlay: Outlay) -> None:
+    """
+    Half a command is a usage error that says where the other half is listed.
+    """
+    ran = outlay(group)
+    assert (ran.status, ran.out) == (2, "")
+    assert f"see: outlay {group} --help" in ran.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may write everywhere")
+def test_read_only_folder_is_named(outlay: Outlay, tmp_path: Path) -> None:
+    """
+    A folder without the right to write is an error with the path.
+    """
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    ran = outlay("tenant", "list", "--json", "--database-url", f"sqlite:///{folder}/new/outlay.db")
+    assert ran.status == 1
+    assert str(folder) in ran.error["message"]
+
+
+def test_global_halt_asks_unless_told(outlay: Outlay, contents: Contents) -> None:
+    """
+    Without a terminal nobody can answer: exit 2, the fix named, nothing halted; --yes and --json mean it.
+    """
+    before = contents()
+    ran = outlay("halt", "--reason", "x")
+    assert ran.status == 2
+    assert "--yes" in ran.err
+    assert contents() == before
+    assert outlay("halt", "--reason", "x", "--yes").status == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OUTLAY_PORT", "many", "OUTLAY_PORT"),
+        ("OUTLAY_DATABASE_URL", "mysql://u:secret@h/x", "postgresql"),
+        ("OUTLAY_POLICY", "/nowhere.toml", "OUTLAY_POLICY"),
+    ],
+)
+def test_wrong_environment_is_refused(
+    name: str, value: str, said: str, outlay: Outlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A variable that cannot be used is named.
+    """
+    monkeypatch.setenv(name, value)
+    ran = outlay("tenant", "list", "--json")
+    assert ran.status == 2
+    assert said in str(ran.error)
+    assert "secret" not in ran.err
+
+
+def test_newer_database_is_left_alone(outlay: Outlay, books: Path, contents: Contents) -> None:
+    """
+    Books of a later version are not opened, upgraded or downgraded.
+    """
+    with closing(sqlite3.connect(books)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    before = contents()
+    for words in (("balance", "acme"), ("db", "upgrade"), ("db", "check")):
+        ran = outlay(*words, "--json")
+        assert ran.status == 1, words
+        assert ran.error["code"] == "schema_mismatch"
+    assert contents() == before
+
+
+def test_unexpected_failure_is_one_sentence(
+    outlay: Outlay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    A bug of ours prints one sentence and where its traceback lies, readable by its owner only.
+    """
+    import outlay.admin.money as money
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(money, "balance", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ran = outlay("balance", "acme", "--json")
+    assert ran.status == 1
+    assert ran.error["code"] == "unexpected"
+    assert "ZeroDivisionError: oops" in ran.error["message"]
+    kept = Path(ran.error["fix"].rpartition(" ")[2])
+    assert "ZeroDivisionError" in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert "--debug" in outlay("balance", "acme").err

@@ -1,0 +1,186 @@
+"""
+What people see: tables without surprises, texts of others without power over the terminal, edits that keep
+a file's comments.
+"""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outlay.cli.output import safe, to_csv
+from outlay.cli.policy_file import with_route
+from outlay.errors import Rejected
+from router.policy import default_policy_text
+
+Outlay = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["balance", "acme"], ["tenant", "list"], ["tenant", "show", "acme"], ["statement", "acme"],
+        ["verify"],
+        ["doctor"], ["key", "list"], ["breaker", "status"], ["policy", "history"], ["version"], ["replay"],
+        ["explain", "--list"], ["explain", "DECISION"], ["policy", "show"], ["db", "current"],
+        ["db", "check"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_answers_for_people_are_text(words: list[str], outlay: Outlay, decision: str) -> None:
+    """
+    Every reading command says something on standard output, nothing on standard error, and no JSON.
+    """
+    ran = outlay(*(decision if word == "DECISION" else word for word in words))
+    assert ran.status == 0
+    assert ran.err == ""
+    assert ran.out.strip()
+    assert not ran.out.startswith("{")
+    assert "None" not in ran.out
+
+
+def test_story_of_a_decision_names_models_money_and_offers(outlay: Outlay, decision: str) -> None:
+    """
+    Asked and served, what it cost, each offer with its bound.
+    """
+    out = outlay("explain", decision).out
+    for word in ("asked.model", "served.model", "claude-haiku-5-5", "settlement.cost_usd", "cost bound USD"):
+        assert word in out, word
+
+
+def test_text_of_others_cannot_write_to_the_terminal(outlay: Outlay) -> None:
+    """
+    A reason with escape codes, markup and line breaks is shown harmless; JSON keeps it as it was.
+    """
+    evil = "\x1b[2J[bold]x[/bold]\nsecond \u202e"
+    outlay("topup", "acme", "1", "--reason", evil)
+    out = outlay("statement", "acme").out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert "\\x1b[2J[bold]x[/bold]\\nsecond" in out
+    assert outlay("statement", "acme", "--json").data["lines"][-1]["reason"] == evil
+    told = outlay("balance", "a\x1b[31mb").err
+    assert "\x1b" not in told
+
+
+def test_values_read_well() -> None:
+    """
+    Nothing is a dash, truth is a word, what is inside is spelled out.
+    """
+    assert safe(None) == "-"
+    assert safe([True, {"a": 1}]) == "yes, a=1"
+    assert safe({}) == "-"
+
+
+def test_csv_disarms_formulas_and_keeps_money() -> None:
+    """
+    A negative amount is a number, everything else that begins like a formula is text.
+    """
+    rows = [{"a": "-5.00", "b": "-5+1"}, {"a": None, "b": "@x"}]
+    assert to_csv(("a", "b"), rows) == "a,b\n-5.00,'-5+1\n,'@x\n"
+
+
+def test_route_is_set_with_the_comments_kept(outlay: Outlay, tmp_path: Path) -> None:
+    """
+    The version that `route set` applies differs from the one before in this one task.
+    """
+    before = outlay("policy", "show").out
+    done = outlay("route", "set", "crm/*", "small", "--json").data
+    assert (done["version"], done["task"], done["tier"]) == (1, "crm/*", "small")
+    after = outlay("policy", "show").out
+    assert [line for line in before.splitlines() if "#" in line] == [
+        line for line in after.splitlines() if "#" in line
+    ]
+    wanted = tomllib.loads(before)
+    wanted["routing"]["tasks"]["crm/*"] = {"tier": "small"}
+    assert tomllib.loads(after) == wanted
+
+
+def test_route_of_a_tenant_leaves_its_budget_alone(outlay: Outlay, tmp_path: Path) -> None:
+    """
+    The tenant's first own policy is a copy without `[budget]`, which would have set its day budget.
+    """
+    file = tmp_path / "policy.toml"
+    file.write_text(default_policy_text().replace("# daily_usd", "daily_usd"), encoding="utf-8")
+    assert outlay("policy", "apply", str(file)).status == 0
+    done = outlay("route", "set", "crm/*", "small", "--tenant", "acme", "--json").data
+    assert "copy" in done["warnings"][-1]
+    assert "budget" not in tomllib.loads(outlay("policy", "show", "--tenant", "acme").out)
+    found = outlay("tenant", "show", "acme", "--json").data
+    assert (found["day"]["limit_usd"], found["timezone"]) == ("5.00", "Europe/Berlin")
+    assert found["policy"] == {"tenant": "acme", "version": 1}
+    again = outlay("route", "set", "crm/*", "large", "--tenant", "acme", "--json").data
+    assert (again["version"], again["warnings"]) == (2, done["warnings"][:-1])
+
+
+ENTRY = {"tier": "small"}
+LAYOUTS = {
+    "no routing": "",
+    "no tasks": '[routing]\ndefault_tier = "large" # note\n',
+    "empty table": "[routing.tasks] # note\n\n[enforcement]\n",
+    "inline": 'routing = { default_tier = "x", tasks = { "crm/*" = { tier = "y", floor = "x" } } }\n',
+    "inline entry": '[routing.tasks]\n"crm/*" = { tier = "large", floor = "small" } # note\n',
+    "table entry": '[routing.tasks."crm/*"]\n# note\ntier = "large"\npriority = "high"\n',
+    "dotted": 'routing.tasks."crm/*".tier = "large"\n',
+    "apart": '[routing]\ndefault_tier = "x"\n[budget]\n[routing.tasks]\na = { tier = "y" }\n',
+    "windows": '[routing]\r\ndefault_tier = "large"\r\n',
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=list(LAYOUTS))
+def test_route_is_set_in_every_layout(layout: str) -> None:
+    """
+    Wherever the table of tasks stands and however it is written, only the tier of the task changes.
+    """
+    text = LAYOUTS[layout]
+    wanted = tomllib.loads(text)
+    entry = wanted.setdefault("routing", {}).setdefault("tasks", {}).setdefault("crm/*", {})
+    entry["tier"] = "small"
+    made = with_route(text, "crm/*", "small")
+    assert tomllib.loads(made) == wanted
+    assert made.count("# note") == text.count("# note")
+
+
+def test_edit_that_would_change_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What comes out of the editor is compared with what was wanted; another result is never applied.
+    """
+    import tomlkit
+
+    real = tomlkit.parse
+    monkeypatch.setattr(tomlkit, "parse", lambda text: real(text + "\nstray = 1\n"))
+    with pytest.raises(Rejected) as caught:
+        with_route("", "crm/*", "small")
+    assert caught.value.code == "policy_not_editable"
+
+
+def test_gateway_warns_where_other_machines_can_reach_it(
+    outlay: Outlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    TLS is the reverse proxy's job, which is said once; on this machine alone nothing is said.
+    """
+    from outlay.cli import servers
+
+    served: list[tuple[object, ...]] = []
+    monkeypatch.setattr(servers, "_serve", lambda *words, **_: served.append(words))
+    assert "reverse proxy with TLS" in outlay("gateway", "--host", "0.0.0.0", "--port", "49151").err
+    assert outlay("gateway", "--port", "49151", "--workers", "2", "--log-level", "error").err == ""
+    assert served == [("0.0.0.0", 49151, 1, "info"), ("127.0.0.1", 49151, 2, "error")]
+
+
+def test_user_without_a_name_is_recorded_by_number(outlay: Outlay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    In a container the user may have no name; the change is recorded all the same.
+    """
+    import getpass
+    import os
+
+    def nameless() -> str:
+        raise OSError("no such user")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    outlay("topup", "acme", "1")
+    assert outlay("statement", "acme", "--json").data["lines"][-1]["actor"] == f"uid-{os.getuid()}"
