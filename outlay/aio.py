@@ -15,10 +15,11 @@ from typing import Any, Final, TypeVar
 from ledger import LedgerError
 from outlay.calls import CallRequest, NotSent, Outcome, Result, Sending
 from outlay.clock import now_us
-from outlay.effects import CheckSwitches, CloseHold, Ended, Remember, Send, fail, feed
+from outlay.effects import CheckSwitches, CloseHold, Ended, Look, Remember, Send, fail, feed
 from outlay.engine import Engine, LedgerEffect
 from outlay.errors import OutlayError
 from outlay.flow import run
+from outlay.shared_reads import SharedReads
 from outlay.wiring import App
 
 SWITCH_FRESH_S: Final = 0.020
@@ -72,6 +73,7 @@ class AsyncCalls:
     def __init__(self, app: App, clock: Callable[[], int] = now_us) -> None:
         self.engine = Engine(app, clock)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="outlay-read")
+        self._reads = SharedReads()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self, request: CallRequest) -> AsyncCall:
@@ -149,6 +151,9 @@ class AsyncCalls:
             return await self._fresh(effect)
         if isinstance(effect, Remember):
             return self.engine.perform(effect)
+        if isinstance(effect, Look):
+            key = (effect.tenant, effect.scopes)
+            return await self._reads.read(key, partial(self._in_thread, effect))
         return await self._in_thread(effect)
 
     async def _commit(self, effect: LedgerEffect) -> Any:
@@ -163,15 +168,19 @@ class AsyncCalls:
     async def _fresh(self, effect: CheckSwitches) -> Any:
         """Read the kill switch again while the reading grew too old on its way back to this loop."""
         for _ in range(RECHECKS_MAX):
-            began = time.monotonic()
-            halted = await self._in_thread(effect)
+            began, halted = await self._reads.read(effect, partial(self._in_thread, effect, _timed))
             if halted is not None or time.monotonic() - began <= SWITCH_FRESH_S:
                 return halted
         return self.engine.perform(effect)  # a loop this busy has to wait for one reading
 
-    async def _in_thread(self, effect: Any) -> Any:
+    async def _in_thread(self, effect: Any, way: Callable[[Engine, Any], Any] = Engine.perform) -> Any:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, partial(self.engine.perform, effect))
+        return await loop.run_in_executor(self._readers, way, self.engine, effect)
+
+
+def _timed(engine: Engine, effect: CheckSwitches) -> tuple[float, Any]:
+    """Make a reading that knows when it began."""
+    return time.monotonic(), engine.perform(effect)
 
 
 async def _abandon(call: AsyncCall, begun: asyncio.Task[None]) -> None:

@@ -5,12 +5,12 @@ flow, in the transaction of the settlement, and never changed.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Select, select, tuple_
 
 from outlay.tables import decision as table
+from outlay.views import SessionMemory
 
 JSON_COLUMNS: Final = ("would", "reasons", "offers", "counterfactual", "usage", "tags")
 # read before every call of a session, so it goes to the driver as it is
@@ -18,23 +18,6 @@ _SESSION: Final = """SELECT served_model, usage, finished_us FROM outlay_decisio
  WHERE tenant = ? AND session = ? AND outcome IN ('served', 'broken') AND served_model IS NOT NULL
  ORDER BY at_us DESC LIMIT 20"""
 _PROMPT_PARTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-
-
-@dataclass(frozen=True, slots=True)
-class SessionMemory:
-    """
-    What the newest calls of a session were served with.
-
-    Attributes:
-        prompt_tokens: Prompt of the last call: what is probably in the cache of `last_model`.
-        models: Every model that served one of the newest calls.
-        last_us: When the last call ended; a prompt cache lives for minutes.
-    """
-
-    last_model: str
-    prompt_tokens: int
-    models: frozenset[str]
-    last_us: int
 
 
 class Decisions:

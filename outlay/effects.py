@@ -13,7 +13,7 @@ from circuit.types import Halted, Transition
 from ledger.reads import HoldRow
 from ledger.types import Operation, Release, Result, Settle
 from outlay.calls import Outcome, Sending, Upstream
-from outlay.views import View
+from outlay.views import SessionMemory, View
 from pricing.table import PriceTable
 from router.policy import Policy
 
@@ -30,6 +30,7 @@ class Tools:
         new_id: Makes ids from an instant.
         owner: Names this process in holds, probes and meters.
         upstream: Finds the address and key for a name of the policy; None is the environment's.
+        usual: Tells how many tokens the answers of a tenant's calls of a kind usually have, once known.
     """
 
     now_us: Callable[[], int]
@@ -37,6 +38,7 @@ class Tools:
     prices: PriceTable
     owner: str
     upstream: Callable[[Policy, str | None], Upstream]
+    usual: Callable[[str, str], int | None]
 
 
 class Effect(Generic[T]):
@@ -47,19 +49,19 @@ class Effect(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Look(Effect[View]):
-    """
-    Read all that the decision needs.
+    """Read all that the decision needs; calls that ask at once may share one reading."""
 
-    Attributes:
-        session: As `router.classify` names it.
-        kind: Task or model of the call: what its usual output is remembered under.
-    """
+    tenant: str
+    scopes: tuple[str, ...]
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recall(Effect[SessionMemory | None]):
+    """Read what a conversation was served with so far; `session` is as `router.classify` names it."""
 
     tenant: str
     session: str
-    scopes: tuple[str, ...]
-    kind: str
-    now_us: int
 
 
 @dataclass(frozen=True, slots=True)

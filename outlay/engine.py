@@ -29,6 +29,7 @@ from outlay.effects import (
     Look,
     Move,
     Note,
+    Recall,
     Remember,
     SetLevel,
     Tools,
@@ -66,7 +67,12 @@ class Engine:
         self._later = Later(app.ledger)
         self._full_credit: dict[str, tuple[float, int | None]] = {}
         self.tools = Tools(
-            now_us=clock, new_id=new_id, prices=app.prices, owner=app.owner, upstream=self._upstream
+            now_us=clock,
+            new_id=new_id,
+            prices=app.prices,
+            owner=app.owner,
+            upstream=self._upstream,
+            usual=self._typical.tokens,
         )
 
     def close(self) -> None:
@@ -105,6 +111,9 @@ class Engine:
         match effect:
             case Look():
                 return self._look(effect)
+            case Recall(tenant, session):
+                with self._app.reading() as conn:
+                    return self._app.decisions.session(conn, tenant, session)
             case CheckSwitches(tenant):
                 return self._halted(tenant)
             case Move(transitions):
@@ -193,8 +202,7 @@ class Engine:
             applied = app.policies.applied(conn, tenant)
             shared = applied if applied.tenant == EVERYBODY else app.policies.applied(conn, EVERYBODY)
             rules = rules_of(applied.policy, shared.policy)
-            account = reads.account(conn, tenant)
-            memory = app.decisions.session(conn, tenant, effect.session) if effect.session else None
+            account, gauges = reads.standing(conn, tenant, effect.scopes, effect.now_us)
             return View(
                 policy=applied.policy,
                 policy_tenant=applied.tenant,
@@ -202,15 +210,10 @@ class Engine:
                 rules=rules,
                 snapshot=app.circuit.read(conn, _scopes(applied.policy, tenant), effect.now_us, rules),
                 known=account is not None,
-                gauges=reads.gauges(conn, tenant, effect.scopes, effect.now_us),
+                gauges=gauges,
                 multiplier_ppm=1_000_000 if account is None else account.multiplier_ppm,
                 credit_full_nanos=self._credit_full(conn, applied.policy, tenant, effect.now_us),
                 level=read_level(conn, tenant),
-                last_model="" if memory is None else memory.last_model,
-                prompt_tokens=0 if memory is None else memory.prompt_tokens,
-                answered_us=0 if memory is None else memory.last_us,
-                models=frozenset() if memory is None else memory.models,
-                expected_output_tokens=self._typical.tokens(tenant, effect.kind),
             )
 
     def _credit_full(self, conn: Any, policy: Policy, tenant: str, at_us: int) -> int | None:

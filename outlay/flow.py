@@ -9,7 +9,7 @@ I/O, so tests stop it at any step to play a crash. Two thin drivers run it: `out
 import json
 from collections.abc import Generator, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import ledger.types as books
 from circuit.admission import Assessment, assess
@@ -26,6 +26,7 @@ from outlay.effects import (
     Look,
     Move,
     Note,
+    Recall,
     Remember,
     Send,
     SetLevel,
@@ -33,7 +34,7 @@ from outlay.effects import (
     ask,
 )
 from outlay.errors import OutlayError
-from outlay.views import View
+from outlay.views import SessionMemory, View
 from pricing.facts import model_facts
 from router.classify import profile_request
 from router.codec import Inputs, replay, to_json
@@ -42,6 +43,8 @@ from router.types import Choice, Offer, Profile, Reason, Refusal
 
 Steps = Generator[Any, Any, Result]
 T = TypeVar("T")
+PROBE_WAIT_US: Final = 1_000_000
+"""Whoever finds a model's probe taken may ask again this much later."""
 
 
 def run(request: CallRequest, tools: Tools) -> Steps:
@@ -91,6 +94,7 @@ class _Call:
         self.id = tools.new_id(self.at_us)
         self.record: records.Plan = requests.record(request, self.id, self.at_us)
         self.view: View
+        self.memory: SessionMemory | None = None
         self.assessment: Assessment
         self.profile: Profile | None = None
         self.choice: Choice
@@ -116,14 +120,11 @@ class _Call:
         """
         request = self.request
         self.view = yield from ask(
-            Look(
-                request.tenant,
-                requests.session(request),
-                requests.scopes(request.key_id, request.hints),
-                requests.kind(request),
-                self.at_us,
-            )
+            Look(request.tenant, requests.scopes(request.key_id, request.hints), self.at_us)
         )
+        session = requests.ongoing_session(request)
+        if session is not None:
+            self.memory = yield from ask(Recall(request.tenant, session))
         view = self.view
         self.record = {
             **self.record,
@@ -170,14 +171,15 @@ class _Call:
 
     def _profile(self) -> Profile | Refusal:
         view, request = self.view, self.request
+        usual = self.tools.usual(request.tenant, requests.kind(request))
         return profile_request(
             request.body,
             request.hints,
             request.rights,
             view.policy,
             betas=request.betas,
-            expected_output_tokens=views.expected_output_tokens(view, request.body.get("max_tokens")),
-            cache=views.cache(view, self.at_us),
+            expected_output_tokens=views.expected_output_tokens(usual, request.body.get("max_tokens")),
+            cache=views.cache(self.memory, self.at_us),
         )
 
     # choice and hold
@@ -197,7 +199,7 @@ class _Call:
             lost = yield from self._or_give_back(self._claim())
             if not lost:
                 return (yield from self._or_give_back(self._clear()))
-            unhealthy[self._model] = self.at_us
+            unhealthy[self._model] = self.at_us + PROBE_WAIT_US
             yield from self._start_over(undecided)
         raise AssertionError("every model to be probed is asked for once")
 
@@ -335,7 +337,7 @@ class _Call:
             asked=requests.facts(self.request.body.get("model")),
             effort=offer.effort,
             max_tokens=offer.max_tokens,
-            served_before=self.view.models,
+            served_before=frozenset() if self.memory is None else self.memory.models,
         ).body
 
     def _held(self) -> closing.Held:

@@ -4,10 +4,9 @@ The degradation steps in force for each tenant: what hysteresis has to remember 
 
 from typing import Final
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, text
 
-from outlay.tables import degradation as table
-
+_READ: Final = "SELECT level FROM outlay_degradation WHERE tenant = "
 _WRITE: Final = text(
     """
     INSERT INTO outlay_degradation (tenant, level, since_us) VALUES (:tenant, :level, :since_us)
@@ -20,7 +19,8 @@ def read_level(connection: Connection, tenant: str) -> int:
     """
     Return the number of steps in force; 0 where none ever was.
     """
-    found = connection.execute(select(table.c.level).where(table.c.tenant == tenant)).scalar_one_or_none()
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    found = connection.exec_driver_sql(_READ + mark, (tenant,)).scalar_one_or_none()
     return 0 if found is None else int(found)
 
 

@@ -14,6 +14,7 @@ from pricing.bound import RequestInvalid
 from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
 from router.observe import counterfactual
+from router.shape import messages_of, role_of
 from router.types import Choice, Hints, Offer, Priority, Reason
 
 _NAME_MAX: Final = 200
@@ -36,14 +37,16 @@ def record(request: CallRequest, decision_id: str, at_us: int) -> dict[str, Any]
     )
 
 
-def session(request: CallRequest) -> str:
+def ongoing_session(request: CallRequest) -> str | None:
     """
-    Name the session of a call; empty where the body is such that classification will refuse it.
+    Name the session of a conversation that has had an answer; None where it begins, or cannot be read.
     """
     try:
+        if all(role_of(message) != "assistant" for message in messages_of(request.body)):
+            return None
         return session_of(request.body, request.hints)
     except (RequestInvalid, RecursionError):
-        return ""
+        return None  # classification will say what is wrong with the body
 
 
 def kind(request: CallRequest) -> str:

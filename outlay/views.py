@@ -18,6 +18,23 @@ EXPECTED_SHARE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class SessionMemory:
+    """
+    What the newest calls of a session were served with.
+
+    Attributes:
+        prompt_tokens: Prompt of the last call: what is probably in the cache of `last_model`.
+        models: Every model that served one of the newest calls.
+        last_us: When the last call ended; a prompt cache lives for minutes.
+    """
+
+    last_model: str
+    prompt_tokens: int
+    models: frozenset[str]
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """
     Everything that a call is decided by, as one reading of the database saw it.
@@ -27,9 +44,6 @@ class View:
         known: Whether the tenant has an account.
         credit_full_nanos: Credits that count as full; None leaves credits out of the remaining share.
         level: Degradation steps in force for this tenant so far.
-        last_model, prompt_tokens, answered_us: The last answer in this session; empty where there was none.
-        models: All models that have answered in this session.
-        expected_output_tokens: What calls like this one have used; None before there is history.
     """
 
     policy: Policy
@@ -42,11 +56,6 @@ class View:
     multiplier_ppm: int = 1_000_000
     credit_full_nanos: int | None = None
     level: int = 0
-    last_model: str = ""
-    prompt_tokens: int = 0
-    answered_us: int = 0
-    models: frozenset[str] = frozenset()
-    expected_output_tokens: int | None = None
 
     @property
     def enforced(self) -> bool:
@@ -76,22 +85,22 @@ def headroom(view: View) -> Headroom:
     )
 
 
-def cache(view: View, now_us: int) -> Cache | None:
+def cache(memory: SessionMemory | None, now_us: int) -> Cache | None:
     """
     Tell where the session's prompt cache is warm; None where Outlay has not seen the session.
     """
-    if view.last_model == "":
+    if memory is None:
         return None
-    warm = now_us - view.answered_us <= CACHE_WARM_US
-    return Cache(view.last_model, view.prompt_tokens) if warm else Cache()
+    warm = now_us - memory.last_us <= CACHE_WARM_US
+    return Cache(memory.last_model, memory.prompt_tokens) if warm else Cache()
 
 
-def expected_output_tokens(view: View, max_tokens: object) -> int:
+def expected_output_tokens(usual: int | None, max_tokens: object) -> int:
     """
     Expect what calls like this one have used, else a share of what they may use.
     """
-    if view.expected_output_tokens is not None:
-        return view.expected_output_tokens
-    if isinstance(max_tokens, int) and not isinstance(max_tokens, bool):
-        return max_tokens // EXPECTED_SHARE
-    return 0
+    if usual is not None:
+        return usual
+    if not isinstance(max_tokens, int):
+        return 0  # classification will say what is wrong with it
+    return max_tokens // EXPECTED_SHARE

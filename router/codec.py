@@ -58,7 +58,7 @@ def to_json(value: object) -> str:
     """
     Write a value of the router as compact JSON with sorted keys; equal values give equal text.
     """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def from_json(kind: type[T], text: str) -> T:
@@ -75,18 +75,20 @@ def from_json(kind: type[T], text: str) -> T:
     return value
 
 
-def _plain(value: object) -> Any:
-    if isinstance(value, Enum):
-        return value.value
+def _plain(value: object) -> object:
+    """Turn what JSON does not know into what it does; the encoder goes on from there."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {name: getattr(value, name) for name in _names(type(value))}
     if isinstance(value, frozenset):
-        return sorted(_plain(item) for item in value)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return sorted(value)
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
+        return dict(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _reader_of(kind: Any) -> Callable[[Any], Any]:
