@@ -1,0 +1,244 @@
+"""
+Outlay in process for an event loop: each method is that of `outlay.api.Outlay`, awaited.
+
+The ledger is awaited without a thread; orders of an operator run on a thread, as they are rare.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Unpack
+
+from outlay import holds
+from outlay.aio import AsyncCalls
+from outlay.api import decision, opened, passed, to_decide, to_hold, to_settle
+from outlay.flow import preview
+from outlay.open_holds import AsyncHold, Decision, HintWords
+from outlay.orders import ACTOR, Answer, Orders
+from outlay.wiring import App
+
+
+def open_async(
+    url: str | None = None, *, policy: str | os.PathLike[str] | None = None, actor: str = ACTOR
+) -> "Opening":
+    """
+    Open the books for one event loop: `async with outlay.open_async() as books`, or `await` it.
+    """
+    return Opening(partial(opened, url, policy, actor), actor)
+
+
+class AsyncOutlay:
+    """
+    The books of a process within one event loop; each method is that of `Outlay`, awaited.
+    """
+
+    def __init__(self, app: App, *, actor: str = ACTOR) -> None:
+        """
+        Take over books that are open, for the running event loop; `close` closes them.
+        """
+        self.app = app
+        self.calls = AsyncCalls(app)
+        self._holds = holds.AsyncHolds(self.calls)
+        self._orders = Orders(app, actor)
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    async def __aenter__(self) -> "AsyncOutlay":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """
+        Finish what callers left behind, write what waits and let go of the database.
+        """
+        if not self._closed:
+            self._closed = True
+            await self.calls.close()
+            await asyncio.to_thread(self.app.close)
+
+    def check_loop(self) -> None:
+        """
+        See that these books are used in the event loop that they were opened in.
+
+        Raises:
+            RuntimeError: They are not; open books of their own in each loop.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("an AsyncOutlay belongs to the event loop that opened it; open one per loop")
+
+    async def decide(
+        self, tenant: str, request: Mapping[str, object], **hints: Unpack[HintWords]
+    ) -> Decision:
+        """
+        Tell which model a call would get now, and whether there is money for it; nothing is held.
+        """
+        self.check_loop()
+        order, tools = to_decide(tenant, request, hints), self.calls.engine.tools
+        choice = passed(await self.calls.carry_out(preview(order, tools)))
+        return await asyncio.to_thread(decision, self.app, order, choice, tools)
+
+    async def hold(
+        self,
+        tenant: str,
+        request: Mapping[str, object] | None = None,
+        *,
+        offers: Sequence[Mapping[str, object]] | None = None,
+        ttl_s: int | None = None,
+        idempotency_key: str | None = None,
+        **hints: Unpack[HintWords],
+    ) -> AsyncHold:
+        """
+        Hold money for a call that you make yourself.
+        """
+        self.check_loop()
+        order = to_hold(tenant, request, offers, ttl_s, idempotency_key, hints)
+        answer = await self.calls.carry_out(holds.authorize(order, self.calls.engine.tools))
+        return AsyncHold(self, tenant, passed(answer))
+
+    async def settle(
+        self,
+        tenant: str,
+        hold_id: str,
+        *,
+        cost_usd: str | None = None,
+        usage: object = None,
+        model: str | None = None,
+    ) -> Answer:
+        """
+        Book what a held call has cost.
+        """
+        self.check_loop()
+        return passed(await self._holds.settle(tenant, hold_id, to_settle(cost_usd, usage, model)))
+
+    async def release(self, tenant: str, hold_id: str, reason: str = "") -> Answer:
+        """
+        Give a hold back whole.
+        """
+        self.check_loop()
+        return passed(await self._holds.release(tenant, hold_id, {"reason": reason}))
+
+    async def renew(self, tenant: str, hold_id: str, ttl_s: int) -> Answer:
+        """
+        Keep a hold open until `ttl_s` seconds from now.
+        """
+        self.check_loop()
+        return passed(await self._holds.renew(tenant, hold_id, {"ttl_s": ttl_s}))
+
+    async def create_tenant(
+        self,
+        tenant: str,
+        *,
+        credit: str = "0",
+        daily_budget: str | None = None,
+        timezone: str | None = None,
+        multiplier: str = "1",
+    ) -> Answer:
+        """
+        Create a tenant.
+        """
+        return await asyncio.to_thread(
+            self._orders.create_tenant, tenant, credit=credit, daily_budget=daily_budget, timezone=timezone,
+            multiplier=multiplier,
+        )  # fmt: skip
+
+    async def top_up(
+        self,
+        tenant: str,
+        amount: str,
+        *,
+        kind: str = "paid",
+        expires: str | None = None,
+        idempotency_key: str | None = None,
+        reason: str = "",
+    ) -> Answer:
+        """
+        Add credit.
+        """
+        return await asyncio.to_thread(
+            self._orders.top_up, tenant, amount, kind=kind, expires=expires, idempotency_key=idempotency_key,
+            reason=reason,
+        )  # fmt: skip
+
+    async def set_budget(
+        self,
+        tenant: str,
+        limit: str,
+        *,
+        window: str = "day",
+        scope: str = "tenant",
+        until: str | None = None,
+        reason: str = "",
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """
+        Set the limit of a budget.
+        """
+        return await asyncio.to_thread(
+            self._orders.set_budget, tenant, limit, window=window, scope=scope, until=until, reason=reason,
+            idempotency_key=idempotency_key,
+        )  # fmt: skip
+
+    async def balance(self, tenant: str) -> Answer:
+        """
+        Return credit, what is held of it, debt and budgets.
+        """
+        return await asyncio.to_thread(self._orders.balance, tenant)
+
+    async def statement(
+        self, tenant: str, *, since: str | None = None, until: str | None = None, limit: int | None = None
+    ) -> Answer:
+        """
+        Return the transfers of a period, oldest first.
+        """
+        return await asyncio.to_thread(self._orders.statement, tenant, since=since, until=until, limit=limit)
+
+    async def explain(self, decision_id: str) -> Answer:
+        """
+        Return a decision as stored, with its hold and settlement.
+        """
+        return await asyncio.to_thread(self._orders.explain, decision_id)
+
+    async def halt(self, *, reason: str, tenant: str | None = None) -> Answer:
+        """
+        Stop spending, of everybody or of one tenant.
+        """
+        return await asyncio.to_thread(self._orders.halt, reason=reason, tenant=tenant)
+
+    async def resume(self, *, reason: str, tenant: str | None = None) -> Answer:
+        """
+        Let spending go on.
+        """
+        return await asyncio.to_thread(self._orders.resume, reason=reason, tenant=tenant)
+
+
+class Opening:
+    """
+    Books about to be opened, off the event loop; await it, or enter it to have them closed at the end.
+    """
+
+    def __init__(self, opened: Callable[[], App], actor: str) -> None:
+        self._opened = opened
+        self._actor = actor
+        self._books: AsyncOutlay | None = None
+
+    def __await__(self) -> Generator[Any, Any, AsyncOutlay]:
+        return self._open().__await__()
+
+    async def _open(self) -> AsyncOutlay:
+        return AsyncOutlay(await asyncio.to_thread(self._opened), actor=self._actor)
+
+    async def __aenter__(self) -> AsyncOutlay:
+        self._books = await self._open()
+        return self._books
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._books is not None:
+            await self._books.close()

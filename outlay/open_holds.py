@@ -1,0 +1,250 @@
+"""
+What the in-process API hands out: a hold to be closed by its caller, and a decision that holds nothing.
+
+A hold left open is never given back by itself: whether the provider was called is known to its caller only.
+It is captured when it expires, and a settlement that comes later still corrects that.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from outlay import fields
+from outlay.errors import BadInput
+from pricing.money import format_usd
+from router.types import Choice, Hints, Reason
+
+if TYPE_CHECKING:
+    from outlay.api import Outlay
+    from outlay.api_async import AsyncOutlay
+
+_log = logging.getLogger("outlay")
+Answer = dict[str, Any]
+
+
+class HintWords(TypedDict, total=False):
+    """
+    What a caller may say about a call beside its body; the same as the gateway's `outlay-*` headers.
+    """
+
+    task: str | None
+    role: str | None
+    priority: str | None
+    session: str | None
+    privacy: str | None
+    floor: str | None
+    pin: bool
+    tags: Mapping[str, str] | None
+
+
+_TEXTS = ("task", "role", "priority", "session", "privacy", "floor")
+_KNOWN = (*_TEXTS, "pin", "tags")
+
+
+def hints_of(words: Mapping[str, object]) -> Hints:
+    """
+    Read hints.
+
+    Raises:
+        BadInput: A name is unknown, or a value is of the wrong kind; what it means is judged later.
+    """
+    for name in words:
+        if name not in _KNOWN:
+            fix = fields.close_name(name, _KNOWN) or f"Known are {', '.join(_KNOWN)}."
+            raise BadInput(name, words[name], "is no hint", fix)
+    texts: dict[str, Any] = {
+        name: fields.word(words[name], name) for name in _TEXTS if words.get(name) is not None
+    }
+    return Hints(**texts, pin=fields.flag(words.get("pin", False), "pin"), tags=_tags(words.get("tags")))
+
+
+def _tags(value: object) -> tuple[tuple[str, str], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise BadInput("tags", value, "is no mapping", 'Give {"name": "value"}.')
+    return tuple(
+        sorted((fields.word(name, "tags"), fields.word(text, f"tags.{name}")) for name, text in value.items())
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """
+    What would be offered now; nothing is held by it.
+
+    Attributes:
+        may_spend: Whether credits and every budget have room for this offer at this instant.
+        cost_bound_usd: Most that the call can cost at the provider.
+        reasons: Why, in order, each with code, text and numbers.
+        alternatives: Models of the offers after this one, which are taken when the money has gone meanwhile.
+    """
+
+    model: str
+    tier: str | None
+    effort: str | None
+    max_tokens: int
+    may_spend: bool
+    cost_bound_usd: str
+    expected_cost_usd: str
+    asked_model: str
+    asked_tier: str | None
+    reasons: tuple[Reason, ...]
+    alternatives: tuple[str, ...]
+
+
+def decision_of(choice: Choice, fitting: int | None) -> Decision:
+    """
+    Put a choice in words.
+
+    Args:
+        fitting: Place of the first offer that the money bears; None where it bears none.
+    """
+    index = 0 if fitting is None else fitting
+    offer = choice.offers[index]
+    return Decision(
+        model=offer.model,
+        tier=offer.tier,
+        effort=offer.effort,
+        max_tokens=offer.max_tokens,
+        may_spend=fitting is not None,
+        cost_bound_usd=format_usd(offer.cost_bound_nanos),
+        expected_cost_usd=format_usd(offer.expected_cost_nanos),
+        asked_model=choice.asked_model,
+        asked_tier=choice.asked_tier,
+        reasons=(*choice.reasons, *offer.reasons),
+        alternatives=tuple(other.model for other in choice.offers[index + 1 :]),
+    )
+
+
+class HeldMoney:
+    """
+    Money that stands for one call.
+
+    Attributes:
+        id: Of the hold and of its decision record.
+        offer: Place of what was chosen among the offers.
+        model: To be called; for offers of the caller's own, the name of the chosen one.
+        tier, effort, max_tokens: As routed; None for offers of the caller's own.
+        request: Body to send, translated for the model; None for offers of the caller's own.
+        held_usd: What is kept for it at most.
+        expires_at: When it is captured if nobody closed it.
+        reasons: Why, in order, each {"code", "text", "numbers"}.
+        closed: Whether it was settled or released through this object.
+    """
+
+    def __init__(self, tenant: str, answer: Mapping[str, Any]) -> None:
+        self.tenant = tenant
+        self.id: str = answer["hold"]
+        self.offer: int = answer["offer"]
+        self.model: str = answer["model"]
+        self.tier: str | None = answer["tier"]
+        self.effort: str | None = answer["effort"]
+        self.max_tokens: int | None = answer["max_tokens"]
+        self.request: Answer | None = answer.get("request")
+        self.held_usd: str = answer["held_usd"]
+        self.expires_at: str = answer["expires_at"]
+        self.reasons: tuple[Answer, ...] = tuple(answer["reasons"])
+        self.closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"until {self.expires_at}"
+        return f"<{type(self).__name__} {self.id} of {self.tenant}: {self.held_usd} USD, {state}>"
+
+    def _left(self) -> None:
+        if not self.closed:
+            _log.warning(
+                "hold %s of tenant %s was left open: its %s USD stay held, and are captured at %s; "
+                "settle it, or release it if the provider was not called",
+                self.id, self.tenant, self.held_usd, self.expires_at,
+            )  # fmt: skip
+
+
+class Hold(HeldMoney):
+    """
+    A hold to be closed by `settle` or `release`.
+
+    As a context manager it gives nothing back by itself, also not when its body raises: the provider may have
+    been called by then. One that is left open is logged as a warning.
+    """
+
+    def __init__(self, books: "Outlay", tenant: str, answer: Mapping[str, Any]) -> None:
+        super().__init__(tenant, answer)
+        self._books = books
+
+    def settle(
+        self, *, cost_usd: str | None = None, usage: object = None, model: str | None = None
+    ) -> Answer:
+        """
+        Book what the call has cost, see `Outlay.settle`; `model` is this hold's unless told.
+        """
+        named = self.model if model is None and usage is not None else model
+        answer = self._books.settle(self.tenant, self.id, cost_usd=cost_usd, usage=usage, model=named)
+        self.closed = True
+        return answer
+
+    def release(self, reason: str = "") -> Answer:
+        """
+        Give it back, as the provider was not called or bills nothing.
+        """
+        answer = self._books.release(self.tenant, self.id, reason)
+        self.closed = True
+        return answer
+
+    def renew(self, ttl_s: int) -> Answer:
+        """
+        Keep it open until `ttl_s` seconds from now.
+        """
+        answer = self._books.renew(self.tenant, self.id, ttl_s)
+        self.expires_at = answer["expires_at"]
+        return answer
+
+    def __enter__(self) -> "Hold":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left()
+
+
+class AsyncHold(HeldMoney):
+    """
+    A hold to be closed by `settle` or `release`; see `Hold`.
+    """
+
+    def __init__(self, books: "AsyncOutlay", tenant: str, answer: Mapping[str, Any]) -> None:
+        super().__init__(tenant, answer)
+        self._books = books
+
+    async def settle(
+        self, *, cost_usd: str | None = None, usage: object = None, model: str | None = None
+    ) -> Answer:
+        """
+        Book what the call has cost, see `Outlay.settle`; `model` is this hold's unless told.
+        """
+        named = self.model if model is None and usage is not None else model
+        answer = await self._books.settle(self.tenant, self.id, cost_usd=cost_usd, usage=usage, model=named)
+        self.closed = True
+        return answer
+
+    async def release(self, reason: str = "") -> Answer:
+        """
+        Give it back, as the provider was not called or bills nothing.
+        """
+        answer = await self._books.release(self.tenant, self.id, reason)
+        self.closed = True
+        return answer
+
+    async def renew(self, ttl_s: int) -> Answer:
+        """
+        Keep it open until `ttl_s` seconds from now.
+        """
+        answer = await self._books.renew(self.tenant, self.id, ttl_s)
+        self.expires_at = answer["expires_at"]
+        return answer
+
+    async def __aenter__(self) -> "AsyncHold":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._left()
