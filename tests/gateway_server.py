@@ -31,6 +31,7 @@ class Gateway:
     url: str
     app: App
     house: House
+    server: uvicorn.Server
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def serving(settings: Settings, **uvicorn_settings: Any) -> Iterator[Gateway]:
     try:
         while not server.started:
             assert thread.is_alive(), "the gateway did not start"
-        yield Gateway(f"http://127.0.0.1:{listener.getsockname()[1]}", app, asgi.state.house)
+        yield Gateway(f"http://127.0.0.1:{listener.getsockname()[1]}", app, asgi.state.house, server)
     finally:
         server.should_exit = True
         thread.join(30)

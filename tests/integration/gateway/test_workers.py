@@ -1,0 +1,109 @@
+"""
+The gateway as `uvicorn gateway.app:create --factory` starts it: several processes, settings by environment.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import pytest
+
+from outlay.admin import money, tenants
+from outlay.settings import Settings
+from outlay.wiring import open_app
+from simulator import bill
+from simulator.run import start
+
+CALLS = 60
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def wait_ready(url: str) -> None:
+    """Wait until the gateway answers."""
+    async with aiohttp.ClientSession() as session:
+        for _ in range(300):
+            try:
+                async with session.get(f"{url}/readyz") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(0.1)
+    raise AssertionError("the gateway did not become ready")
+
+
+async def calls(url: str, key: str) -> list[int]:
+    """Many calls at once, each on a connection of its own."""
+    body = {
+        "model": "outlay/small",
+        "max_tokens": 300,
+        "messages": [{"role": "user", "content": "hi [[sim output_tokens=50]]"}],
+    }
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    headers = {"x-api-key": key, "anthropic-version": "2026-10-21"}
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+
+        async def one() -> int:
+            async with session.post(f"{url}/v1/messages", json=body) as answer:
+                await answer.read()
+                return answer.status
+
+        return await asyncio.gather(*(one() for _ in range(CALLS)))
+
+
+def test_workers_share_the_books_and_stop_cleanly(database_url: str, tmp_path: Any) -> None:
+    """Three processes charge what the provider billed, and a polite stop loses nothing."""
+    app = open_app(Settings(database_url=database_url), migrate=True)
+    key = tenants.create_tenant(app, "acme", credit="5", actor="test")["key"]
+    upstream, provider = start(tmp_path / "bill.jsonl")
+    port = free_port()
+    environment = {
+        **os.environ,
+        "OUTLAY_DATABASE_URL": database_url,
+        "OUTLAY_UPSTREAM_URL": upstream,
+        "ANTHROPIC_API_KEY": "upstream-secret",
+    }
+    words = ["-m", "uvicorn", "gateway.app:create", "--factory", "--workers", "3", "--port", str(port)]
+    words += ["--log-level", "warning", "--timeout-graceful-shutdown", "10"]
+    gateway = subprocess.Popen([sys.executable, *words], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        asyncio.run(wait_ready(f"http://127.0.0.1:{port}"))
+        assert asyncio.run(calls(f"http://127.0.0.1:{port}", key)) == [200] * CALLS
+    finally:
+        gateway.send_signal(signal.SIGTERM)
+        _, errors = gateway.communicate(timeout=30)
+        provider.terminate()
+        provider.wait()
+    balance = money.balance(app, "acme")
+    app.close()
+    assert Decimal(balance["credit_usd"]) == 5 - bill.total(tmp_path / "bill.jsonl")
+    assert balance["held_usd"] == "0.00"
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("fault", ["schema", "address"])
+def test_books_that_cannot_be_opened_stop_the_start(tmp_path: Any, fault: str) -> None:
+    """A gateway without usable books does not serve; it says why in its log."""
+    url = "postgresql://127.0.0.1:9/none" if fault == "schema" else "nonsense://x"
+    environment = {**os.environ, "OUTLAY_DATABASE_URL": url}
+    words = ["-m", "uvicorn", "gateway.app:create", "--factory", "--port", str(free_port())]
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, *words], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert "startup failed" in done.stderr
+    assert time.monotonic() - began < 45
