@@ -81,7 +81,7 @@ def normal_url(url: str) -> str:
 def _port(text: str | None) -> int:
     if text is None or text == "":
         return PORT_DEFAULT
-    if not text.isdigit() or not 0 < int(text) < 65_536:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65_536:
         raise SettingsError(f"OUTLAY_PORT={text!r} is not a port; use a number from 1 to 65535")
     return int(text)
 

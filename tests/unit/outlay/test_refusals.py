@@ -1,0 +1,141 @@
+"""
+The table of refusals: every reason of every part has its status, type and code, and a text without gaps.
+"""
+
+from typing import Any
+
+import pytest
+
+import ledger.types as ledger
+from circuit.types import HaltCode, Halted
+from outlay import refusals
+from outlay.refusals import CIRCUIT, LEDGER, ROUTER, Shape
+from router.types import Refusal, RefusalCode
+
+T0 = 1_763_700_000_000_000
+STATUS_OF_TYPE = {
+    "invalid_request_error": {400},
+    "billing_error": {402},
+    "permission_error": {403},
+    "not_found_error": {404},
+    "conflict_error": {409},
+    "rate_limit_error": {429},
+    "api_error": {500, 503},
+    "overloaded_error": {529},
+}
+LIMIT, INVALID = "rate_limit_error", "invalid_request_error"
+EVERY: list[Shape] = [*LEDGER.values(), *ROUTER.values(), *CIRCUIT.values()]
+
+
+def test_every_reason_of_every_part_is_in_the_table() -> None:
+    """A reason that a part learns to give without a shape here fails this test, not a caller."""
+    assert set(LEDGER) == set(ledger.Reason)
+    assert set(ROUTER) == set(RefusalCode)
+    assert set(CIRCUIT) == set(HaltCode)
+
+
+def test_status_and_type_belong_together() -> None:
+    """The SDK picks its error class by status; the type must be the one Anthropic gives with it."""
+    for shape in EVERY:
+        assert shape.status in STATUS_OF_TYPE[shape.error_type], shape
+        assert shape.code.startswith("outlay_"), shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "status", "error_type", "code", "retry"),
+    [
+        (LEDGER[ledger.Reason.CREDIT_EXHAUSTED], 402, "billing_error", "outlay_credit_exhausted", False),
+        (LEDGER[ledger.Reason.IN_DEBT], 402, "billing_error", "outlay_credit_exhausted", False),
+        (LEDGER[ledger.Reason.BUDGET_EXHAUSTED], 429, LIMIT, "outlay_daily_budget_reached", False),
+        (CIRCUIT[HaltCode.RUNAWAY], 429, LIMIT, "outlay_runaway_halt", False),
+        (CIRCUIT[HaltCode.KILL_SWITCH], 503, "api_error", "outlay_kill_switch", False),
+        (LEDGER[ledger.Reason.CREDIT_BUSY], 429, LIMIT, "outlay_budget_busy", True),
+        (LEDGER[ledger.Reason.BUDGET_BUSY], 429, LIMIT, "outlay_budget_busy", True),
+        (LEDGER[ledger.Reason.QUEUE_FULL], 429, LIMIT, "outlay_budget_busy", True),
+        (ROUTER[RefusalCode.UNBOUNDED_REQUEST], 400, INVALID, "outlay_unbounded_request", False),
+        (ROUTER[RefusalCode.BREAKER_OPEN], 529, "overloaded_error", "outlay_breaker_open", True),
+    ],
+)  # fmt: skip
+def test_refusals_as_measured_against_the_sdk(
+    shape: Shape, status: int, error_type: str, code: str, retry: bool
+) -> None:
+    """The rows that an unmodified client depends on, word by word."""
+    assert shape == Shape(code, status, error_type, retry)
+
+
+def test_only_what_may_pass_shortly_is_retried() -> None:
+    """Money that is spent is final; only what is busy, or a breaker that reopens, asks the SDK to retry."""
+    retried = {reason for reason, shape in LEDGER.items() if shape.retry}
+    assert retried == ledger.BUSY
+    assert {code for code, shape in ROUTER.items() if shape.retry} == {RefusalCode.BREAKER_OPEN}
+    assert not any(shape.retry for shape in CIRCUIT.values())
+
+
+NUMBERS: dict[str, Any] = {
+    "needed_nanos": 2_000_000_000, "available_nanos": 1, "limit_nanos": 5_000_000_000, "spent_nanos": 4,
+    "held_nanos": 3, "budget_scope": "tenant", "budget_window": "day", "resets_us": T0 + 90_000_000,
+    "debt_nanos": 7, "wallet_nanos": 0, "key": "k", "hold_id": "h", "field": "f", "value": "v", "fix": "x",
+    "queue_max": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", ledger.Reason)
+def test_a_text_has_no_gap(reason: ledger.Reason) -> None:
+    """Given the numbers of its reason no text has a dash for a missing one, and none is a bare code."""
+    refused = refusals.from_ledger("d1", "acme", ledger.Refused(reason, NUMBERS), T0)
+    assert "—" not in refused.message
+    assert "{" not in refused.message
+    assert refused.details["error_code"] == refused.code
+    assert refused.details["decision_id"] == refused.decision_id == "d1"
+
+
+@pytest.mark.parametrize("reason", ledger.Reason)
+def test_a_text_never_fails_over_its_numbers(reason: ledger.Reason) -> None:
+    """A refusal without numbers is still a refusal."""
+    assert refusals.from_ledger("d1", "acme", ledger.Refused(reason), T0).message
+
+
+def test_a_spent_budget_says_when_it_resets_and_is_not_retried() -> None:
+    """The long wait of a spent budget comes only with retry false, rounded up to whole seconds."""
+    numbers = {**NUMBERS, "resets_us": T0 + 90_000_001}
+    refused = refusals.from_ledger("d", "acme", ledger.Refused(ledger.Reason.BUDGET_EXHAUSTED, numbers), T0)
+    assert (refused.retry, refused.retry_after_s) == (False, 91)
+    assert refused.details["resets_at"] == "2025-11-21T04:41:30.000001+00:00"
+    assert refused.details["needed_usd"] == "2.00"
+    assert "5.00" in refused.message
+
+
+def test_busy_money_is_retried_after_a_second_whatever_the_window_says() -> None:
+    """Money held by calls in flight comes back within seconds, not at the end of the day."""
+    busy = refusals.from_ledger("d", "acme", ledger.Refused(ledger.Reason.BUDGET_BUSY, NUMBERS), T0)
+    assert (busy.retry, busy.retry_after_s) == (True, 1)
+
+
+def test_no_long_wait_is_ever_sent_with_a_retry() -> None:
+    """The SDK sleeps for the whole retry-after, so a retried refusal never names more than half a minute."""
+    for code in RefusalCode:
+        refused = refusals.from_router("d", Refusal(code, "text", {}, retry_after_s=86_400))
+        assert not refused.retry or (refused.retry_after_s or 0) <= 30
+    for reason in ledger.Reason:
+        refused = refusals.from_ledger("d", "acme", ledger.Refused(reason, NUMBERS), T0)
+        assert not refused.retry or (refused.retry_after_s or 0) <= 30
+
+
+def test_a_halt_names_its_scope_and_reason() -> None:
+    """A halted caller hears which scope halts and why; a runaway also when it ends."""
+    numbers = {"spent_nanos": 6_000_000_000, "until_us": T0 + 60_000_000}
+    halted = Halted(HaltCode.RUNAWAY, "tenant:acme", "too fast", T0 + 60_000_000, 60, numbers)
+    refused = refusals.from_circuit("d", halted)
+    assert "tenant:acme" in refused.message
+    assert "too fast" in refused.message
+    assert (refused.retry, refused.retry_after_s) == (False, 60)
+    assert refused.details["spent_usd"] == "6.00"
+    assert refused.details["scope"] == "tenant:acme"
+    switched = Halted(HaltCode.KILL_SWITCH, "global", "", None, None, {})
+    assert "no reason given" in refusals.from_circuit("d", switched).message
+
+
+def test_numbers_are_written_for_people() -> None:
+    """Money is decimal text, instants are ISO text, what is unknown is left out, counts stay numbers."""
+    shown = refusals.shown({"a_nanos": 1, "b_us": 0, "c": None, "d": 3, "e_nanos": None, "f": "x"})
+    assert shown == {"a_usd": "0.000000001", "b_at": "1970-01-01T00:00:00+00:00", "d": 3, "f": "x"}
