@@ -102,8 +102,8 @@ def _bands(bands: Sequence[Band]) -> list[alt.Chart]:
         .mark_rule(strokeDash=[3, 3], opacity=0.6)
         .encode(y="low:Q", color=alt.Color("color:N", scale=None))
     )
-    texts = base.mark_text(align="left", baseline="middle", dx=8, fontSize=11, fontWeight=600).encode(
-        y="middle:Q", x=alt.value(0), text="text:N", color=alt.Color("color:N", scale=None)
+    texts = base.mark_text(align="right", baseline="middle", dx=-8, fontSize=11, fontWeight=600).encode(
+        y="middle:Q", x=alt.value("width"), text="text:N", color=alt.Color("color:N", scale=None)
     )
     return [shade, edge, texts]
 
@@ -144,7 +144,7 @@ def _even_pace(day: Day, zone: str, x: alt.X, y: alt.Y) -> alt.Chart:
     ends = [{"at": _stamp(day.starts_us, zone), "left": 1}, {"at": _stamp(day.resets_us, zone), "left": 0}]
     chart: alt.Chart = (
         alt.Chart(_data(ends))
-        .mark_line(strokeDash=[2, 4], color=theme.MUTED_COLOR, strokeWidth=1.2, clip=True)
+        .mark_line(strokeDash=[2, 4], color=theme.MUTED_COLOR, strokeWidth=1.2, opacity=0.7)
         .encode(x=x, y=y)
     )
     return chart

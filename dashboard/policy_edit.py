@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import tomlkit
-from tomlkit.items import AoT, Table
+from tomlkit.items import Array, InlineTable
 
 _SHARE_DIGITS: Final = 6
 
@@ -113,28 +113,36 @@ def _write_steps(degradation: Any, steps: Sequence[StepForm]) -> None:
     """Change steps in place where their order is that of the file; else write the list anew."""
     found = degradation.get("steps")
     old: list[Any] = list(found) if found is not None else []
-    kept = [step.place for step in steps if step.place is not None]
-    if not isinstance(found, AoT | None) or kept != sorted(kept):
-        old, found = [], None
-    tables = [_step_table(old, step) for step in steps]
-    if not tables:
-        degradation.pop("steps", None)
-    elif found is None or [id(table) for table in tables] != [id(table) for table in old]:
-        rows = tomlkit.aot()
-        for table in tables:
-            rows.append(table)
-        degradation["steps"] = rows
+    if [step.place for step in steps] == list(range(len(old))):
+        for step, table in zip(steps, old, strict=True):
+            _fill(table, step)
+        return
+    degradation.pop("steps", None)
+    if not steps:
+        return
+    is_inline = isinstance(degradation, InlineTable) or isinstance(found, Array)
+    tables = [_step_table(old, step, is_inline=is_inline) for step in steps]
+    rows = tomlkit.array() if is_inline else tomlkit.aot()
+    for table in tables:
+        rows.append(table)
+    degradation["steps"] = rows
 
 
-def _step_table(old: Sequence[Any], step: StepForm) -> Table:
-    table: Table = old[step.place] if step.place is not None and step.place < len(old) else tomlkit.table()
+def _step_table(old: Sequence[Any], step: StepForm, *, is_inline: bool) -> Any:
+    table = tomlkit.inline_table() if is_inline else tomlkit.table()
+    if step.place is not None and step.place < len(old):
+        table = old[step.place]
+    _fill(table, step)
+    return table
+
+
+def _fill(table: Any, step: StepForm) -> None:
     _set(table, "below", step.below)
     _set(table, "effort", step.effort)
     _set(table, "map", dict(step.map) or None)
     _set(table, "max_tier", step.max_tier)
     _set(table, "max_tokens", step.max_tokens)
     _set(table, "only", list(step.only) or None)
-    return table
 
 
 def _set(table: Any, name: str, value: Any) -> None:

@@ -75,17 +75,31 @@ def _thresholds(shown: dict[str, Any], base: str, tenant: str | None) -> None:
     bar = st.container()
     left, middle, right = st.columns(3)
     enforcement = left.segmented_control(
-        "Enforcement", ["enforce", "observe"], default=before.enforcement, required=True,
-        key=f"{draft}/enforcement", help="observe refuses and degrades nothing, and records what enforcement had done",
-    )  # fmt: skip
+        "Enforcement",
+        ["enforce", "observe"],
+        default=before.enforcement,
+        required=True,
+        key=f"{draft}/enforcement",
+        help="observe refuses and degrades nothing, and records what enforcement had done",
+    )
     mode = middle.segmented_control(
-        "Degradation", ["steps", "off"], default=before.mode, required=True, key=f"{draft}/mode",
+        "Degradation",
+        ["steps", "off"],
+        default=before.mode,
+        required=True,
+        key=f"{draft}/mode",
         help="off: calls keep their tier until the money is gone",
-    )  # fmt: skip
+    )
     hysteresis = right.number_input(
-        "Hysteresis, %", 0.0, 99.0, before.hysteresis * 100, 1.0, format="%g", key=f"{draft}/hysteresis",
+        "Hysteresis, %",
+        0.0,
+        99.0,
+        before.hysteresis * 100,
+        1.0,
+        format="%g",
+        key=f"{draft}/hysteresis",
         help="How far the remaining share must rise above a threshold before its step is left",
-    )  # fmt: skip
+    )
     steps = _steps(draft, before, tiers, problems_of)
     edited = PolicyForm(str(enforcement), str(mode), hysteresis / 100, steps)
     text = base if edited == before else policy_edit.write(base, edited)

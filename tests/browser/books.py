@@ -101,6 +101,9 @@ def _record(call: Call, decision_id: str) -> dict[str, Any]:
         reasons.append({"code": call.reason or "degraded", "text": text, "numbers": numbers})
     cost = call.cost_nanos
     asked_cost = cost * PRICE[call.asked] // PRICE[call.served]
+    offers = [_offer(call.served, cost)]
+    if call.served != "small":
+        offers.append(_offer("small", cost // 2))
     known = records.opened(
         id=decision_id,
         tenant=call.tenant,
@@ -116,14 +119,15 @@ def _record(call: Call, decision_id: str) -> dict[str, Any]:
         "ratio": call.ratio,
         "gauge": "tenant/day",
         "reasons": json.dumps(reasons),
-        "offers": json.dumps([_offer(call.served, cost), *([_offer("small", cost // 2)] if call.served != "small" else [])]),
+        "offers": json.dumps(offers),
         "counterfactual": json.dumps(_offer(call.asked, asked_cost)),
-    }  # fmt: skip
+    }
 
 
 def _offer(tier: str, cost_nanos: int) -> dict[str, Any]:
     return {
-        "model": MODELS[tier], "tier": tier, "effort": "high" if tier == "large" else None, "max_tokens": 4096,
+        "model": MODELS[tier], "tier": tier, "effort": "high" if tier == "large" else None,
+        "max_tokens": 4096,
         "cost_bound_nanos": cost_nanos * 2, "expected_cost_nanos": cost_nanos, "reasons": [], "waits": True,
     }  # fmt: skip
 

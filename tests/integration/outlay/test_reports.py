@@ -1,0 +1,332 @@
+"""
+Read models against books made by the real ledger, on both engines: what they say is what was written.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ledger.types import Attachment, Note, Refund, SetBudget
+from outlay import reports, reports_routing, tables
+from outlay.reports_calls import Count
+from outlay.reports_periods import Span, fitting_span, period
+from outlay.reports_routing import Filter
+from outlay.wiring import App
+
+USD = 1_000_000_000
+NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
+HOUR_US = 3_600_000_000
+MINUTE_US = 60_000_000
+
+
+def _books() -> ModuleType:
+    """Load the helper that makes books; tests are not packages."""
+    path = Path(__file__).parents[2] / "browser" / "books.py"
+    spec = importlib.util.spec_from_file_location("outlay_test_books", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+books = _books()
+
+
+@pytest.fixture
+def app(database_url: str) -> Iterator[App]:
+    """Empty books on each engine."""
+    opened = books.open_books(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def acme(app: App) -> App:
+    """Books with one tenant in Berlin, since yesterday morning: 20 USD of credit, 5 USD a day."""
+    books.tenant(app, "acme", NOON - 30 * HOUR_US, zone="Europe/Berlin")
+    return app
+
+
+def call(app: App, minutes_ago: int, **known: object) -> str:
+    """Play one call of acme, so many minutes before noon."""
+    return str(books.play(app, books.Call(tenant="acme", at_us=NOON - minutes_ago * MINUTE_US, **known)))
+
+
+def test_empty_books_have_an_empty_overview(app: App) -> None:
+    """Without any tenant every sum is 0 and nothing fails."""
+    seen = reports.overview(app, now_us=NOON)
+    assert seen is not None
+    assert (seen.tenants, seen.spend, seen.refusals, seen.burn) == ((), (), (), ())
+    assert seen.credits.credit_nanos == 0
+    assert reports.tenant_names(app) == ()
+    routing = reports_routing.routing(app, now_us=NOON)
+    assert routing is not None
+    assert routing.cells == ()
+    assert reports_routing.decisions(app, Filter()).rows == ()
+
+
+def test_an_unknown_tenant_has_no_report(app: App) -> None:
+    """Absence is a value, not an error."""
+    assert reports.overview(app, "nobody", now_us=NOON) is None
+    assert reports_routing.routing(app, "nobody", now_us=NOON) is None
+    assert reports_routing.why(app, "nothing") is None
+
+
+def test_money_of_the_overview_is_the_ledgers(acme: App) -> None:
+    """Credit, spending and remaining share are those of the account and of its day window."""
+    call(acme, 90, cost_nanos=2 * USD)
+    call(acme, 60, cost_nanos=USD)
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    day = seen.tenants[0].day
+    assert day is not None
+    assert (seen.credits.credit_nanos, seen.spent_today_nanos) == (17 * USD, 3 * USD)
+    assert (day.limit_nanos, day.spent_nanos, day.remaining_ratio) == (5 * USD, 3 * USD, 0.4)
+    assert seen.period.zone == "Europe/Berlin"
+
+
+def test_burn_down_falls_from_the_whole_budget_to_what_is_left(acme: App) -> None:
+    """It starts full at local midnight, never rises, and ends with what the budget says; without yesterday."""
+    call(acme, 20 * 60, cost_nanos=4 * USD)  # yesterday, 17:00 in Berlin
+    call(acme, 120, cost_nanos=2 * USD)
+    call(acme, 30, cost_nanos=USD)
+    seen = reports.overview(acme, "acme", span=Span.TODAY, now_us=NOON)
+    assert seen is not None
+    left = [point.remaining_nanos for point in seen.burn]
+    assert left[0] == 5 * USD
+    assert left[-1] == 2 * USD
+    assert set(left) == {5 * USD, 3 * USD, 2 * USD}
+    assert left == sorted(left, reverse=True)
+    assert seen.burn[0].at_us == NOON - 13 * HOUR_US  # Berlin's midnight
+    close = reports.overview(acme, "acme", span=Span.HOUR, now_us=NOON)
+    assert close is not None
+    assert close.burn[0].remaining_nanos == 3 * USD
+
+
+def test_a_tenant_without_a_budget_has_no_burn_down(acme: App) -> None:
+    """No limit is not a limit of 0: neither has a burn-down, and only the second has nothing left."""
+    acme.ledger.do(SetBudget("acme", "none", NOON, None))
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    assert seen.burn == ()
+    assert seen.tenants[0].day is not None
+    assert seen.tenants[0].day.remaining_ratio is None
+    acme.ledger.do(SetBudget("acme", "zero", NOON, 0))
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    assert seen.burn == ()
+    assert seen.tenants[0].day is not None
+    assert seen.tenants[0].day.remaining_ratio == 0.0
+
+
+def test_bands_are_the_steps_of_the_policy_in_force(acme: App) -> None:
+    """The packaged default has three thresholds, so four bands, from the full budget to nothing."""
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    edges = [(band.level, band.low_ratio, band.high_ratio) for band in seen.policy.bands]
+    assert edges == [(0, 0.5, 1.0), (1, 0.2, 0.5), (2, 0.05, 0.2), (3, 0.0, 0.05)]
+    assert seen.policy.bands[0].text == "as asked"
+    assert seen.policy.bands[3].text == "only critical, high"
+
+
+def test_spend_is_summed_by_tier_and_local_hour(acme: App) -> None:
+    """Two calls of an hour and tier are one bar; the bars of a period add up to what was billed."""
+    call(acme, 45, cost_nanos=100, served="large")
+    call(acme, 40, cost_nanos=200, served="large")
+    call(acme, 35, cost_nanos=30, asked="medium", served="small")
+    call(acme, 75, cost_nanos=4, served="large")
+    seen = reports.overview(acme, "acme", span=Span.TODAY, now_us=NOON)
+    assert seen is not None
+    bars = [((bar.starts_us - NOON) // HOUR_US, bar.tier, bar.cost_nanos, bar.calls) for bar in seen.spend]
+    assert bars == [(-2, "large", 4, 1), (-1, "large", 300, 2), (-1, "small", 30, 1)]
+    week = reports.overview(acme, "acme", span=Span.WEEK, now_us=NOON)
+    assert week is not None
+    assert [(bar.tier, bar.cost_nanos) for bar in week.spend] == [("large", 304), ("small", 30)]
+
+
+def test_savings_count_served_downgrades_only(acme: App) -> None:
+    """Usage of a downgraded call is priced at the model asked for; others and broken ones add nothing."""
+    call(acme, 30, asked="large", served="medium", cost_nanos=40)  # large costs 2.5 times medium: 100
+    call(acme, 20, asked="large", served="large", cost_nanos=500)
+    call(acme, 10, asked="large", served="small", cost_nanos=7, outcome="broken")
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    saved = seen.savings
+    assert (saved.calls, saved.asked_cost_nanos, saved.cost_nanos, saved.saved_nanos) == (1, 100, 40, 60)
+    assert seen.downgrades == (Count("degraded", 2),)
+
+
+def test_refusals_are_those_logged_and_those_only_counted(acme: App) -> None:
+    """A storm that was counted by the minute adds to what stands in the log; old minutes do not."""
+    call(acme, 12, outcome="refused", code="outlay_budget_exhausted")
+    call(acme, 11, outcome="refused", code="outlay_budget_exhausted")
+    call(acme, 10, outcome="refused", code="outlay_frozen")
+    for minutes, count in ((10, 40), (60 * 24 * 3, 1_000)):
+        values = {
+            "tenant": "acme",
+            "code": "outlay_frozen",
+            "minute_us": NOON - minutes * MINUTE_US,
+            "count": count,
+        }
+        acme.ledger.do(Note("acme", f"storm-{minutes}", NOON), [Attachment(tables.refusal_count, values)])
+    seen = reports.overview(acme, "acme", span=Span.TODAY, now_us=NOON)
+    assert seen is not None
+    assert seen.refusals == (Count("outlay_frozen", 41), Count("outlay_budget_exhausted", 2))
+    everybody = reports.overview(acme, span=Span.TODAY, now_us=NOON)
+    assert everybody is not None
+    assert everybody.refusals == seen.refusals
+
+
+def test_routing_counts_what_was_asked_against_what_served(acme: App) -> None:
+    """Every decision is in one cell; refused and failed calls are in that of no tier."""
+    call(acme, 50, asked="large", served="large", cost_nanos=100)
+    call(acme, 40, asked="large", served="small", cost_nanos=10)
+    call(acme, 30, asked="large", served="small", cost_nanos=20)
+    call(acme, 20, asked="small", served="small", outcome="refused", code="outlay_frozen")
+    seen = reports_routing.routing(acme, "acme", now_us=NOON)
+    assert seen is not None
+    cells = [
+        (cell.asked, cell.served, cell.calls, cell.cost_nanos, cell.asked_cost_nanos) for cell in seen.cells
+    ]
+    assert cells == [
+        ("large", "large", 1, 100, 100), ("large", "small", 2, 30, 300), ("small", None, 1, 0, 0),
+    ]  # fmt: skip
+    assert seen.reasons == (Count("task_route", 4), Count("degraded", 2))
+    assert seen.tiers == ("large", "medium", "small")
+
+
+def test_the_log_is_paged_newest_first_without_loss(acme: App) -> None:
+    """Pages joined are the whole log in order, also where instants are equal."""
+    made = [call(acme, 5, cost_nanos=1) for _ in range(4)] + [call(acme, minutes) for minutes in (4, 3, 2)]
+    seen: list[str] = []
+    before = None
+    while True:
+        page = reports_routing.decisions(acme, Filter(), limit=3, before=before)
+        seen.extend(row.id for row in page.rows)
+        before = page.next_place
+        if before is None:
+            break
+    assert sorted(seen) == sorted(made)
+    assert seen[:3] == made[:3:-1]
+    assert len(set(seen)) == 7
+
+
+def test_the_log_is_filtered(acme: App) -> None:
+    """Each filter leaves what it names, and they are combined."""
+    lowered = call(acme, 9, asked="large", served="small", task="a/b")
+    refused = call(acme, 8, outcome="refused", code="outlay_frozen", task="a/b")
+    plain = call(acme, 7, task="c")
+    books.tenant(acme, "other", NOON - HOUR_US)
+    other = books.play(acme, books.Call(tenant="other", at_us=NOON - MINUTE_US, task="a/b"))
+
+    def ids(wanted: Filter) -> set[str]:
+        return {row.id for row in reports_routing.decisions(acme, wanted).rows}
+
+    assert ids(Filter()) == {lowered, refused, plain, other}
+    assert ids(Filter(tenant="acme")) == {lowered, refused, plain}
+    assert ids(Filter(task="a/b")) == {lowered, refused, other}
+    assert ids(Filter(outcome="refused")) == {refused}
+    assert ids(Filter(downgraded=True)) == {lowered}
+    assert ids(Filter(tenant="other", outcome="refused")) == set()
+
+
+def test_why_tells_reasons_offers_hold_and_the_road_not_taken(acme: App) -> None:
+    """One decision comes with its reasons in order, its offers, the one taken, and what was booked."""
+    decision = call(acme, 9, asked="large", served="medium", cost_nanos=40, level=1, ratio=0.4)
+    found = reports_routing.why(acme, decision)
+    assert found is not None
+    assert [reason.code for reason in found.reasons] == ["task_route", "degraded"]
+    assert found.reasons[1].numbers["below"] == 0.5
+    assert [(offer.tier, offer.taken) for offer in found.offers] == [("medium", True), ("small", False)]
+    assert found.road_not_taken is not None
+    assert (found.road_not_taken.tier, found.road_not_taken.expected_cost_nanos) == ("large", 100)
+    assert found.hold is not None
+    assert (found.hold.state, found.hold.cost_nanos, found.hold.charge_nanos) == ("settled", 40, 40)
+    assert found.zone == "Europe/Berlin"
+
+
+def test_why_of_a_refusal_has_no_hold(acme: App) -> None:
+    """A refused call held nothing and took no offer."""
+    found = reports_routing.why(acme, call(acme, 9, outcome="refused", code="outlay_frozen"))
+    assert found is not None
+    assert found.hold is None
+    assert found.record["code"] == "outlay_frozen"
+
+
+def test_statement_is_newest_first_and_continues(acme: App) -> None:
+    """Lines follow each other without gap; without single calls only what people did remains."""
+    holds = [call(acme, minutes, cost_nanos=10) for minutes in (9, 8, 7)]
+    acme.ledger.do(Refund("acme", "refund", NOON, holds[0], None, actor="ana", reason="sorry"))
+    first = reports.statement(acme, "acme", limit=2)
+    rest = reports.statement(acme, "acme", limit=10, before_seq=first[-1].seq)
+    lines = [*first, *rest]
+    assert [line.kind for line in lines] == ["refund", "settle", "settle", "settle", "topup"]
+    assert [line.change_nanos for line in lines[:2]] == [10, -10]
+    assert lines[0].balance_nanos == 20 * USD - 20
+    assert (lines[0].actor, lines[0].reason) == ("ana", "sorry")
+    people = reports.statement(acme, "acme", calls=False)
+    assert [line.kind for line in people] == ["refund", "topup"]
+
+
+def test_switches_and_breakers_concern_their_tenant(acme: App) -> None:
+    """A tenant sees the switch of all and its own, not its neighbour's; the overview of all sees each."""
+    books.tenant(acme, "other", NOON - HOUR_US)
+    assert reports.halted(acme, None) is None
+    acme.circuit.halt("tenant:other", "loop", "ana", NOON)
+    seen, everybody = reports.overview(acme, "acme", now_us=NOON), reports.overview(acme, now_us=NOON)
+    assert seen is not None
+    assert everybody is not None
+    assert seen.switches == ()
+    assert [switch.scope for switch in everybody.switches] == ["tenant:other"]
+    assert [row.tenant for row in everybody.tenants if row.halted] == ["other"]
+    acme.circuit.halt("global", "fire", "ana", NOON)
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    assert [switch.reason for switch in seen.switches] == ["fire"]
+    halted = reports.halted(acme, "other")
+    assert halted is not None
+    assert halted.reason == "loop"
+
+
+def test_days_of_clock_changes_have_their_true_length() -> None:
+    """In Berlin the last Sunday of October has 25 hours; its buckets tile it without gap."""
+    noon = 1_792_926_000_000_000  # 2026-10-25 11:00 UTC, the day on which summer time ended
+    seen = period(Span.TODAY, "Europe/Berlin", noon)
+    starts, ends = period(Span.WEEK, "Europe/Berlin", noon).bucket(noon)
+    assert ends - starts == 25 * HOUR_US
+    at_us, hours = seen.from_us, 0
+    while at_us < ends:
+        begin, at_us = seen.bucket(at_us)[0], seen.bucket(at_us)[1]
+        assert at_us - begin == HOUR_US
+        hours += 1
+    assert hours == 25
+
+
+def test_half_hour_zones_have_local_hours() -> None:
+    """In India an hour starts at half past of UTC."""
+    starts, ends = period(Span.TODAY, "Asia/Kolkata", NOON).bucket(NOON)
+    assert (NOON - starts, ends - NOON) == (30 * MINUTE_US, 30 * MINUTE_US)
+
+
+@pytest.mark.parametrize(
+    ("oldest_min", "newest_min", "span"),
+    [
+        (None, None, Span.TODAY),
+        (5, 1, Span.QUARTER),
+        (40, 1, Span.HOUR),
+        (90, 80, Span.TODAY),
+        (60 * 24 * 5, 10, Span.TODAY),
+        (60 * 24 * 5, 60 * 24 * 2, Span.WEEK),
+    ],
+)
+def test_the_span_fits_the_traffic(oldest_min: int | None, newest_min: int | None, span: Span) -> None:
+    """Minutes after the first call minutes are shown, later the day, and the week where today is quiet."""
+    oldest = None if oldest_min is None else NOON - oldest_min * MINUTE_US
+    newest = None if newest_min is None else NOON - newest_min * MINUTE_US
+    assert fitting_span(oldest, newest, "UTC", NOON) is span

@@ -1,0 +1,51 @@
+"""Amounts are read as they are: no digit invented, no sign lost."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.money_text import exact, percent, plain, share, usd, words
+
+
+@pytest.mark.parametrize(
+    ("nanos", "text"),
+    [
+        (None, "—"),
+        (0, "$0.00"),
+        (1, "$0.000000001"),
+        (9_999_999, "$0.009999999"),
+        (10_000_000, "$0.01"),
+        (1_234_995_000_000, "$1,235.00"),
+        (1_234_994_999_999, "$1,234.99"),
+        (-5_000_000_000, "−$5.00"),
+    ],
+)
+def test_totals_are_whole_cents(nanos: int | None, text: str) -> None:
+    """Totals round to cents, half up; what is under a cent keeps its digits: it never reads as nothing."""
+    assert usd(nanos) == text
+
+
+@given(st.integers(min_value=-(10**17), max_value=10**17))
+def test_exact_text_keeps_every_digit(nanos: int) -> None:
+    """The exact text is the amount again once its signs are taken away."""
+    text = exact(nanos).replace("−", "-").replace("$", "")
+    whole, _, rest = text.lstrip("-").partition(".")
+    assert int(whole) * 10**9 + int(rest.ljust(9, "0")) == abs(nanos)
+    assert text.startswith("-") == (nanos < 0)
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(None, "—"), (0.0, "0 %"), (0.999, "99 %"), (1.0, "100 %")])
+def test_shares_round_down(ratio: float | None, text: str) -> None:
+    """A share reads as all only where it is all."""
+    assert share(ratio) == text
+    assert percent(ratio) == (None if ratio is None else int(text.split(" ")[0]))
+
+
+def test_names_are_not_read_as_markdown() -> None:
+    """A tenant's name or a reason cannot become a link, an image, HTML or a formula."""
+    assert plain("[x](http://e) $1 $2 <b> `c`") == "\\[x\\](http\\://e) \\$1 \\$2 \\<b> \\`c\\`"
+
+
+def test_codes_are_words() -> None:
+    """Stable codes lose their prefix and underscores."""
+    assert words("outlay_budget_exhausted") == "budget exhausted"
