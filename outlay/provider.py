@@ -1,0 +1,367 @@
+"""
+Calls of the Anthropic SDK under Outlay's control, in process: the only module that imports `anthropic`.
+
+A middleware for `anthropic.Anthropic(middleware=[...])`: each HTTP attempt that costs money is decided, held,
+sent as translated, and settled before its answer is returned; a stream before its last event is. What is not
+free and cannot be bounded here is refused. It must be the last of a client's middleware: one behind it could
+send more than what was held.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Unpack, overload
+
+import anthropic
+import httpx2
+from anthropic import APIRequest, APIResponse, AsyncAPIResponse
+
+from outlay.api import Outlay
+from outlay.api_async import AsyncOutlay
+from outlay.calls import Done, Failed, NotSent, Outcome, Refused, Sending, Uncertain
+from outlay.errors import BadInput, BooksUnavailable, OutlayError
+from outlay.open_holds import HintWords
+from outlay.sdk_requests import MESSAGES, Kind, Terms, kind_of
+from outlay.sdk_streams import AsyncMeteredStream, MeteredStream, outcome_of, streams
+
+if TYPE_CHECKING:
+    from outlay.aio import AsyncCall
+    from outlay.client import Call
+
+_log = logging.getLogger("outlay")
+
+
+@overload
+def middleware(
+    books: Outlay,
+    *,
+    tenant: str | Callable[[], str],
+    betas: Iterable[str] = (),
+    **hints: Unpack[HintWords],
+) -> "ControlledCalls": ...
+@overload
+def middleware(
+    books: AsyncOutlay,
+    *,
+    tenant: str | Callable[[], str],
+    betas: Iterable[str] = (),
+    **hints: Unpack[HintWords],
+) -> "AsyncControlledCalls": ...
+def middleware(
+    books: Outlay | AsyncOutlay,
+    *,
+    tenant: str | Callable[[], str],
+    betas: Iterable[str] = (),
+    **hints: Unpack[HintWords],
+) -> "ControlledCalls | AsyncControlledCalls":
+    """
+    Control the calls of a client: `Anthropic(middleware=[outlay.middleware(books, tenant="acme")])`.
+
+    An `Outlay` is for the blocking client, an `AsyncOutlay` for the asynchronous one, in its event loop; the
+    client refuses the wrong kind when it is made. Each attempt of the SDK's retries is a call of its own.
+
+    Args:
+        tenant: Who pays; or a function that is asked at each call.
+        betas: Betas that the client sends with every request (`default_headers`): a beta can change what a
+            request costs, so that others than these and the request's own are not sent.
+        hints: For every call; the `outlay-*` headers of a request (`extra_headers`) go before them.
+    Raises:
+        BadInput: A hint cannot be used.
+    """
+    terms = Terms(tenant, frozenset(betas), dict(hints))
+    return ControlledCalls(books, terms) if isinstance(books, Outlay) else AsyncControlledCalls(books, terms)
+
+
+class ControlledCalls(anthropic.Middleware):
+    """
+    The middleware for a blocking client.
+    """
+
+    def __init__(self, books: Outlay, terms: "Terms") -> None:
+        self._books = books
+        self._terms = terms
+
+    def handle(self, request: APIRequest, call_next: anthropic.CallNext) -> "APIResponse[Any]":
+        """
+        Carry out one attempt.
+        """
+        if _is_free(request):
+            return call_next(request)
+        with _as_sdk_errors(request):
+            call = self._books.calls.start(self._terms.order(request))
+        if call.sending is None:
+            raise _refusal(call.result, request)
+        passage = _Passage(call, call.sending)
+        try:
+            return passage.answered(call_next(_to_send(request, call.sending, self._terms)))
+        except BaseException as error:
+            passage.close(_outcome_of_error(error))
+            raise
+
+
+class AsyncControlledCalls(anthropic.Middleware):
+    """
+    The middleware for an asynchronous client.
+    """
+
+    def __init__(self, books: AsyncOutlay, terms: "Terms") -> None:
+        self._books = books
+        self._terms = terms
+
+    async def handle_async(
+        self, request: APIRequest, call_next: anthropic.AsyncCallNext
+    ) -> "AsyncAPIResponse[Any]":
+        """
+        Carry out one attempt.
+        """
+        if _is_free(request):
+            return await call_next(request)
+        self._books.check_loop()
+        with _as_sdk_errors(request):
+            call = await self._books.calls.start(self._terms.order(request))
+        if call.sending is None:
+            raise _refusal(call.result, request)
+        passage = _AsyncPassage(call, call.sending)
+        try:
+            return await passage.answered(await call_next(_to_send(request, call.sending, self._terms)))
+        except BaseException as error:
+            await passage.close(_outcome_of_error(error))
+            raise
+
+
+# what is asked
+
+
+def _is_free(request: APIRequest) -> bool:
+    """
+    Tell whether a request costs nothing, and so passes.
+
+    Raises:
+        anthropic.BadRequestError: It may cost money, and nobody could say how much at most.
+    """
+    kind = kind_of(request)
+    if kind is Kind.UNBOUNDED:
+        what = f"{request.method.upper()} {request.url}"
+        message = f"{what} is not under Outlay's control, and its cost has no bound here; use messages.create"
+        details = {"error_code": "outlay_route_not_controlled"}
+        raise _status_error(request, 400, "invalid_request_error", message, details)
+    return kind is Kind.FREE
+
+
+def _to_send(request: APIRequest, sending: Sending, terms: Terms) -> APIRequest:
+    """
+    Put the translated body into the request, as one that can be read while it passes.
+
+    The client's own address and key are used, unless the policy names another upstream for this call's
+    privacy class: then that one's.
+    """
+    headers: dict[str, Any] = {
+        name: value for name, value in request.headers.items() if not name.lower().startswith("outlay-")
+    }
+    headers = {name: value for name, value in headers.items() if name.lower() != "anthropic-beta"}
+    headers["anthropic-beta"] = ",".join(sorted(terms.betas(request))) or anthropic.Omit()
+    if sending.body.get("stream") is True:
+        headers["accept-encoding"] = "identity"
+    upstream, url = sending.upstream, request.url
+    if upstream.name != "default":
+        if upstream.key is None:
+            raise BadInput("upstream", upstream.name, "has no key", "Set the variable that key_env names.")
+        headers["authorization"] = f"Bearer {upstream.key}"
+        url = f"{upstream.url}{MESSAGES}"
+    sent = request.copy(body=dict(sending.body), headers=headers, url=url)
+    sent.options.extra_json = None  # it is in the body, and would overwrite the translation
+    return sent
+
+
+# what is answered
+
+
+_NEVER_SENT: Final = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+)
+_BUILDING: Final = frozenset({"_prepare_options", "_build_request", "_prepare_request"})
+
+
+def _outcome_of_error(error: BaseException) -> Outcome:
+    if isinstance(error.__cause__, OutlayError):
+        return NotSent("not_sent: the call could not be put together", given_up=True)
+    if isinstance(error, anthropic.APIStatusError):
+        return Failed(error.status_code, error.type or "", error.error_code or "")
+    if isinstance(error.__cause__, _NEVER_SENT):
+        return NotSent(f"unreachable: {type(error.__cause__).__name__}")
+    if _failed_before_sending(error):
+        return NotSent(f"not_sent: {type(error).__name__} while the request was built", given_up=True)
+    timed_out = isinstance(error, anthropic.APITimeoutError)
+    return Uncertain(f"{'timeout' if timed_out else 'no_answer'}: {type(error).__name__}")
+
+
+def _failed_before_sending(error: BaseException) -> bool:
+    """Tell whether the SDK failed while it built the request (a missing key, a header that is no text)."""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name in _BUILDING and "anthropic" in code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _lost(error: Exception, response: httpx2.Response) -> anthropic.APIConnectionError:
+    """An answer that ended early, as the SDK words it."""
+    if isinstance(error, httpx2.TimeoutException):
+        return anthropic.APITimeoutError(request=response.request)
+    return anthropic.APIConnectionError(request=response.request)
+
+
+def _refusal(result: object, request: APIRequest) -> anthropic.APIStatusError:
+    assert isinstance(result, Refused), "a call without an idempotency key is sent or refused"
+    return _status_error(
+        request, result.status, result.error_type, result.message, result.details,
+        retry=result.retry, retry_after_s=result.retry_after_s,
+    )  # fmt: skip
+
+
+_CLASSES: Final[Mapping[int, type[anthropic.APIStatusError]]] = {
+    400: anthropic.BadRequestError,
+    402: anthropic.PaymentRequiredError,
+    403: anthropic.PermissionDeniedError,
+    404: anthropic.NotFoundError,
+    409: anthropic.ConflictError,
+    429: anthropic.RateLimitError,
+    500: anthropic.InternalServerError,
+    503: anthropic.ServiceUnavailableError,
+    529: anthropic.OverloadedError,
+}
+
+
+def _status_error(
+    request: APIRequest,
+    status: int,
+    error_type: str,
+    message: str,
+    details: Mapping[str, object],
+    *,
+    retry: bool = False,
+    retry_after_s: int | None = None,
+) -> anthropic.APIStatusError:
+    """Make the error that the SDK had made of the gateway's answer; its headers say whether to try again."""
+    error = {"type": error_type, "message": message, "details": dict(details)}
+    body = {"type": "error", "error": error, "request_id": None}
+    headers = {"x-should-retry": "true" if retry else "false"}
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
+    asked = httpx2.Request(request.method.upper(), request.url)
+    answer = httpx2.Response(status, headers=headers, json=body, request=asked)
+    make = _CLASSES.get(status, anthropic.APIStatusError)
+    return make(f"Error code: {status} - {body}", response=answer, body=body)
+
+
+@contextmanager
+def _as_sdk_errors(request: APIRequest) -> Iterator[None]:
+    """Raise our errors as the SDK's own, which its callers know and its retries understand."""
+    try:
+        yield
+    except BooksUnavailable as error:
+        details = {"error_code": "outlay_books_unavailable"}
+        raise _status_error(
+            request, 503, "api_error", str(error), details, retry=True, retry_after_s=1
+        ) from error
+    except OutlayError as error:
+        details = {"error_code": "outlay_invalid_request", "field": getattr(error, "field", "")}
+        raise _status_error(request, 400, "invalid_request_error", str(error), details) from error
+
+
+def _closing_failed(error: OutlayError, sending: Sending) -> None:
+    """The money is accounted for by then, so the answer is not withheld."""
+    _log.warning("call %s is closed, but not all of its records were written: %s", sending.decision_id, error)
+
+
+class _Passage:
+    """
+    One attempt on its way: closed exactly once, whatever happens.
+    """
+
+    def __init__(self, call: "Call", sending: Sending) -> None:
+        self._call = call
+        self._sending = sending
+        self._open = True
+
+    def close(self, outcome: Outcome) -> Mapping[str, str]:
+        """
+        Tell the flow what came of it, once; returns the headers known by then.
+        """
+        if not self._open:
+            return {}
+        self._open = False
+        try:
+            result = self._call.resume(outcome)
+        except OutlayError as error:
+            _closing_failed(error, self._sending)
+            return self._sending.headers
+        return {**self._sending.headers, **(result.headers if isinstance(result, Done) else {})}
+
+    def answered(self, response: "APIResponse[Any]") -> "APIResponse[Any]":
+        """
+        Settle a whole answer, or see to it that a stream is settled at its end.
+        """
+        http = response.http_response
+        if not streams(http):
+            try:
+                raw = http.read()
+            except httpx2.HTTPError as error:
+                if not http.is_success:
+                    self.close(Failed(http.status_code))
+                raise _lost(error, http) from error
+            http.headers.update(self.close(outcome_of(http, raw, self._sending.model)))
+            return response
+        assert isinstance(http.stream, httpx2.SyncByteStream)
+        http.headers.update(self._sending.headers)
+        http.stream = MeteredStream(http.stream, self._sending.model, self.close)
+        return response
+
+
+class _AsyncPassage:
+    """
+    One attempt on its way: closed exactly once, whatever happens.
+    """
+
+    def __init__(self, call: "AsyncCall", sending: Sending) -> None:
+        self._call = call
+        self._sending = sending
+        self._open = True
+
+    async def close(self, outcome: Outcome) -> Mapping[str, str]:
+        """
+        Tell the flow what came of it, once; returns the headers known by then.
+        """
+        if not self._open:
+            return {}
+        self._open = False
+        try:
+            result = await self._call.resume(outcome)
+        except OutlayError as error:
+            _closing_failed(error, self._sending)
+            return self._sending.headers
+        return {**self._sending.headers, **(result.headers if isinstance(result, Done) else {})}
+
+    async def answered(self, response: "AsyncAPIResponse[Any]") -> "AsyncAPIResponse[Any]":
+        """
+        Settle a whole answer, or see to it that a stream is settled at its end.
+        """
+        http = response.http_response
+        if not streams(http):
+            try:
+                raw = await http.aread()
+            except httpx2.HTTPError as error:
+                if not http.is_success:
+                    await self.close(Failed(http.status_code))
+                raise _lost(error, http) from error
+            http.headers.update(await self.close(outcome_of(http, raw, self._sending.model)))
+            return response
+        assert isinstance(http.stream, httpx2.AsyncByteStream)
+        http.headers.update(self._sending.headers)
+        http.stream = AsyncMeteredStream(http.stream, self._sending.model, self.close)
+        return response

@@ -1,0 +1,151 @@
+"""
+Answers of the Anthropic SDK, read: what came of a call, from a whole answer or from a stream as it passes.
+
+A stream is read by its caller and by nobody else: closed early, it is settled by what was seen of it, at the
+upper end of what that can have cost.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Final
+
+import httpx2
+
+from outlay.calls import Completed, Failed, Outcome, Uncertain
+from outlay.meter import StreamMeter, error_of
+
+CUT: Final = "stream_broken: the stream ended before its last event"
+LEFT: Final = "caller_left: the caller closed the stream"
+
+
+def streams(response: httpx2.Response) -> bool:
+    """
+    Tell whether an answer is a stream of events.
+    """
+    kind = str(response.headers.get("content-type", ""))
+    return response.is_success and kind.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def outcome_of(response: httpx2.Response, raw: bytes, model: str) -> Outcome:
+    """
+    Say what came of a call that was answered whole.
+
+    Args:
+        model: The one that was asked, for answers that name none.
+    """
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        body = None
+    if not response.is_success:
+        return Failed(response.status_code, *error_of(body))
+    if not isinstance(body, dict):
+        return Uncertain("answer_unreadable: the answer is no JSON object")
+    served, usage = body.get("model"), body.get("usage")
+    return Completed(served if isinstance(served, str) else model, usage if isinstance(usage, dict) else {})
+
+
+class _Body:
+    """
+    What the SDK looks for on the body of a response, found on the one inside.
+    """
+
+    def __init__(self, inner: Any, model: str) -> None:
+        self._inner = inner
+        self._meter = StreamMeter(model)
+
+    @property
+    def stream_observer(self) -> Any:
+        """
+        The SDK's own tracing.
+        """
+        return getattr(self._inner, "stream_observer", None)
+
+    @property
+    def elapsed(self) -> Any:
+        """
+        How long the answer took.
+        """
+        return getattr(self._inner, "elapsed", None)
+
+    def _over(self) -> bool:
+        return self._meter.ended
+
+    def _passing(self, chunk: bytes) -> bytes:
+        passing = self._meter.feed(chunk)
+        if self._meter.overlong:
+            raise httpx2.DecodingError("the provider sent an event without an end")
+        return passing
+
+
+class MeteredStream(_Body, httpx2.SyncByteStream):
+    """
+    Pass a stream on and see to its settlement: before its last event, or when it ends or is closed.
+    """
+
+    def __init__(self, inner: httpx2.SyncByteStream, model: str, close: Callable[[Outcome], object]) -> None:
+        super().__init__(inner, model)
+        self._settle = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        meter = self._meter
+        for chunk in self._inner:
+            if self._over():
+                continue  # nothing follows but the end of the connection
+            passing = self._passing(chunk)
+            if passing:
+                yield passing
+            if self._over():
+                self._settle(meter.outcome(CUT))
+                yield meter.closing() or b""
+        if not self._over():
+            self._settle(meter.outcome(CUT))
+            yield meter.closing() or b""
+
+    def close(self) -> None:
+        """
+        Let go of the connection; what was not settled is, by what was seen.
+        """
+        try:
+            self._inner.close()
+        finally:
+            self._settle(self._meter.outcome(LEFT))
+
+
+class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
+    """
+    Pass a stream on and see to its settlement: before its last event, or when it ends or is closed.
+    """
+
+    def __init__(
+        self,
+        inner: httpx2.AsyncByteStream,
+        model: str,
+        close: Callable[[Outcome], Awaitable[object]],
+    ) -> None:
+        super().__init__(inner, model)
+        self._settle = close
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        meter = self._meter
+        async for chunk in self._inner:
+            if self._over():
+                continue  # nothing follows but the end of the connection
+            passing = self._passing(chunk)
+            if passing:
+                yield passing
+            if self._over():
+                await self._settle(meter.outcome(CUT))
+                yield meter.closing() or b""
+        if not self._over():
+            await self._settle(meter.outcome(CUT))
+            yield meter.closing() or b""
+
+    async def aclose(self) -> None:
+        """
+        Let go of the connection; what was not settled is, by what was seen.
+        """
+        try:
+            await self._inner.aclose()
+        finally:
+            await self._settle(self._meter.outcome(LEFT))
