@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -25,7 +25,7 @@ _PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
 )
 
-_POSTGRESQL = {
+_POSTGRESQL: Final[dict[str, str | int]] = {
     "application_name": "outlay",
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -55,9 +55,8 @@ def make_engine(url: str) -> Engine:
         return _sqlite_engine(parsed)
     if parsed.get_backend_name() in ("postgresql", "postgres"):
         address = parsed.set(drivername="postgresql+psycopg")
-        arguments = {"connect_timeout": 10, "application_name": "outlay"}
         return create_engine(
-            address, connect_args=arguments, pool_pre_ping=True, pool_size=5, max_overflow=20
+            address, connect_args=_POSTGRESQL, pool_pre_ping=True, pool_size=5, max_overflow=20
         )
     raise DatabaseUrlError(
         f"database {parsed.get_backend_name()!r} is not supported: use sqlite or postgresql"

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from circuit.health import CallDelta
 from circuit.types import Halted, Transition
-from ledger.reads import HoldRow
+from ledger.read_models import HoldRow
 from ledger.types import Operation, Release, Result, Settle
 from outlay.calls import Outcome, Sending, Upstream
 from outlay.views import SessionMemory, View

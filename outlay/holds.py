@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import ledger.types as books
-from ledger.reads import HoldRow
+from ledger.read_models import HoldRow
 from outlay import closing, fields, records, refusals
 from outlay.aio import AsyncCalls
 from outlay.calls import CallRequest, Completed, Refused, Sending

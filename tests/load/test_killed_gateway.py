@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from ledger import reads
-from ledger.reads import HoldRow
+from ledger.read_models import HoldRow
 from outlay.admin.books import verify
 from outlay.wiring import App
 from pricing.money import NANOS_PER_USD
