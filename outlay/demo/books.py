@@ -21,6 +21,7 @@ from router.types import ReasonCode
 
 LOWERING: Final = (ReasonCode.DEGRADED, ReasonCode.AFFORDABILITY, ReasonCode.PROVIDER_UNHEALTHY)
 _OTHER: Final = "other"
+_BOOKED: Final = sa.func.coalesce(sa.func.sum(ledger_tables.hold.c.actual), 0)
 _COLUMNS: Final = (
     "id", "tenant", "outcome", "code", "would", "asked_model", "asked_tier", "served_model", "served_tier",
     "reasons", "cost_nanos", "asked_cost_nanos",
@@ -97,10 +98,17 @@ def open_holds(app: App) -> int:
         return len(reads.open_holds(connection))
 
 
+def spent_nanos(app: App) -> int:
+    """
+    Add up what has been booked so far.
+    """
+    with app.reading() as connection:
+        return int(connection.execute(sa.select(_BOOKED)).scalar_one())
+
+
 def _add_holds(tenants: Mapping[str, TenantBooks], connection: sa.Connection) -> None:
     hold = ledger_tables.hold
-    cost = sa.func.coalesce(sa.func.sum(hold.c.actual), 0)
-    for tenant, total in connection.execute(sa.select(hold.c.tenant, cost).group_by(hold.c.tenant)):
+    for tenant, total in connection.execute(sa.select(hold.c.tenant, _BOOKED).group_by(hold.c.tenant)):
         tenants[tenant].cost_nanos = int(total)
     for row in reads.open_holds(connection):
         tenants[row.tenant].open_holds += 1

@@ -19,7 +19,7 @@ from outlay.admin.policies import apply_policy
 from outlay.admin.tenants import create_tenant
 from outlay.clock import now_us
 from outlay.demo import progress, servers
-from outlay.demo.books import open_holds, read_books
+from outlay.demo.books import open_holds, read_books, spent_nanos
 from outlay.demo.children import Children, free_port, stopped_by_signals
 from outlay.demo.plan import Plan, make_plan
 from outlay.demo.player import Played, Player
@@ -120,7 +120,7 @@ def _play(
     )
     bill = servers.start_provider(children, upstream, plan.scenario, folder)
     play_s = time.monotonic()
-    played = _played(plan, url, keys, console)
+    played = _played(app, plan, url, keys, console)
     play_s = time.monotonic() - play_s
     _wait_until_settled(app)
     summary = summarise(plan, played, read_books(app), read_bill(bill))
@@ -150,8 +150,8 @@ def create_tenants(app: App, plan: Plan) -> dict[str, str]:
     return keys
 
 
-def _played(plan: Plan, url: str, keys: Mapping[str, str], console: Console) -> tuple[Played, ...]:
-    with progress.shown(console, len(plan.calls)) as told:
+def _played(app: App, plan: Plan, url: str, keys: Mapping[str, str], console: Console) -> tuple[Played, ...]:
+    with progress.shown(console, len(plan.calls), lambda: spent_nanos(app)) as told:
         return asyncio.run(Player(url, keys, told).play(plan.calls))
 
 

@@ -197,8 +197,8 @@ def _checks(
         ),
         Check("spend of all tenants", booked, total),
         Check("the same by the decision log", logged, total),
-        Check("calls with the same cost on both sides", str(alike), str(len(bill))),
-        Check("calls served and not yet settled, or settled by estimate", str(unsettled), "0"),
+        Check("calls that cost the same on both sides", str(alike), str(len(bill))),
+        Check("calls not settled, or settled by estimate", str(unsettled), "0"),
     )
 
 

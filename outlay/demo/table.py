@@ -13,16 +13,18 @@ from outlay.demo.summary import Line, Summary
 from pricing.money import format_usd
 
 _HEADINGS: Final = (
-    "tenant", "what to watch", "calls", "served", "refused", "failed", "lower tier", "spent USD", "saved USD",
-    "budget USD", "credit USD",
+    "tenant", "calls", "served", "refused", "failed", "lower\ntier", "spent\nUSD", "saved\nUSD",
+    "budget\nUSD", "credit\nUSD",
 )  # fmt: skip
-_LEFT: Final = 2
+_MILLI: Final = 1_000_000
 
 
 def show(summary: Summary, console: Console) -> None:
     """
     Print the whole summary.
     """
+    console.print("\n[bold]The day of six tenants[/bold]")
+    _stories(console, summary)
     console.print(_tenants(summary))
     _counts(console, "Downgrades by reason", summary.downgrades)
     _counts(console, "Refusals by code", summary.refusals)
@@ -37,29 +39,29 @@ def show(summary: Summary, console: Console) -> None:
 
 
 def _tenants(summary: Summary) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="The day of six tenants", title_justify="left")
+    table = Table(box=SIMPLE_HEAD, padding=0)  # 79 columns wide: no terminal is too narrow
     for place, heading in enumerate(_HEADINGS):
-        table.add_column(heading, justify="left" if place < _LEFT else "right", overflow="fold")
+        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
     for line in summary.lines:
         table.add_row(*_cells(line))
     return table
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    return (
-        f"{line.tenant}\n[dim]{line.timezone}[/dim]",
-        line.story,
-        *(str(n) for n in (line.calls, line.served, line.refused, line.failed, line.downgraded)),
-        _short(line.booked_nanos),
-        _short(line.saved_nanos),
-        line.budget_usd or "-",
-        _short(line.credit_nanos),
-    )
+    counts = (line.calls, line.served, line.refused, line.failed, line.downgraded)
+    money = (_short(line.booked_nanos), _short(line.saved_nanos), line.budget_usd or "-")
+    return (line.tenant, *(str(count) for count in counts), *money, _short(line.credit_nanos))
 
 
 def _short(nanos: int) -> str:
-    """Show money to a hundredth of a cent; the checks below show every digit."""
-    return format_usd(nanos // 100_000 * 100_000)
+    """Show money to a tenth of a cent; the checks below show every digit."""
+    whole, rest = divmod(abs(nanos) // _MILLI, 1_000)
+    return f"{'-' if nanos < 0 else ''}{whole}.{rest:03d}"
+
+
+def _stories(console: Console, summary: Summary) -> None:
+    for line in summary.lines:
+        console.print(f"  {line.tenant} ({line.timezone}): {line.story}", highlight=False)
 
 
 def _counts(console: Console, title: str, counts: Mapping[str, int]) -> None:

@@ -77,7 +77,7 @@ def test_one_nano_dollar_too_much_on_the_bill_is_found() -> None:
         "spend of bolt",
         "spend of all tenants",
         "the same by the decision log",
-        "calls with the same cost on both sides",
+        "calls that cost the same on both sides",
     }
 
 
@@ -92,7 +92,7 @@ def test_two_calls_with_exchanged_costs_are_found() -> None:
     """Sums that agree do not hide calls that do not."""
     books = _books()
     books.tenants[A].calls = {"d1": 2_000, "d2": 1_000}
-    assert _unequal(summarise(PLAN, PLAYED, books, BILL)) == {"calls with the same cost on both sides"}
+    assert _unequal(summarise(PLAN, PLAYED, books, BILL)) == {"calls that cost the same on both sides"}
 
 
 def test_a_billed_message_that_no_client_saw_is_found() -> None:
@@ -106,9 +106,7 @@ def test_calls_without_a_final_count_are_shown(field: str) -> None:
     """A hold that stands, or a cost that is an estimate, is not called equal."""
     books = _books()
     setattr(books.tenants[B], field, 1)
-    assert _unequal(summarise(PLAN, PLAYED, books, BILL)) == {
-        "calls served and not yet settled, or settled by estimate"
-    }
+    assert _unequal(summarise(PLAN, PLAYED, books, BILL)) == {"calls not settled, or settled by estimate"}
 
 
 def test_a_decision_log_that_differs_from_the_ledger_is_found() -> None:
