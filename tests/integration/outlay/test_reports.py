@@ -92,7 +92,7 @@ def test_money_of_the_overview_is_the_ledgers(acme: App) -> None:
 
 
 def test_burn_down_falls_from_the_whole_budget_to_what_is_left(acme: App) -> None:
-    """It starts full at local midnight, never rises, and ends with what the budget says; without yesterday."""
+    """It starts full at local midnight, never rises, and ends with what the budget says; yesterday is out."""
     call(acme, 20 * 60, cost_nanos=4 * USD)  # yesterday, 17:00 in Berlin
     call(acme, 120, cost_nanos=2 * USD)
     call(acme, 30, cost_nanos=USD)

@@ -64,7 +64,7 @@ def headers_of(sent: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def test_the_link_is_exchanged_for_a_cookie_and_leaves_the_address() -> None:
-    """A right token answers with a redirect to the bare address and an HttpOnly cookie, and reaches nothing."""
+    """A right token answers with a redirect to the bare address and an HttpOnly cookie; nothing is reached."""
     door = Door()
     answer = door.get(door.gate.link.removeprefix(f"http://{HOST}"))
     assert answer[0]["status"] == 303
@@ -85,7 +85,7 @@ def test_the_cookie_opens_pages_and_websockets() -> None:
 
 @pytest.mark.parametrize("cookie", ["", "outlay_dashboard_8788=", "outlay_dashboard_8788=guess", "x; =;\x01"])
 def test_without_the_right_cookie_nothing_is_reached(cookie: str) -> None:
-    """A page without a session says how to get the link; its socket is closed."""
+    """A page says how to get the link; its socket is closed."""
     door = Door()
     door.enter()
     page = door.get("/", cookie=cookie)

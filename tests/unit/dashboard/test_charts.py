@@ -1,0 +1,107 @@
+"""Charts carry the rows they are given, exactly, in the tenant's clock, and are valid Vega-Lite."""
+
+from typing import Any
+
+import altair as alt
+import pytest
+
+from dashboard import charts, theme
+from outlay.reports import Band
+from outlay.reports_calls import Count, TierSpend
+from outlay.reports_money import BurnPoint, Day
+from outlay.reports_periods import Span, period
+from outlay.reports_routing import Cell
+
+NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
+HOUR_US = 3_600_000_000
+USD = 1_000_000_000
+TIERS = ("large", "medium", "small")
+BANDS = (Band(0, 0.5, 1.0, "as asked"), Band(1, 0.0, 0.5, "small at most"))
+DAY = Day(5 * USD, 3 * USD, 0, 0, NOON - 12 * HOUR_US, NOON + 12 * HOUR_US)
+
+
+def values(chart: Any, key: str) -> list[dict[str, Any]]:
+    """Return the data of a valid chart: the rows that have this key, of every layer."""
+    spec = chart.to_dict()  # validates against the schema of Vega-Lite
+    named = spec.get("datasets", {})
+    found = []
+    for layer in (spec, *spec.get("layer", [])):
+        data = layer.get("data", {})
+        found.extend(data.get("values") or named.get(data.get("name"), []))
+    return list({str(row): row for row in found if key in row}.values())
+
+
+def test_burn_down_draws_every_point_and_band() -> None:
+    """Points stand at the zone's wall clock with their exact share; each band has its range and text."""
+    points = (BurnPoint(NOON, 3 * USD, 0.6), BurnPoint(NOON + HOUR_US, 2 * USD, 0.4))
+    chart = charts.burn_down(points, BANDS, DAY, "Europe/Berlin", whole_day=True)
+    assert [(row["at"], row["left"]) for row in values(chart, "Left")] == [
+        ("2026-11-21T13:00:00", 0.6), ("2026-11-21T14:00:00", 0.4),
+    ]  # fmt: skip
+    assert [(row["low"], row["high"], row["text"]) for row in values(chart, "high")] == [
+        (0.5, 1.0, "as asked"), (0.0, 0.5, "small at most"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("whole_day", [True, False])
+def test_burn_down_of_one_instant_is_valid(whole_day: bool) -> None:
+    """The first call of a day gives one point, which is drawn."""
+    chart = charts.burn_down((BurnPoint(NOON, USD, 0.2),), BANDS, DAY, "UTC", whole_day=whole_day)
+    assert len(values(chart, "Left")) == 1
+
+
+def test_spend_keeps_every_bar_and_shows_exact_cost() -> None:
+    """A bar has its bucket, its height and its exact text; a tier of an older policy has a place, too."""
+    seen = period(Span.TODAY, "UTC", NOON)
+    spend = (
+        TierSpend(NOON - HOUR_US, NOON, "large", 1_234_567_891, 3),
+        TierSpend(NOON - HOUR_US, NOON, "huge", 1, 1),
+    )
+    rows = values(charts.spend_by_tier(spend, TIERS, seen), "Cost")
+    assert [(row["tier"], row["usd"], row["Cost"], row["Calls"]) for row in rows] == [
+        ("large", 1.234567891, "$1.234567891", 3), ("huge", 1e-9, "$0.000000001", 1),
+    ]  # fmt: skip
+    assert [row["place"] for row in rows] == [0, 3]
+    assert all("T11:" in row["from"] and "T11:" in row["to"] for row in rows)
+
+
+def test_matrix_has_every_cell_with_its_share() -> None:
+    """Shares are of what was asked; what no tier served stands apart."""
+    cells = (
+        Cell("large", "large", 1, USD, USD),
+        Cell("large", "small", 2, USD, 9 * USD),
+        Cell("large", None, 1, 0, 0),
+    )
+    rows = values(charts.asked_to_served(cells, TIERS), "asked")
+    assert [(row["served"], row["share"], row["calls"], row["kind"]) for row in rows] == [
+        ("large", 0.25, "1", "same"),
+        ("small", 0.5, "2", "other"),
+        (charts.NOT_SERVED, 0.25, "1", "not served"),
+    ]  # fmt: skip
+
+
+def test_counts_are_drawn_as_words() -> None:
+    """Codes read as words, counts keep their number."""
+    rows = values(charts.counts((Count("outlay_frozen", 1_200),), theme.LINE_COLOR), "name")
+    assert rows == [{"name": "frozen", "count": 1_200, "label": "1,200"}]
+
+
+def test_bands_bar_covers_the_whole_range() -> None:
+    """The bands of a policy tile the range from all to nothing."""
+    rows = values(charts.bands_bar(BANDS), "low")
+    assert [(row["high"], row["low"]) for row in rows] == [(1.0, 0.5), (0.5, 0.0)]
+
+
+def test_tiers_keep_their_colours() -> None:
+    """A tier's colour depends on its place only, and repeats where there are more tiers than colours."""
+    many = [f"t{place}" for place in range(len(theme.TIER_COLORS) + 1)]
+    colors = charts.tier_colors(many)
+    assert list(colors) == many
+    assert colors["t0"] == colors[many[-1]] == theme.TIER_COLORS[0]
+
+
+def test_charts_fetch_nothing() -> None:
+    """Data is inline: no chart names an address to load from."""
+    chart = charts.counts((Count("a", 1),), theme.LINE_COLOR)
+    assert isinstance(chart, alt.LayerChart)
+    assert "url" not in str(chart.to_dict()["layer"])
