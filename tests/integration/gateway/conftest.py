@@ -5,6 +5,7 @@ The simulated provider and a gateway before it, once per test module, and one HT
 import asyncio
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,18 @@ def _server() -> Any:
 
 
 provider, gateway, tenant = _server().provider, _server().gateway, _server().tenant
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No test leaves an unexpected error in the gateway's log."""
+    yield
+    failed = [
+        record
+        for record in caplog.get_records("call")
+        if record.name.startswith("outlay") and record.levelname == "ERROR"
+    ]
+    assert not failed, failed
 
 
 @pytest.fixture
