@@ -79,7 +79,9 @@ def preview(request: CallRequest, tools: Tools) -> Generator[Any, Any, Choice | 
     if refused is not None:
         return refused
     choice = call.choose(call.assessment.unhealthy)
-    return refusals.from_router(call.id, choice) if isinstance(choice, Refusal) else choice
+    if isinstance(choice, Refusal):
+        return refusals.from_router(call.id, choice, call.at_us)
+    return choice
 
 
 class _Call:
@@ -142,7 +144,7 @@ class _Call:
             return None
         profile = self._profile()
         if isinstance(profile, Refusal):
-            return refusals.from_router(self.id, profile)
+            return refusals.from_router(self.id, profile, self.at_us)
         self.profile = profile
         geo = None if self._upstream is None else view.policy.upstreams[self._upstream].geo
         self.record = {**self.record, "session": profile.session, "geo": geo}
@@ -208,7 +210,7 @@ class _Call:
         if choice.level is not None and choice.level != self.view.level:
             yield from ask(SetLevel(self.request.tenant, choice.level, self.at_us))
         if isinstance(choice, Refusal):
-            return (yield from self._refuse(refusals.from_router(self.id, choice)))
+            return (yield from self._refuse(refusals.from_router(self.id, choice, self.at_us)))
         self.choice = choice
         self.record = records.decided(self.record, choice, self.reasons)
         reply = yield from ask(Commit(self._reservation(choice)))

@@ -82,12 +82,14 @@ def from_ledger(decision_id: str, tenant: str, refused: ledger.Refused, now_us: 
     return _refused(decision_id, shape, message, retry_after_s, refused.numbers)
 
 
-def from_router(decision_id: str, refusal: Refusal) -> Refused:
+def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None) -> Refused:
     """
-    Put a refusal of the router in words.
+    Put a refusal of the router in words; with the instant also how long the budget behind it takes to reset.
     """
     shape = ROUTER[refusal.code]
     retry_after_s = refusal.retry_after_s
+    if retry_after_s is None and now_us is not None:
+        retry_after_s = _until_s(refusal.numbers.get("resets_us"), now_us)
     if shape.retry and retry_after_s is not None:
         retry_after_s = min(retry_after_s, BREAKER_RETRY_S_MAX)
     return _refused(decision_id, shape, refusal.message, retry_after_s, refusal.numbers)

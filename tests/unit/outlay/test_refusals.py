@@ -121,6 +121,13 @@ def test_no_long_wait_is_ever_sent_with_a_retry() -> None:
         assert not refused.retry or (refused.retry_after_s or 0) <= 30
 
 
+def test_a_router_refusal_over_a_budget_says_when_that_resets() -> None:
+    """A priority that a spent budget no longer serves waits for the reset, like the budget's own refusal."""
+    refusal = Refusal(RefusalCode.PRIORITY_REFUSED, "text", {"resets_us": T0 + 5_000_000})
+    assert refusals.from_router("d", refusal, T0).retry_after_s == 5
+    assert refusals.from_router("d", Refusal(RefusalCode.UNKNOWN_MODEL, "x"), T0).retry_after_s is None
+
+
 def test_a_halt_names_its_scope_and_reason() -> None:
     """A halted caller hears which scope halts and why; a runaway also when it ends."""
     numbers = {"spent_nanos": 6_000_000_000, "until_us": T0 + 60_000_000}

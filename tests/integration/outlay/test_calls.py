@@ -1,0 +1,365 @@
+"""
+Whole calls through the blocking driver, on both engines.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from circuit.types import State, model_scope
+from outlay import effects
+from outlay.admin.breakers import halt, resume
+from outlay.admin.money import set_budget
+from outlay.admin.policies import apply_policy
+from outlay.admin.tenants import create_tenant
+from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Refused
+from outlay.client import Call, Calls
+from outlay.holds import Holds
+from outlay.levels_sql import read_level
+from outlay.storms import CALM_PER_MINUTE
+from outlay.wiring import App
+from pricing.cost import cost_nanos
+from pricing.usage import Usage
+from router.policy import default_policy_text
+from router.types import Hints
+
+OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
+BODY: dict[str, Any] = {
+    "model": OPUS,
+    "max_tokens": 1_000,
+    "messages": [{"role": "user", "content": "hello"}],
+}
+USAGE = {"input_tokens": 100, "output_tokens": 50}
+Select = Callable[..., list[dict[str, Any]]]
+
+pytestmark = pytest.mark.usefixtures("acme", "books_are_right")
+
+
+def asking(**body: Any) -> CallRequest:
+    """A call of acme."""
+    return CallRequest("acme", {**BODY, **body})
+
+
+def sent(call: Call) -> Any:
+    """What is to be sent; the test fails where the call was refused."""
+    assert call.sending is not None, call.result
+    return call.sending
+
+
+def refusal(call: Call) -> Refused:
+    """The refusal; the test fails where the call may be sent."""
+    assert isinstance(call.result, Refused), call.sending
+    return call.result
+
+
+def served(calls: Calls, request: CallRequest) -> Done:
+    """A call from its start to its end, with a short answer."""
+    call = calls.start(request)
+    done = call.resume(Completed(sent(call).model, USAGE))
+    assert isinstance(done, Done)
+    return done
+
+
+def with_breaker(text: str) -> str:
+    """The packaged policy with a breaker of its own."""
+    return default_policy_text() + text
+
+
+# the plain road
+
+
+def test_a_call_is_paid_at_its_true_price(app: App, calls: Calls, select: Select, clock: Any) -> None:
+    """From start to end: the hold becomes the true cost, and one record tells the whole story."""
+    done = served(calls, asking())
+    price = app.prices.price(OPUS, clock())
+    assert done.cost_nanos == cost_nanos(Usage(input_tokens=100, output_tokens=50), price)
+    (account,) = select("SELECT wallet, held FROM ledger_account")
+    assert (account["wallet"], account["held"]) == (20 * 10**9 - done.cost_nanos, 0)
+    (row,) = select("SELECT * FROM outlay_decision")
+    assert (row["id"], row["outcome"], row["cost_nanos"]) == (done.decision_id, "served", done.cost_nanos)
+    assert (row["asked_model"], row["served_model"], row["hold_id"]) == (OPUS, OPUS, row["id"])
+    assert json.loads(row["usage"]) == USAGE
+
+
+def test_an_error_of_the_provider_costs_nothing(calls: Calls, select: Select) -> None:
+    """The money comes back, and the record names the provider's error."""
+    call = calls.start(asking())
+    call.resume(Failed(400, "invalid_request_error"))
+    assert select("SELECT wallet, held FROM ledger_account") == [{"wallet": 20 * 10**9, "held": 0}]
+    assert select("SELECT outcome, code FROM outlay_decision") == [
+        {"outcome": "failed", "code": "invalid_request_error"}
+    ]
+
+
+def test_a_call_that_nobody_closes_is_captured_with_its_record(
+    app: App, calls: Calls, select: Select, clock: Any
+) -> None:
+    """A process that dies in mid-call leaves a hold; it is captured in full, and the record says so."""
+    held = sent(calls.start(asking())).held_nanos
+    clock.sleep(901)
+    app.ledger.sweep(clock())
+    assert select("SELECT wallet, held FROM ledger_account") == [{"wallet": 20 * 10**9 - held, "held": 0}]
+    assert select("SELECT outcome, code FROM outlay_decision") == [
+        {"outcome": "uncertain", "code": "captured"}
+    ]
+
+
+def test_an_answer_after_the_capture_still_corrects_it(
+    app: App, calls: Calls, select: Select, clock: Any
+) -> None:
+    """A call that outlives its hold is settled late at its true cost; its record stays as it was written."""
+    call = calls.start(asking())
+    clock.sleep(901)
+    app.ledger.sweep(clock())
+    done = call.resume(Completed(OPUS, USAGE))
+    assert isinstance(done, Done)
+    (account,) = select("SELECT wallet, held FROM ledger_account")
+    assert account["wallet"] == 20 * 10**9 - (done.cost_nanos or 0)
+    assert select("SELECT code FROM outlay_decision") == [{"code": "captured"}]
+
+
+# refusals
+
+
+def test_refusals_are_recorded_with_their_codes(app: App, calls: Calls, select: Select) -> None:
+    """Spent credits, a spent budget and a wrong request each leave one record and hold nothing."""
+    create_tenant(app, "poor", credit="0", timezone="UTC", actor="t")
+    assert refusal(calls.start(CallRequest("poor", BODY))).status == 402
+    set_budget(app, "acme", "0", actor="t")
+    spent = refusal(calls.start(asking()))
+    assert (spent.status, spent.retry) == (429, False)
+    assert spent.retry_after_s is not None
+    assert refusal(calls.start(asking(model="gpt"))).status == 404
+    assert refusal(calls.start(CallRequest("nobody", BODY))).status == 403
+    codes = [row["code"] for row in select("SELECT code FROM outlay_decision ORDER BY code")]
+    assert codes == ["outlay_credit_exhausted", spent.code, "outlay_unknown_model"]
+    assert select("SELECT id FROM ledger_hold") == []
+
+
+def test_a_storm_of_refusals_is_counted(calls: Calls, select: Select) -> None:
+    """Beyond so many of one kind a minute refusals are only counted, so that a loop cannot fill the log."""
+    for _ in range(CALM_PER_MINUTE + 7):
+        calls.start(asking(model="gpt"))
+    assert len(select("SELECT id FROM outlay_decision")) == CALM_PER_MINUTE
+    assert select("SELECT tenant, code, count FROM outlay_refusal_count") == [
+        {"tenant": "acme", "code": "outlay_unknown_model", "count": 7}
+    ]
+
+
+@pytest.mark.parametrize("name", ["gpt\x00", "\ud800", "é" * 500])
+def test_odd_names_are_refused_and_recorded(calls: Calls, select: Select, name: str) -> None:
+    """A name that no database stores is refused like any other unknown one, with its record."""
+    assert refusal(calls.start(asking(model=name))).code == "outlay_unknown_model"
+    assert len(select("SELECT id FROM outlay_decision")) == 1
+
+
+def test_a_task_that_no_database_stores_does_not_stop_a_call(calls: Calls, select: Select) -> None:
+    """Hints come from outside too: odd text in them costs no call."""
+    request = CallRequest("acme", BODY, hints=Hints(task="\ud800\x00", session="\udfff"))
+    call = calls.start(request)
+    call.resume(Completed(sent(call).model, USAGE))
+    assert [row["outcome"] for row in select("SELECT outcome FROM outlay_decision")] == ["served"]
+
+
+# halting
+
+
+def after(calls: Calls, kind: type, action: Callable[[], object]) -> None:
+    """Do something once, right after the first effect of a kind."""
+    perform, done = calls.engine.perform, []
+
+    def hooked(effect: Any) -> Any:
+        reply = perform(effect)
+        if isinstance(effect, kind) and not done:
+            done.append(True)
+            action()
+        return reply
+
+    calls.engine.perform = hooked  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_a_halt_between_hold_and_send_stops_the_call(
+    app: App, calls: Calls, select: Select, tenant: str | None
+) -> None:
+    """Halted right after its money was held, a call is not sent: its hold is released and it is recorded."""
+    after(calls, effects.Commit, lambda: halt(app, tenant=tenant, reason="drill", actor="t"))
+    refused = refusal(calls.start(asking()))
+    assert (refused.code, refused.status) == ("outlay_kill_switch", 503)
+    assert "drill" in refused.message
+    assert select("SELECT held FROM ledger_account") == [{"held": 0}]
+    (row,) = select("SELECT outcome, code, hold_id, id FROM outlay_decision")
+    assert (row["outcome"], row["code"], row["hold_id"]) == ("refused", "outlay_kill_switch", row["id"])
+    assert refusal(calls.start(asking())).code == "outlay_kill_switch"
+    resume(app, tenant=tenant, reason="over", actor="t")
+    served(calls, asking())
+
+
+def test_the_spend_breaker_trips_and_lets_go(app: App, calls: Calls, clock: Any) -> None:
+    """Who spends faster than the policy allows is halted, until the cooldown is over; others go on."""
+    breaker = '[breaker.spend]\nwindow_s = 60\nmax_usd = "0.02"\ncooldown_s = 120\n'
+    apply_policy(app, with_breaker(breaker), actor="t")
+    call = calls.start(asking())
+    refused = refusal(calls.start(asking()))  # holds count: the first is still under way
+    assert (refused.code, refused.status, refused.retry) == ("outlay_runaway_halt", 429, False)
+    assert refused.details["scope"] == "tenant:acme"
+    call.resume(Completed(OPUS, USAGE))
+    create_tenant(app, "calm", credit="5", timezone="UTC", actor="t")
+    sent(calls.start(CallRequest("calm", BODY))).model  # noqa: B018 - it may be sent
+    clock.sleep(119)
+    assert refusal(calls.start(asking())).retry_after_s == 1
+    clock.sleep(61)
+    served(calls, asking())
+
+
+# provider breaker
+
+
+def failing(calls: Calls, times: int) -> None:
+    """Let calls of opus fail at the provider."""
+    under_way = [calls.start(asking()) for _ in range(times)]
+    for call in under_way:
+        assert sent(call).model == OPUS
+        call.resume(Failed(529, "overloaded_error"))
+
+
+def state_of(app: App, model: str) -> State:
+    """The state of a model's breaker as stored."""
+    (found,) = app.circuit.standing((model_scope(model),)).breakers
+    return found.state
+
+
+def test_an_outage_is_routed_around_and_probed_by_exactly_one(app: App, calls: Calls, clock: Any) -> None:
+    """
+    After enough failures a model is left alone; when its cooldown is over one of many callers probes it, the
+    others go elsewhere, and its success opens the way again.
+    """
+    set_budget(app, "acme", "none", actor="t")
+    failing(calls, 20)
+    other = calls.start(asking())
+    assert sent(other).model != OPUS
+    assert "provider_unhealthy" in sent(other).headers["outlay-reason"]
+    other.resume(Completed(sent(other).model, USAGE))
+    assert state_of(app, OPUS) is State.OPEN
+
+    clock.sleep(31)
+    with ThreadPoolExecutor(8) as pool:
+        racing = list(pool.map(lambda _: calls.start(asking()), range(8)))
+    probing = [call for call in racing if sent(call).model == OPUS]
+    assert len(probing) == 1
+    assert state_of(app, OPUS) is State.HALF_OPEN
+    for call in racing:
+        call.resume(Completed(sent(call).model, USAGE))
+    assert state_of(app, OPUS) is State.CLOSED
+    assert sent(calls.start(asking())).model == OPUS
+
+
+def test_a_failed_probe_reopens_and_an_abandoned_one_is_handed_back(
+    app: App, calls: Calls, clock: Any
+) -> None:
+    """A probe that fails opens the breaker for longer; one that says nothing leaves it to the next caller."""
+    set_budget(app, "acme", "none", actor="t")
+    failing(calls, 20)
+    assert sent(calls.start(asking())).model != OPUS
+    clock.sleep(31)
+    probe = calls.start(asking())
+    assert sent(probe).model == OPUS
+    probe.resume(NotSent("the caller left", given_up=True))
+    again = calls.start(asking())
+    assert sent(again).model == OPUS
+    again.resume(Failed(500, "api_error"))
+    assert sent(calls.start(asking())).model != OPUS
+    clock.sleep(31)
+    assert sent(calls.start(asking())).model != OPUS  # the cooldown has doubled
+    clock.sleep(31)
+    assert sent(calls.start(asking())).model == OPUS
+
+
+def test_a_halt_hands_a_claimed_probe_back(app: App, calls: Calls, clock: Any) -> None:
+    """Halted after it claimed the probe, a call says nothing about the model: the next may probe at once."""
+    set_budget(app, "acme", "none", actor="t")
+    failing(calls, 20)
+    assert sent(calls.start(asking())).model != OPUS
+    clock.sleep(31)
+    after(calls, effects.Move, lambda: halt(app, reason="drill", actor="t"))
+    assert refusal(calls.start(asking())).code == "outlay_kill_switch"
+    resume(app, reason="over", actor="t")
+    assert sent(calls.start(asking())).model == OPUS
+
+
+# degradation and observation
+
+
+def test_a_level_is_remembered_and_left_only_with_room(app: App, calls: Calls) -> None:
+    """Under half of the budget the first step holds; it ends only once the share is clearly above half."""
+    set_budget(app, "acme", "1.00", actor="t")
+    holds = Holds(calls)
+    made = holds.authorize("acme", {"offers": [{"name": "x", "cost_usd": "0.55"}]})
+    assert isinstance(made, dict)
+    holds.settle("acme", made["hold"], {"cost_usd": "0.55"})
+
+    def level() -> int:
+        with app.reading() as connection:
+            return read_level(connection, "acme")
+
+    def decided() -> tuple[str, int]:
+        call = calls.start(asking())
+        model = sent(call).model
+        call.resume(NotSent("test"))
+        return model, level()
+
+    assert decided() == (SONNET, 1)
+    set_budget(app, "acme", "1.13", actor="t")  # 51 % left: above the step, within the hysteresis
+    assert decided() == (SONNET, 1)
+    set_budget(app, "acme", "1.30", actor="t")  # 58 % left
+    assert decided() == (OPUS, 0)
+    set_budget(app, "acme", "1.13", actor="t")
+    assert decided() == (OPUS, 0)
+
+
+def test_observe_mode_refuses_and_degrades_nothing(app: App, calls: Calls, select: Select) -> None:
+    """With nothing left a call goes out as asked; the record holds the router's and the ledger's verdicts."""
+    apply_policy(app, default_policy_text().replace('mode = "enforce"', 'mode = "observe"'), actor="t")
+    set_budget(app, "acme", "0", actor="t")
+    call = calls.start(asking())
+    assert sent(call).body["model"] == OPUS
+    assert sent(call).body["max_tokens"] == 1_000
+    call.resume(Completed(OPUS, USAGE))
+    (row,) = select("SELECT mode, outcome, would, served_model FROM outlay_decision")
+    would = json.loads(row["would"])
+    assert (row["mode"], row["outcome"], row["served_model"]) == ("observe", "served", OPUS)
+    assert would["router"]["refusal"]["code"] == "outlay_priority_refused"
+    assert would["ledger"]["refuse"] == "budget_exhausted"
+
+
+# sessions and keys
+
+
+def test_a_session_remembers_who_answered_it(calls: Calls, clock: Any) -> None:
+    """Every model that answered a conversation is remembered, the last one with its prompt."""
+    hints = Hints(session="s1")
+    for model in (OPUS, HAIKU):
+        clock.sleep(1)
+        served(calls, CallRequest("acme", {**BODY, "model": model}, hints=hints))
+    memory = calls.engine.perform(effects.Recall("acme", "id:s1"))
+    assert (memory.last_model, memory.prompt_tokens) == (HAIKU, 100)
+    assert memory.models == {OPUS, HAIKU}
+    assert calls.engine.perform(effects.Recall("zeta", "id:s1")) is None
+
+
+def test_an_idempotency_key_makes_one_hold(calls: Calls, select: Select) -> None:
+    """The same key never sends twice: a repetition is told whose it is, another body is a conflict."""
+    request = CallRequest("acme", BODY, idempotency_key="inv-7")
+    first = calls.start(request)
+    repeated = refusal(calls.start(request))
+    assert (repeated.status, repeated.details["first_decision"]) == (409, sent(first).decision_id)
+    other = refusal(calls.start(CallRequest("acme", {**BODY, "max_tokens": 9}, idempotency_key="inv-7")))
+    assert (other.status, "first_decision" in other.details) == (409, False)
+    first.resume(Completed(OPUS, USAGE))
+    assert refusal(calls.start(request)).details["first_decision"] == first.result.decision_id  # type: ignore[union-attr]
+    assert len(select("SELECT id FROM ledger_hold")) == 1
+    create = CallRequest("acme", BODY, idempotency_key="inv-8")
+    sent(calls.start(create)).model  # noqa: B018 - another key is another call
