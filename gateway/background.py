@@ -59,7 +59,7 @@ def _log_failure(task: "asyncio.Task[None]") -> None:
         logger.error("a call failed after its client had left", exc_info=task.exception())
 
 
-async def care(app: App, every_s: float = SWEEP_S) -> None:
+async def care(app: App, every_s: float) -> None:
     """
     Capture expired holds every few seconds, and drop old meters now and then, until cancelled.
 

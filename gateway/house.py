@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from gateway.background import OpenCalls, care
+from gateway.background import SWEEP_S, OpenCalls, care
 from outlay.aio import AsyncCalls
 from outlay.holds import AsyncHolds
 from outlay.settings import Settings
@@ -51,7 +51,7 @@ class House:
         self.calls = AsyncCalls(self.app)
         self.holds = AsyncHolds(self.calls)
         self.upstream = UpstreamClient()
-        self._care = asyncio.create_task(care(self.app))
+        self._care = asyncio.create_task(care(self.app, SWEEP_S))
         self.is_open = True
 
     async def close(self) -> None:

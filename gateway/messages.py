@@ -121,9 +121,17 @@ class _Passage:
     async def _settle(self, outcome: Outcome) -> dict[str, str]:
         """
         Tell the flow what came of the call; return the headers known by then. It returns after the commit.
+
+        Raises:
+            ApiError: the books cannot say that it is settled. Not to be repeated: it may have been billed.
         """
         self._settled = True
-        result = await self._call.resume(outcome)
+        try:
+            result = await self._call.resume(outcome)
+        except OutlayError as error:
+            trouble = public(error)
+            trouble.retry, trouble.retry_after_s = False, None
+            raise trouble from error
         known = dict(self._sending.headers)
         return {**known, **result.headers} if isinstance(result, Done) else known
 
@@ -166,30 +174,21 @@ class _Passage:
         try:
             why = await _pump(found, meter, client)
             found.close()
-            known = await self._settle_stream(meter, why)
-            await self._close_stream(client, meter.closing(), why, known)
+            try:
+                await self._settle(meter.outcome(why))
+            except ApiError as error:
+                await client.fail(error)
+            else:
+                await self._close_stream(client, meter.closing(), why)
         finally:
             client.forget()
 
-    async def _settle_stream(self, meter: StreamMeter, why: str) -> dict[str, str] | ApiError:
-        try:
-            return await self._settle(meter.outcome(why))
-        except OutlayError as error:
-            trouble = public(error)
-            trouble.retry, trouble.retry_after_s = False, None  # it has been billed once
-            return trouble
-
-    async def _close_stream(
-        self, client: "_Client", closing: bytes | None, why: str, known: dict[str, str] | ApiError
-    ) -> None:
+    async def _close_stream(self, client: "_Client", closing: bytes | None, why: str) -> None:
         """Send what ends the answer: the provider's own end, else an error that says so."""
-        broken = unanswered(why.partition(":")[0], self._sending.decision_id)
-        if isinstance(known, ApiError):
-            await client.fail(known)
-        elif closing is not None:
+        if closing is not None:
             await client.finish(closing)
         else:
-            await client.fail(broken)
+            await client.fail(unanswered(why.partition(":")[0], self._sending.decision_id))
 
 
 async def _pump(found: Answer, meter: StreamMeter, client: "_Client") -> str:

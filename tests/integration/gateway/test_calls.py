@@ -19,6 +19,8 @@ import pytest
 from gateway import house, messages
 from outlay.admin import money, policies, tenants
 from outlay.admin.decisions import list_decisions
+from outlay.aio import AsyncCall
+from outlay.errors import BooksUnavailable
 from outlay.settings import Settings
 from outlay.wiring import open_app
 
@@ -385,6 +387,40 @@ def test_a_call_that_outlasts_the_stop_is_settled_as_far_as_known(
     app.close()
 
 
+def test_an_abandoned_hold_is_captured_by_the_gateways_own_care(
+    serving: Any, scripted: Provider, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call without an answer keeps its money held until its hold expires; then it is spent."""
+    monkeypatch.setattr(house, "SWEEP_S", 0.1)
+    with rig_on(serving, scripted, sqlite_url) as rig:
+        text = '[tiers.only]\nmodels = ["claude-sonnet-5-5"]\n[routing]\ndefault_tier = "only"\n'
+        text += "[limits]\nhold_ttl_s = 1\n"
+        policies.apply_policy(rig.app, text, actor="test")
+        assert rig.call()[0] == 504
+        held = rig.balance["held_usd"]
+        assert held != "0.00"
+        rig.wait()
+        assert rig.balance["day"]["spent_usd"] == held
+
+
+def test_books_that_fail_at_the_settlement_do_not_invite_a_repeat(
+    rig: Rig, scripted: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider has billed the call: the answer says that the books failed, and not to send it again."""
+
+    async def fail(*_: Any) -> Any:
+        raise BooksUnavailable("the disk is full")
+
+    scripted.pieces = [plain(MESSAGE)]
+    monkeypatch.setattr(AsyncCall, "resume", fail)
+    status, body, headers = rig.call()
+    assert (status, headers["x-should-retry"]) == (503, "false")
+    assert json.loads(body)["error"]["details"]["error_code"] == "outlay_books_unavailable"
+    scripted.pieces = [STREAM_HEAD + START + DELTA + FINAL + STOP]
+    status, body, _ = rig.call(stream=True)
+    assert body.startswith(START + DELTA + FINAL + b"event: error\n")
+
+
 # bad input
 
 
@@ -492,6 +528,32 @@ def test_a_key_is_used_once_per_call(rig: Rig, scripted: Provider) -> None:
     assert asyncio.run(twice()) == [200, 409]
     assert len(scripted.requests) == 1
     assert rig.balance["day"]["spent_usd"] == COST
+
+
+def test_a_tenants_own_policy_decides_what_is_listed_and_counted(
+    rig: Rig, scripted: Provider, http: Any
+) -> None:
+    """Models of others are not on the list; a private prompt is counted by an allowed model only."""
+    text = (
+        '[tiers.big]\nmodels = ["claude-opus-5-5"]\n[tiers.low]\nmodels = ["claude-haiku-5-5"]\n'
+        '[routing]\ndefault_tier = "big"\n[privacy.eu]\nmodels = ["claude-haiku-5-5"]\n'
+    )
+    policies.apply_policy(rig.app, text, tenant="acme", actor="test")
+    listed = http("GET", f"{rig.running.url}/v1/models", key=rig.key)[1]["data"]
+    assert [model["id"] for model in listed] == [
+        "claude-opus-5-5",
+        "claude-haiku-5-5",
+        "outlay/auto",
+        "outlay/big",
+        "outlay/low",
+    ]
+    scripted.pieces = [plain({"input_tokens": 3})]
+    url = f"{rig.running.url}/v1/messages/count_tokens"
+    for headers, model in (({}, "claude-opus-5-5"), ({"outlay-privacy": "eu"}, "claude-haiku-5-5")):
+        body = {"model": "outlay/auto", "messages": BODY["messages"]}
+        status, answer, _ = http("POST", url, key=rig.key, headers=headers, json=body)
+        assert (status, answer) == (200, {"input_tokens": 3})
+        assert json.loads(scripted.requests[-1].partition(b"\r\n\r\n")[2])["model"] == model
 
 
 def test_observe_mode_lets_everything_pass(rig: Rig, scripted: Provider) -> None:
