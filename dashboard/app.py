@@ -32,6 +32,7 @@ def main() -> None:
             st.Page(policy_view.show, title="Policy", icon=":material/tune:", url_path="policy"),
         ]
     )
+    frame.entered(page.url_path)
     frame.sidebar()
     frame.show_flash()
     page.run()

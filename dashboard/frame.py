@@ -33,6 +33,7 @@ class Card:
 
 ALL: Final = "All tenants"
 _FLASH: Final = "flash"
+_DIALOG: Final = "dialog"
 _SPANS: Final = {
     Span.QUARTER: "15 min",
     Span.HOUR: "1 hour",
@@ -132,10 +133,41 @@ def period_text(shown: Span) -> str:
     return "today" if shown is Span.TODAY else f"the last {_SPANS[shown]}"
 
 
+def open_dialog(name: str) -> None:
+    """
+    Open a dialog. It is kept open by its name, so that a rerun of the whole page does not close it.
+    """
+    st.session_state[_DIALOG] = name
+
+
+def dialog_is(name: str) -> bool:
+    """
+    Tell whether a dialog is open.
+    """
+    return st.session_state.get(_DIALOG) == name
+
+
+def close_dialog() -> None:
+    """
+    Close whatever dialog is open.
+    """
+    st.session_state.pop(_DIALOG, None)
+
+
+def entered(page: str) -> None:
+    """
+    Close what was open on another page.
+    """
+    if st.session_state.get("page") != page:
+        close_dialog()
+        st.session_state["page"] = page
+
+
 def flash(text: str) -> None:
     """
-    Leave a message for the next run of the page: what a dialog or a form has done.
+    Close the dialog and leave a message for the next run of the page: what a dialog or a form has done.
     """
+    close_dialog()
     st.session_state[_FLASH] = text
 
 

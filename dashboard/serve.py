@@ -2,6 +2,7 @@
 Runs the dashboard's server: the Streamlit application behind the gate, on one socket of this machine.
 """
 
+import signal
 import socket
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -56,7 +57,13 @@ def serve(
         gate, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1,
         ws_max_size=16 * 1024 * 1024, lifespan="on",
     )  # fmt: skip
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_quietly)  # uvicorn stops at the signal, then gives it back to us
     _Announcing(config, lambda: told(gate.link)).run(sockets=[listener])
+
+
+def _end_quietly(_number: int, _frame: object) -> None:
+    """Let a stop that was asked for be no failure."""
 
 
 def _application(port: int) -> Asgi:

@@ -253,12 +253,17 @@ def _switch_button(tenant: str | None) -> None:
     standing, _ = session.attempt(lambda: reports.halted(session.books(), tenant))
     if standing is not None:
         if st.button("Resume spending", type="primary", icon=":material/play_arrow:"):
+            frame.open_dialog("resume")
+        if frame.dialog_is("resume"):
             _resume_dialog(tenant, standing)
-    elif st.button("Halt spending", icon=":material/front_hand:"):
+        return
+    if st.button("Halt spending", icon=":material/front_hand:"):
+        frame.open_dialog("halt")
+    if frame.dialog_is("halt"):
         _halt_dialog(tenant)
 
 
-@st.dialog("Halt spending")
+@st.dialog("Halt spending", on_dismiss=frame.close_dialog)
 def _halt_dialog(tenant: str | None) -> None:
     whose = "**every tenant**" if tenant is None else f"**{plain(tenant)}**"
     st.markdown(
@@ -272,7 +277,7 @@ def _halt_dialog(tenant: str | None) -> None:
         )
 
 
-@st.dialog("Resume spending")
+@st.dialog("Resume spending", on_dismiss=frame.close_dialog)
 def _resume_dialog(tenant: str | None, standing: Switch) -> None:
     st.markdown(f"Halted by {plain(standing.actor)}: {plain(standing.reason)}")
     reason = st.text_input("Reason", key="resume_reason", placeholder="What was mended?")

@@ -20,6 +20,7 @@ from router.policy import load_policy
 from router.problems import Problem
 from router.types import EFFORTS, Priority
 
+_SEEN: Final = "policy_seen"
 _AS_IS: Final = "—"
 _LABELS: Final = {
     "below": "Below",
@@ -41,6 +42,7 @@ def show() -> None:
     if error is not None or shown is None:
         session.show_error(error) if error is not None else None
         return
+    _tell_of_others(shown, tenant)
     inherits = tenant is not None and shown["tenant"] is None
     _headline(shown, tenant, inherits=inherits)
     base = policy_edit.without_budget(shown["text"]) if inherits else str(shown["text"])
@@ -51,6 +53,18 @@ def show() -> None:
         _file(shown, base, tenant)
     with history:
         _history(shown, tenant)
+
+
+def _tell_of_others(shown: dict[str, Any], tenant: str | None) -> None:
+    """Say so where somebody else saved a version since the form was filled: it shows that one now."""
+    now = (tenant, shown["tenant"], shown["version"])
+    before = st.session_state.get(_SEEN)
+    if before is not None and before[0] == tenant and before != now:
+        st.warning(
+            f"{plain(shown['actor'])} saved version {shown['version']} meanwhile. "
+            "The form shows it; make your change again."
+        )
+    st.session_state[_SEEN] = now
 
 
 def _headline(shown: dict[str, Any], tenant: str | None, *, inherits: bool) -> None:
@@ -260,7 +274,7 @@ def _save(draft: _Draft, checked: dict[str, Any] | None) -> None:
     )
     if not changes:
         st.caption("Nothing is changed yet.")
-    if pressed:
+    if pressed and changes:
         _done(session.attempt(lambda: _apply(draft, said)), "Saved as version {version}; it is in force now.")
 
 
@@ -280,6 +294,7 @@ def _done(result: tuple[dict[str, Any] | None, OutlayError | None], said: str) -
     if error is not None or made is None:
         session.show_error(error) if error is not None else None
         return
+    st.session_state.pop(_SEEN, None)
     frame.flash(said.format_map(made))
     st.rerun()
 
@@ -331,10 +346,12 @@ def _rollback(shown: dict[str, Any], tenant: str | None, versions: Sequence[int]
             changes = _diff(str(shown["text"]), str(old["text"]))
             st.code(changes or "The same as what is in force.", language="diff" if changes else None)
     if button.button("Roll back", key="rollback_now", width="stretch"):
+        frame.open_dialog("rollback")
+    if frame.dialog_is("rollback"):
         _rollback_dialog(version, tenant)
 
 
-@st.dialog("Roll back")
+@st.dialog("Roll back", on_dismiss=frame.close_dialog)
 def _rollback_dialog(version: int, tenant: str | None) -> None:
     st.markdown("The older text becomes a new version, in force at once.")
     if st.button("Roll back now", type="primary"):

@@ -33,7 +33,8 @@ def show() -> None:
     _new_key()
     with orders:
         if st.button("New tenant", icon=":material/add:", type="secondary" if rows else "primary"):
-            _once()
+            _open("create")
+        if frame.dialog_is("create"):
             _create_dialog()
     if not rows:
         frame.no_tenant_yet()
@@ -74,13 +75,14 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
 def _one(row: TenantRow) -> None:
     with st.container(horizontal=True):
         if st.button("Top up", type="primary", icon=":material/add_card:"):
-            _once()
-            _top_up_dialog(row)
+            _open("top up")
         if st.button("Set daily budget", icon=":material/event:"):
-            _once()
-            _budget_dialog(row)
+            _open("budget")
         if st.button("Unfreeze" if row.frozen else "Freeze", icon=":material/ac_unit:"):
-            _freeze_dialog(row)
+            _open("freeze")
+    for name, dialog in (("top up", _top_up_dialog), ("budget", _budget_dialog), ("freeze", _freeze_dialog)):
+        if frame.dialog_is(name):
+            dialog(row)
     _cards(row)
     _statement(row)
 
@@ -161,12 +163,13 @@ def _lines(lines: tuple[Line, ...], zone: str) -> None:
     )
 
 
-def _once() -> None:
-    """Make the idempotency key of the dialog that opens now: sent twice, its order is carried out once."""
+def _open(dialog: str) -> None:
+    """Open a dialog with an idempotency key of its own: its order, sent twice, is carried out once."""
+    frame.open_dialog(dialog)
     st.session_state["order_key"] = f"dashboard-{uuid.uuid4()}"  # noqa: TID251 - an id of the shell, no decision
 
 
-@st.dialog("Top up")
+@st.dialog("Top up", on_dismiss=frame.close_dialog)
 def _top_up_dialog(row: TenantRow) -> None:
     st.markdown(f"**{plain(row.tenant)}** has {plain(exact(row.credits.available_nanos))} available.")
     value = st.text_input("Amount in USD", key="top_up_amount", placeholder="25.00")
@@ -188,7 +191,7 @@ def _top_up_dialog(row: TenantRow) -> None:
         )  # fmt: skip
 
 
-@st.dialog("Set daily budget")
+@st.dialog("Set daily budget", on_dismiss=frame.close_dialog)
 def _budget_dialog(row: TenantRow) -> None:
     st.markdown(f"What **{plain(row.tenant)}** may spend in a day, in force at once.")
     value = st.text_input("Limit in USD", key="budget_limit", placeholder="5.00, or none for no limit")
@@ -207,7 +210,7 @@ def _limit(limit_usd: str | None) -> str:
     return "unlimited" if limit_usd is None else f"${limit_usd}"
 
 
-@st.dialog("Freeze or unfreeze")
+@st.dialog("Freeze or unfreeze", on_dismiss=frame.close_dialog)
 def _freeze_dialog(row: TenantRow) -> None:
     frozen = not row.frozen
     st.markdown(
@@ -220,7 +223,7 @@ def _freeze_dialog(row: TenantRow) -> None:
         )
 
 
-@st.dialog("New tenant")
+@st.dialog("New tenant", on_dismiss=frame.close_dialog)
 def _create_dialog() -> None:
     name = st.text_input("Name", key="new_name", placeholder="acme")
     credit = st.text_input("Opening credit in USD", key="new_credit", value="0")
@@ -239,6 +242,7 @@ def _create_dialog() -> None:
             _said(error)
             return
         st.session_state["new_key"] = made
+        frame.close_dialog()
         st.rerun()
 
 

@@ -78,13 +78,13 @@ def served(app: App, sqlite_url: str) -> Iterator[str]:
     """The address of a dashboard over these books, served by a process of its own."""
     environment = {**os.environ, "OUTLAY_DATABASE_URL": sqlite_url, "PYTHONUNBUFFERED": "1"}
     words = [sys.executable, "-m", "dashboard", "--port", "0", "--token", TOKEN, "--actor", "ben"]
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("Outlay dashboard: http://127.0.0.1:"), line
-        yield line.removeprefix("Outlay dashboard: ").strip()
-    finally:
-        process.terminate()
-        assert process.wait(timeout=20) == 0
-        process.stdout.close()
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("Outlay dashboard: http://127.0.0.1:"), line
+            yield line.removeprefix("Outlay dashboard: ").strip()
+        finally:
+            process.terminate()
+            status = process.wait(timeout=20)
+        assert status == 0

@@ -1,0 +1,244 @@
+"""
+The dashboard in a real browser: its link, its pages, and what operators do on them, checked in the books.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from ledger import reads
+from outlay.admin import policies
+from outlay.wiring import App
+
+pytestmark = pytest.mark.browser
+WAIT_MS = 30_000
+USD = 1_000_000_000
+PAGES = ("Overview", "Routing", "Tenants", "Policy")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """One headless Chromium for all tests of the module."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield opened
+        opened.close()
+
+
+class Seen:
+    """What a page asked for and what it complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda socket: self.requests.append(socket.url))
+        page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    @property
+    def foreign(self) -> list[str]:
+        """Requests that went to another host."""
+        return [url for url in self.requests if urlsplit(url).hostname not in ("127.0.0.1", None)]
+
+
+@pytest.fixture
+def day(app: App, books: ModuleType, now_us: int) -> App:
+    """Books with a day of four tenants."""
+    books.a_day(app, now_us, calls=120)
+    return app
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser, served: str) -> Iterator[Visit]:
+    """Open the dashboard by its link; afterwards nothing foreign was asked for and nothing complained."""
+    contexts, seen = [], []
+
+    def open_page(tenant: str | None = None, width: int = 1_440) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 1_000})
+        context.set_default_timeout(WAIT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        seen.append(Seen(page))
+        page.goto(served)
+        if tenant is not None:
+            page.goto(served.split("?", maxsplit=1)[0] + f"?tenant={tenant}")
+        expect(page.get_by_role("heading", name=tenant or "Overview", exact=True)).to_be_visible(
+            timeout=WAIT_MS
+        )
+        return page
+
+    yield open_page
+    complaints = [complaint for one in seen for complaint in one.complaints]
+    foreign = [url for one in seen for url in one.foreign]
+    for context in contexts:
+        context.close()
+    assert foreign == []
+    assert complaints == []
+
+
+def go(page: Page, name: str) -> None:
+    """Follow a link of the navigation."""
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+
+
+def settled(page: Page) -> None:
+    """Wait until the page's script has run and nothing on it is stale."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute(
+        "data-test-script-state", "notRunning", timeout=WAIT_MS
+    )
+
+
+def test_the_link_opens_and_the_token_leaves_the_address(visit: Visit) -> None:
+    """After the exchange the address has no token, and the page is there."""
+    page = visit()
+    assert "token" not in page.url
+
+
+def test_without_the_link_nothing_is_shown(day: App, browser: Browser, served: str) -> None:
+    """The bare address and a wrong token say how to get the link, and no figure."""
+    base = served.split("?", maxsplit=1)[0]
+    context = browser.new_context()
+    page = context.new_page()
+    for address in (base, f"{base}?token=wrong-wrong-wrong", f"{base}tenants"):
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.status == 401
+        assert "outlay dashboard" in page.content()
+        assert "acme" not in page.content()
+    context.close()
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_every_page_renders_a_day(day: App, visit: Visit, tenant: str | None) -> None:
+    """Every page is reached by its link and shows its charts and tables, without an error box."""
+    page = visit(tenant)
+    expect(page.get_by_test_id("stMetric")).to_have_count(4)
+    expect(page.get_by_test_id("stVegaLiteChart").first.locator("canvas, svg").first).to_be_visible()
+    for name in PAGES[1:]:
+        go(page, name)
+        heading = tenant if name == "Tenants" and tenant else name
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        settled(page)
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_text("Step 1")).to_be_visible()
+
+
+def test_a_narrow_window_shows_whole_figures(day: App, visit: Visit) -> None:
+    """At 900 pixels no figure of a card is cut off."""
+    page = visit("acme", width=900)
+    for place in range(4):
+        value = page.get_by_test_id("stMetricValue").nth(place)
+        expect(value).to_be_visible()
+        assert value.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+
+
+def test_a_top_up_changes_the_balance(app: App, books: ModuleType, now_us: int, visit: Visit) -> None:
+    """From the dialog to the books: the credit, its actor and its reason."""
+    books.tenant(app, "acme", now_us)
+    page = visit("acme")
+    go(page, "Tenants")
+    page.get_by_role("button", name="Top up").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Amount in USD").fill("12.50")
+    dialog.get_by_label("Reason").fill("invoice 7")
+    dialog.get_by_role("button", name="Add credit").click()
+    expect(page.get_by_text("acme was topped up")).to_be_visible()
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text("$32.50")
+    expect(dialog).to_have_count(0)
+    with app.reading() as conn:
+        last = reads.statement(conn, "acme")[-1]
+    assert (last.balance_nanos, last.actor, last.reason) == (32 * USD + USD // 2, "ben", "invoice 7")
+
+
+def test_a_wrong_amount_is_told_in_the_dialog(app: App, books: ModuleType, now_us: int, visit: Visit) -> None:
+    """The dialog stays, names the field and the fix, and takes the right amount afterwards."""
+    books.tenant(app, "acme", now_us)
+    page = visit("acme")
+    go(page, "Tenants")
+    page.get_by_role("button", name="Top up").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Amount in USD").fill("-5")
+    dialog.get_by_role("button", name="Add credit").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Amount in USD")
+    dialog.get_by_label("Amount in USD").fill("5")
+    dialog.get_by_role("button", name="Add credit").click()
+    expect(page.get_by_text("acme was topped up")).to_be_visible()
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text("$25.00")
+
+
+def test_halt_and_resume(app: App, books: ModuleType, now_us: int, visit: Visit) -> None:
+    """Both are confirmed in a dialog with a reason, and stand in the books at once."""
+    books.tenant(app, "acme", now_us)
+    page = visit("acme")
+    page.get_by_role("button", name="Halt spending").click()
+    page.get_by_label("Reason").fill("runaway agent")
+    page.get_by_role("button", name="Halt now").click()
+    expect(page.get_by_text("Spending of acme is halted")).to_be_visible()
+    assert [switch.halted for switch in app.circuit.standing().switches] == [True]
+    page.get_by_role("button", name="Resume spending").click()
+    page.get_by_label("Reason").fill("agent was fixed")
+    page.get_by_role("button", name="Resume now").click()
+    expect(page.get_by_role("button", name="Halt spending")).to_be_visible()
+    expect(page.get_by_text("Spending of acme is halted")).to_have_count(0)
+    assert [switch.halted for switch in app.circuit.standing().switches] == [False]
+
+
+def test_a_threshold_is_saved_as_a_new_version(app: App, visit: Visit) -> None:
+    """The preview shows the changed line, saving makes version 1, and History lists it."""
+    page = visit()
+    go(page, "Policy")
+    below = page.get_by_label("Below, % left").first
+    below.fill("60")
+    below.press("Enter")
+    expect(page.get_by_text("+below = 0.6")).to_be_visible()
+    page.get_by_role("button", name="Save as new version").first.click()
+    expect(page.get_by_text("Saved as version 1")).to_be_visible()
+    assert (
+        "below = 0.6 " in policies.show_policy(app)["text"] + " "
+        or "below = 0.6\n" in policies.show_policy(app)["text"]
+    )
+    page.get_by_role("tab", name="History").click()
+    expect(page.get_by_role("button", name="Roll back")).to_be_visible()
+
+
+def test_a_threshold_out_of_order_shows_its_error(app: App, visit: Visit) -> None:
+    """The router's problem stands in the step's own box, and there is nothing to save."""
+    page = visit()
+    go(page, "Policy")
+    below = page.get_by_label("Below, % left").nth(1)
+    below.fill("70")
+    below.press("Enter")
+    expect(page.get_by_role("alert").first).to_contain_text("Order the steps")
+    expect(page.get_by_role("button", name="Save as new version").first).to_be_disabled()
+    assert policies.policy_history(app)["versions"] == []
+
+
+def test_a_selected_decision_is_explained(day: App, visit: Visit) -> None:
+    """A click on a row of the log opens why the call went as it did."""
+    page = visit("acme")
+    go(page, "Routing")
+    settled(page)
+    page.get_by_test_id("stDataFrame").first.click(position={"x": 20, "y": 54})
+    expect(page.get_by_text("Reasons, in order")).to_be_visible()
+    expect(page.get_by_text(re.compile("task .* goes to tier")).first).to_be_visible()
+    expect(page.get_by_text("Hold and settlement")).to_be_visible()
+
+
+def test_new_traffic_appears_without_a_reload(app: App, books: ModuleType, now_us: int, visit: Visit) -> None:
+    """The overview follows the books by itself."""
+    books.tenant(app, "acme", now_us)
+    page = visit("acme")
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text("$20.00")
+    books.play(app, books.Call("acme", now_us + 1, cost_nanos=3 * USD))
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text("$17.00", timeout=WAIT_MS)
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()

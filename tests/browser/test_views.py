@@ -1,0 +1,284 @@
+"""
+Every page without a browser: empty, with one row, with a day of traffic, with wrong input.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ledger import reads
+from ledger.types import SetAccount
+from outlay.admin import policies
+from outlay.wiring import App
+
+Page = Callable[..., AppTest]
+VIEWS = ("overview", "routing", "tenants", "policy")
+USD = 1_000_000_000
+
+
+def texts(test: AppTest) -> str:
+    """Return all that a page says, joined."""
+    elements = [*test.title, *test.subheader, *test.markdown, *test.caption, *test.error, *test.info]
+    elements = [*elements, *test.success, *test.warning, *test.code]
+    return "\n".join(str(element.value) for element in elements)
+
+
+def credit(app: App, tenant: str) -> int:
+    """Return a tenant's credit as the books have it."""
+    with app.reading() as conn:
+        found = reads.account(conn, tenant)
+    assert found is not None
+    return found.credit_nanos
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_page_shows_itself_without_any_tenant(name: str, page: Page) -> None:
+    """Empty books are no error on any page."""
+    test = page(name)
+    assert not test.exception
+    assert not test.error
+
+
+@pytest.mark.parametrize("name", ["overview", "tenants"])
+def test_empty_books_say_what_to_do_first(name: str, page: Page) -> None:
+    """Where there is no tenant, the page gives the command that creates one."""
+    assert "outlay tenant create acme" in texts(page(name))
+
+
+@pytest.mark.parametrize("name", ["overview", "routing"])
+def test_a_tenant_without_calls_is_told_how_to_send_some(
+    name: str, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Before the first call the page shows the two variables that bring it."""
+    books.tenant(app, "acme", now_us)
+    test = page(name, "acme")
+    assert not test.exception
+    assert "ANTHROPIC_BASE_URL" in texts(test)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_every_page_shows_one_call(
+    name: str, tenant: str | None, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """One call is enough for every chart and table."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    books.play(app, books.Call("acme", now_us - 5_000_000, served="medium", level=1, ratio=0.4))
+    test = page(name, tenant)
+    assert not test.exception
+    assert not test.error
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("tenant", [None, "acme", "initech", "umbrella"])
+def test_every_page_shows_a_day(
+    name: str, tenant: str | None, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """A day of four tenants, one without a budget, one out of credit, one halted."""
+    books.a_day(app, now_us, calls=60)
+    assert not page(name, tenant).exception
+
+
+def test_a_tenant_that_is_gone_from_the_books_is_no_error(page: Page) -> None:
+    """A name kept in the browser's address may mean nothing here."""
+    test = page("overview", "nobody")
+    assert not test.exception
+    assert "No tenant yet" in texts(test)
+
+
+def test_overview_shows_the_ledgers_figures(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """Credit, spending and calls on the cards are those of the books."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    books.play(app, books.Call("acme", now_us - 5_000_000, cost_nanos=1_250_000_000))
+    books.play(app, books.Call("acme", now_us - 4_000_000, outcome="refused", code="outlay_frozen"))
+    test = page("overview", "acme")
+    shown = {metric.label.split(",")[0]: (metric.value, metric.delta) for metric in test.metric}
+    assert shown["Credit available"][0] == "$18.75"
+    assert shown["Calls served"] == ("1", "1 refused")
+    assert shown["Spent today"][0] == "$1.25"
+
+
+def test_halting_needs_a_reason(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """Without a reason nothing is halted and the dialog says what is missing; with one it is."""
+    books.tenant(app, "acme", now_us)
+    test = page("overview", "acme")
+    _button(test, "Halt spending").click().run()
+    _button(test, "Halt now").click().run()
+    assert "reason" in texts(test)
+    assert not app.circuit.standing().switches
+    test.text_input(key="halt_reason").input("runaway").run()
+    _button(test, "Halt now").click().run()
+    (switch,) = app.circuit.standing().switches
+    assert (switch.scope, switch.halted, switch.reason, switch.actor) == (
+        "tenant:acme",
+        True,
+        "runaway",
+        "ben",
+    )
+
+
+@pytest.mark.parametrize("amount", ["", "-3", "1e3", "1,5", "0", "12.3456789012", "abc", "99999999999"])
+def test_a_wrong_amount_is_refused_at_its_field(
+    amount: str, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """The dialog names the field and the fix; no money has moved."""
+    books.tenant(app, "acme", now_us)
+    test = page("tenants", "acme")
+    _button(test, "Top up").click().run()
+    test.text_input(key="top_up_amount").input(amount).run()
+    _button(test, "Add credit").click().run()
+    assert not test.exception
+    assert test.error[0].value.startswith("Amount in USD")
+    assert credit(app, "acme") == 20 * USD
+
+
+def test_a_top_up_that_is_sent_twice_is_one(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """The key belongs to the dialog as it was opened: the same button pressed again moves nothing."""
+    books.tenant(app, "acme", now_us)
+    test = page("tenants", "acme")
+    _button(test, "Top up").click().run()
+    test.text_input(key="top_up_amount").input("10").run()
+    key = test.session_state["order_key"]
+    _button(test, "Add credit").click().run()
+    assert credit(app, "acme") == 30 * USD
+    _button(test, "Top up").click().run()
+    test.session_state["order_key"] = key
+    test.text_input(key="top_up_amount").input("10").run()
+    _button(test, "Add credit").click().run()
+    assert credit(app, "acme") == 30 * USD
+
+
+def test_a_frozen_tenant_reads_as_frozen(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """What keeps a tenant from spending stands on its card."""
+    books.tenant(app, "acme", now_us)
+    app.ledger.do(SetAccount("acme", "freeze", now_us + 1, frozen=True))
+    test = page("tenants", "acme")
+    assert "frozen" in [metric.value for metric in test.metric]
+
+
+def test_a_new_tenant_with_a_wrong_zone_is_not_created(page: Page, app: App) -> None:
+    """The zone is named with a fix, and there is no tenant."""
+    test = page("tenants")
+    _button(test, "New tenant").click().run()
+    test.text_input(key="new_name").input("acme").run()
+    test.text_input(key="new_zone").input("Europe/Berln").run()
+    _button(test, "Create tenant").click().run()
+    assert test.error[0].value.startswith("Time zone")
+    assert "Europe/Berlin" in test.error[0].value.replace("\\", "")
+    with app.reading() as conn:
+        assert reads.tenants(conn) == ()
+
+
+def test_a_new_tenants_key_is_shown_once(page: Page, app: App) -> None:
+    """The secret stands on the page after the creation and is gone at the next run."""
+    test = page("tenants")
+    _button(test, "New tenant").click().run()
+    test.text_input(key="new_name").input("acme").run()
+    _button(test, "Create tenant").click().run()
+    assert "olk_" in texts(test)
+    assert "olk_" not in texts(test.run())
+
+
+def test_thresholds_out_of_order_are_told_at_their_step(page: Page, app: App) -> None:
+    """The router's own problem stands at the step, with the fix, and saving is off."""
+    test = page("policy")
+    below = next(field for field in test.number_input if field.key.endswith("step 1/below"))
+    below.set_value(70.0).run()
+    assert not test.exception
+    assert any("Order the steps" in error.value for error in test.error)
+    assert _button(test, "Save as new version").disabled
+    assert policies.policy_history(app)["versions"] == []
+
+
+def test_a_changed_threshold_is_saved_with_its_comments(page: Page, app: App) -> None:
+    """The new version has the new number, the old comments, the actor and the note."""
+    test = page("policy")
+    next(field for field in test.number_input if field.key.endswith("step 0/below")).set_value(60.0).run()
+    test.text_input(key="form_note").input("earlier").run()
+    _button(test, "Save as new version").click().run()
+    assert not test.exception
+    shown = policies.show_policy(app)
+    assert (shown["version"], shown["actor"], shown["note"]) == (1, "ben", "earlier")
+    assert "below = 0.6" in shown["text"]
+    assert "# Tiers stand from the highest to the lowest." in shown["text"]
+
+
+def test_a_tenants_first_own_policy_keeps_its_day(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Saved from the policy for everybody, it sets neither the tenant's zone nor its budget."""
+    books.tenant(app, "acme", now_us, zone="Europe/Berlin")
+    test = page("policy", "acme")
+    next(field for field in test.number_input if field.key.endswith("step 0/below")).set_value(60.0).run()
+    _button(test, "Save as new version").click().run()
+    assert policies.show_policy(app, tenant="acme")["tenant"] == "acme"
+    with app.reading() as conn:
+        found = reads.balance(conn, "acme", now_us)
+    assert found is not None
+    assert found.account.timezone == "Europe/Berlin"
+    assert found.day is not None
+    assert found.day.limit_nanos == 5 * USD
+
+
+def test_a_version_saved_meanwhile_is_not_overwritten(page: Page, app: App) -> None:
+    """Who began with an older version is told so; the other's version stays in force."""
+    test = page("policy")
+    next(field for field in test.number_input if field.key.endswith("step 0/below")).set_value(60.0).run()
+    shown = policies.show_policy(app)
+    policies.apply_policy(app, shown["text"].replace("0.50", "0.40"), actor="eve")
+    _button(test, "Save as new version").click().run()
+    assert "eve saved version 1 meanwhile" in texts(test)
+    assert policies.show_policy(app)["version"] == 1
+    assert "below = 0.40" in policies.show_policy(app)["text"]
+
+
+def test_a_broken_file_names_its_fields(page: Page, app: App) -> None:
+    """The whole file as text is checked as the command line does: unknown fields with what was meant."""
+    test = page("policy")
+    area = test.text_area[0]
+    area.input(area.value.replace("hysteresis", "hysteresys")).run()
+    assert any("hysteresys" in error.value for error in test.error)
+    assert policies.policy_history(app)["versions"] == []
+
+
+def test_an_older_version_is_brought_back(page: Page, app: App) -> None:
+    """Rolling back makes a new version with the older text."""
+    text = policies.show_policy(app)["text"]
+    policies.apply_policy(app, text.replace("0.50", "0.60"), actor="ana")
+    policies.apply_policy(app, text.replace("0.50", "0.70"), actor="ana")
+    test = page("policy")
+    test.selectbox(key="rollback").set_value(1).run()
+    _button(test, "Roll back").click().run()
+    _button(test, "Roll back now").click().run()
+    shown = policies.show_policy(app)
+    assert shown["version"] == 3
+    assert "below = 0.60" in shown["text"]
+
+
+def test_a_decision_is_explained_by_its_id(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """The why view has the reasons in order, with their numbers as money."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    decision = books.play(app, books.Call("acme", now_us, served="small", level=2, ratio=0.1))
+    test = page("routing", "acme")
+    test.text_input(key="decision_id").input(decision).run()
+    said = texts(test).replace("\\", "")
+    assert said.index("task crm/summary goes to tier large") < said.index("tier large to small")
+    assert "limit $5.00" in said
+    assert "claude-haiku-5-5" in said
+
+
+@pytest.mark.parametrize("given", ["nothing", "' OR 1=1 --", "<script>alert(1)</script>"])
+def test_an_unknown_decision_is_told(given: str, page: Page) -> None:
+    """An id of nothing is answered with where ids are found."""
+    test = page("routing")
+    test.text_input(key="decision_id").input(given).run()
+    assert not test.exception
+    assert "outlay-decision-id" in texts(test)
+
+
+def _button(test: AppTest, label: str) -> Any:
+    """Return the button of this name."""
+    return next(button for button in test.button if button.label == label)
