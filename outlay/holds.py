@@ -193,7 +193,9 @@ def _close(
         raise BadInput("usage", "…", str(done.row["code"]), "report cost_usd instead")
     reply = yield from ask(Commit(done.op, done.row))
     if isinstance(reply, books.Refused):
-        return refusals.from_ledger(hold_id, tenant, reply, now_us)
+        told_otherwise = reply.reason is books.Reason.KEY_CONFLICT
+        refused = books.Refused(books.Reason.HOLD_CLOSED) if told_otherwise else reply
+        return refusals.from_ledger(hold_id, tenant, refused, now_us)
     return shape(reply)
 
 

@@ -1,0 +1,319 @@
+"""
+Holds for callers that talk to a provider themselves, blocking and asynchronous, on both engines.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from outlay.admin.money import set_budget
+from outlay.admin.tenants import create_tenant
+from outlay.aio import AsyncCalls
+from outlay.calls import CallRequest, Completed, Refused
+from outlay.client import Calls
+from outlay.errors import BadInput
+from outlay.holds import AsyncHolds, Holds
+from outlay.wiring import App
+from pricing.cost import cost_nanos
+from pricing.money import parse_usd
+from pricing.usage import Usage
+from router.types import Rights
+
+OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
+BODY: dict[str, Any] = {
+    "model": OPUS,
+    "max_tokens": 1_000,
+    "messages": [{"role": "user", "content": "hello"}],
+}
+OFFERS = [{"name": "big", "cost_usd": "2", "expected_usd": "1"}, {"name": "small", "cost_usd": "0.02"}]
+Select = Callable[..., list[dict[str, Any]]]
+WALLET = 20 * 10**9
+
+pytestmark = pytest.mark.usefixtures("acme", "books_are_right")
+
+
+@pytest.fixture
+def holds(calls: Calls) -> Holds:
+    """The blocking holds of the app."""
+    return Holds(calls)
+
+
+def answer(made: dict[str, Any] | Refused) -> dict[str, Any]:
+    """The answer; the test fails over a refusal."""
+    assert isinstance(made, dict), made
+    return made
+
+
+def refusal(made: dict[str, Any] | Refused) -> Refused:
+    """The refusal; the test fails over an answer."""
+    assert isinstance(made, Refused), made
+    return made
+
+
+def authorize(holds: Holds, **body: Any) -> dict[str, Any]:
+    """A hold for own offers, or for what the body says."""
+    return answer(holds.authorize("acme", body or {"offers": OFFERS}))
+
+
+def wallet(select: Select) -> tuple[int, int]:
+    """Posted and held credit of acme."""
+    (row,) = select("SELECT wallet, held FROM ledger_account WHERE tenant = 'acme'")
+    return row["wallet"], row["held"]
+
+
+# authorize
+
+
+def test_the_first_offer_that_fits_is_held(app: App, holds: Holds, select: Select) -> None:
+    """With room the best offer is taken; with less the next; with none the call is refused."""
+    made = authorize(holds)
+    assert (made["offer"], made["model"], made["held_usd"]) == (0, "big", "2.00")
+    assert "request" not in made
+    assert made["max_tokens"] is None
+    assert wallet(select) == (WALLET, 2 * 10**9)
+    set_budget(app, "acme", "2.5", actor="t")
+    assert authorize(holds)["model"] == "small"
+    set_budget(app, "acme", "0.01", actor="t")
+    refused = refusal(holds.authorize("acme", {"offers": OFFERS}))
+    assert (refused.status, refused.details["needed_usd"]) == (429, "0.02")
+
+
+def test_a_request_is_routed_and_translated(app: App, holds: Holds) -> None:
+    """For a request the answer is the body to send, for the model and the tokens that the policy allows."""
+    made = authorize(holds, request=BODY, hints={"task": "crm/x", "priority": "low"})
+    assert (made["model"], made["tier"], made["max_tokens"]) == (OPUS, "large", 1_000)
+    assert made["request"]["model"] == OPUS
+    set_budget(app, "acme", "0.10", actor="t")
+    assert refusal(holds.authorize("acme", {"request": {**BODY, "model": "gpt"}})).status == 404
+    rights = Rights(loosen=True)
+    pinned = holds.authorize("acme", {"request": BODY, "hints": {"pin": True}}, rights=rights)
+    assert isinstance(pinned, dict | Refused)
+
+
+def test_a_hold_lasts_as_long_as_it_is_told(holds: Holds, clock: Any) -> None:
+    """`ttl_s` counts from now; without it the policy's time holds."""
+    for body, seconds in (({"offers": OFFERS, "ttl_s": 5}, 5), ({"offers": OFFERS}, 900)):
+        until = datetime.fromisoformat(authorize(holds, **body)["expires_at"])
+        assert abs(until.timestamp() - clock() / 1e6 - seconds) < 0.01
+
+
+def test_the_same_key_makes_one_hold(holds: Holds, select: Select) -> None:
+    """A repeated authorization is told which hold it made; other offers under the key are a conflict."""
+    first = answer(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
+    again = refusal(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
+    other = refusal(holds.authorize("acme", {"offers": OFFERS[:1]}, idempotency_key="k"))
+    assert again.details["first_decision"] == first["hold"]
+    assert (other.status, "first_decision" in other.details) == (409, False)
+    assert len(select("SELECT id FROM ledger_hold")) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "offers"),
+        ({"offers": OFFERS, "request": BODY}, "offers"),
+        ({"offers": []}, "offers"),
+        ({"offers": "x"}, "offers"),
+        ({"offers": OFFERS * 11}, "offers"),
+        ({"offers": [7]}, "offers[0]"),
+        ({"offers": [{"cost_usd": "1"}]}, "offers[0].name"),
+        ({"offers": [{"name": "a"}]}, "offers[0].cost_usd"),
+        ({"offers": [{"name": "a", "cost_usd": 0.1}]}, "offers[0].cost_usd"),
+        ({"offers": [{"name": "a", "cost_usd": "-1"}]}, "offers[0].cost_usd"),
+        ({"offers": [{"name": "a", "cost_usd": "1e3"}]}, "offers[0].cost_usd"),
+        ({"offers": [{"name": "a", "cost_usd": "99999999999999"}]}, "offers[0].cost_usd"),
+        ({"offers": [{"name": "a", "cost_usd": "1", "expected_usd": "x"}]}, "offers[0].expected_usd"),
+        ({"offers": [{"name": "a", "cost_us": "1"}]}, "offers[0].cost_us"),
+        ({"offer": OFFERS}, "offer"),
+        ({"offers": OFFERS, "ttl_s": 0}, "ttl_s"),
+        ({"offers": OFFERS, "ttl_s": "5"}, "ttl_s"),
+        ({"offers": OFFERS, "ttl_s": True}, "ttl_s"),
+        ({"offers": OFFERS, "ttl_s": 10**9}, "ttl_s"),
+        ({"request": 7}, "request"),
+        ({"request": BODY, "hints": 7}, "hints"),
+        ({"request": BODY, "hints": {"tusk": "x"}}, "hints.tusk"),
+        ({"request": BODY, "hints": {"task": 7}}, "hints.task"),
+        ({"request": BODY, "hints": {"pin": "yes"}}, "hints.pin"),
+    ],
+)
+def test_a_bad_order_names_its_field(holds: Holds, select: Select, body: Any, field: str) -> None:
+    """Every mistake is told with its field, and nothing is held."""
+    with pytest.raises(BadInput) as caught:
+        holds.authorize("acme", body)
+    assert caught.value.field == field
+    assert caught.value.fix
+    assert wallet(select) == (WALLET, 0)
+
+
+# settle
+
+
+def test_a_reported_cost_is_booked(holds: Holds, select: Select) -> None:
+    """The caller's own number is the cost, and the record of the decision comes with it."""
+    hold = authorize(holds)["hold"]
+    done = answer(holds.settle("acme", hold, {"cost_usd": "0.75"}))
+    assert done == {
+        "hold": hold,
+        "cost_usd": "0.75",
+        "charge_usd": "0.75",
+        "late": False,
+        "replayed": False,
+    }
+    assert wallet(select) == (WALLET - 750_000_000, 0)
+    (row,) = select("SELECT id, surface, outcome, cost_nanos, served_model FROM outlay_decision")
+    assert (row["id"], row["surface"], row["outcome"]) == (hold, "holds", "served")
+    assert (row["cost_nanos"], row["served_model"]) == (750_000_000, "big")
+
+
+def test_reported_usage_is_priced(app: App, holds: Holds, clock: Any) -> None:
+    """From model and usage Outlay works the cost out itself."""
+    hold = authorize(holds, request=BODY)["hold"]
+    usage = {"input_tokens": 1_000, "output_tokens": 200}
+    done = answer(holds.settle("acme", hold, {"model": OPUS, "usage": usage}))
+    price = app.prices.price(OPUS, clock())
+    assert parse_usd(done["cost_usd"]) == cost_nanos(Usage(input_tokens=1_000, output_tokens=200), price)
+
+
+def test_a_settlement_is_repeated_or_refused(holds: Holds, select: Select, clock: Any) -> None:
+    """The same report again is the same settlement; another one is refused, and the money stays as it was."""
+    hold = authorize(holds)["hold"]
+    answer(holds.settle("acme", hold, {"cost_usd": "1"}))
+    clock.sleep(5)
+    assert answer(holds.settle("acme", hold, {"cost_usd": "1"}))["replayed"] is True
+    other = refusal(holds.settle("acme", hold, {"cost_usd": "2"}))
+    assert (other.status, other.code) == (409, "outlay_hold_closed")
+    assert refusal(holds.release("acme", hold, {})).status == 409
+    assert wallet(select) == (WALLET - 10**9, 0)
+
+
+def test_a_cost_above_the_hold_is_booked(holds: Holds, select: Select) -> None:
+    """The truth is never refused: what the hold does not cover comes from the credit."""
+    hold = authorize(holds)["hold"]
+    assert answer(holds.settle("acme", hold, {"cost_usd": "3"}))["charge_usd"] == "3.00"
+    assert wallet(select) == (WALLET - 3 * 10**9, 0)
+
+
+def test_a_late_settlement_corrects_the_capture(app: App, holds: Holds, select: Select, clock: Any) -> None:
+    """A hold that ran out is captured; the report that comes later puts it right."""
+    hold = authorize(holds)["hold"]
+    clock.sleep(901)
+    app.ledger.sweep(clock())
+    assert wallet(select) == (WALLET - 2 * 10**9, 0)
+    assert answer(holds.settle("acme", hold, {"cost_usd": "0.5"}))["late"] is True
+    assert wallet(select) == (WALLET - 5 * 10**8, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "cost_usd"),
+        ({"cost_usd": "x"}, "cost_usd"),
+        ({"cost_usd": "-0.01"}, "cost_usd"),
+        ({"cost_usd": None}, "cost_usd"),
+        ({"cost_usd": "1", "usage": {}}, "usage"),
+        ({"usage": {"input_tokens": 1}}, "model"),
+        ({"model": OPUS, "usage": 7}, "cost_usd"),
+        ({"model": OPUS, "usage": {}}, "usage"),
+        ({"model": "claude-nobody", "usage": {"input_tokens": 1, "output_tokens": 1}}, "usage"),
+        ({"cost": "1"}, "cost"),
+    ],
+)
+def test_a_bad_report_names_its_field(holds: Holds, select: Select, body: Any, field: str) -> None:
+    """Every mistake is told with its field, and the hold stands as it stood."""
+    hold = authorize(holds)["hold"]
+    with pytest.raises(BadInput) as caught:
+        holds.settle("acme", hold, body)
+    assert caught.value.field == field
+    assert wallet(select) == (WALLET, 2 * 10**9)
+
+
+# release and renew
+
+
+def test_a_release_gives_the_money_back(holds: Holds, select: Select) -> None:
+    """Nothing was billed: the money returns, and the record keeps the caller's reason with the hold."""
+    hold = authorize(holds)["hold"]
+    done = answer(holds.release("acme", hold, {"reason": "our user left"}))
+    assert (done["hold"], done["late"], done["replayed"]) == (hold, False, False)
+    assert answer(holds.release("acme", hold, {"reason": "our user left"}))["replayed"] is True
+    assert refusal(holds.release("acme", hold, {"reason": "other"})).code == "outlay_hold_closed"
+    assert wallet(select) == (WALLET, 0)
+    assert select("SELECT outcome, code FROM outlay_decision") == [{"outcome": "failed", "code": "released"}]
+    assert select("SELECT detail FROM ledger_hold") == [{"detail": "our user left"}]
+
+
+def test_a_renewed_hold_lives_on(app: App, holds: Holds, select: Select, clock: Any) -> None:
+    """Renewed before its end a hold stays open past it; a closed one cannot be renewed."""
+    hold = authorize(holds)["hold"]
+    clock.sleep(800)
+    answer(holds.renew("acme", hold, {"ttl_s": 900}))
+    clock.sleep(800)
+    app.ledger.sweep(clock())
+    assert wallet(select) == (WALLET, 2 * 10**9)
+    clock.sleep(101)
+    app.ledger.sweep(clock())
+    assert wallet(select) == (WALLET - 2 * 10**9, 0)
+    assert refusal(holds.renew("acme", hold, {"ttl_s": 900})).code == "outlay_hold_closed"
+
+
+@pytest.mark.parametrize("body", [{}, {"ttl_s": 0}, {"ttl_s": -1}, {"ttl_s": "9"}, {"ttl_s": 5.0}])
+def test_a_bad_renewal_names_its_field(holds: Holds, body: Any) -> None:
+    """Without a time, or with one that is none, nothing changes."""
+    hold = authorize(holds)["hold"]
+    with pytest.raises(BadInput, match="ttl_s"):
+        holds.renew("acme", hold, body)
+
+
+# whose hold it is
+
+
+def test_anothers_hold_does_not_exist(app: App, holds: Holds, select: Select) -> None:
+    """A tenant can neither settle nor release nor renew another's hold, nor learn that there is one."""
+    create_tenant(app, "thief", credit="1", timezone="UTC", actor="t")
+    hold = authorize(holds)["hold"]
+    for made in (
+        holds.settle("thief", hold, {"cost_usd": "0"}),
+        holds.release("thief", hold, {}),
+        holds.renew("thief", hold, {"ttl_s": 9}),
+        holds.settle("acme", "nothing", {"cost_usd": "0"}),
+    ):
+        assert (refusal(made).code, refusal(made).status) == ("outlay_unknown_hold", 404)
+    assert wallet(select) == (WALLET, 2 * 10**9)
+
+
+def test_nobody_settles_a_call_that_outlay_sends(calls: Calls, holds: Holds, select: Select) -> None:
+    """A caller knows the id of its call from the answer's headers; it cannot settle it at nothing."""
+    call = calls.start(CallRequest("acme", BODY))
+    assert call.sending is not None
+    hold = call.sending.decision_id
+    assert refusal(holds.settle("acme", hold, {"cost_usd": "0"})).code == "outlay_unknown_hold"
+    assert refusal(holds.release("acme", hold, {})).code == "outlay_unknown_hold"
+    call.resume(Completed(OPUS, {"input_tokens": 100, "output_tokens": 50}))
+    assert wallet(select)[0] < WALLET
+
+
+# asynchronous
+
+
+def test_the_asynchronous_holds_do_the_same(app: App, select: Select) -> None:
+    """The steps are written once; a caller that is cancelled leaves its order carried out."""
+
+    async def story() -> None:
+        calls = AsyncCalls(app)
+        holds = AsyncHolds(calls)
+        first = answer(await holds.authorize("acme", {"offers": OFFERS}))
+        answer(await holds.renew("acme", first["hold"], {"ttl_s": 60}))
+        settling = asyncio.ensure_future(holds.settle("acme", first["hold"], {"cost_usd": "1"}))
+        await asyncio.sleep(0)
+        settling.cancel()
+        second = answer(await holds.authorize("acme", {"offers": OFFERS}))
+        answer(await holds.release("acme", second["hold"], {}))
+        with pytest.raises(BadInput):
+            await holds.authorize("acme", {"offers": []})
+        await calls.close()
+
+    asyncio.run(story())
+    assert wallet(select) == (WALLET - 10**9, 0)
