@@ -110,41 +110,41 @@ def test_the_same_key_makes_one_hold(holds: Holds, select: Select) -> None:
     assert len(select("SELECT id FROM ledger_hold")) == 1
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "offers"),
-        ({"offers": OFFERS, "request": BODY}, "offers"),
-        ({"offers": []}, "offers"),
-        ({"offers": "x"}, "offers"),
-        ({"offers": OFFERS * 11}, "offers"),
-        ({"offers": [7]}, "offers[0]"),
-        ({"offers": [{"cost_usd": "1"}]}, "offers[0].name"),
-        ({"offers": [{"name": "a"}]}, "offers[0].cost_usd"),
-        ({"offers": [{"name": "a", "cost_usd": 0.1}]}, "offers[0].cost_usd"),
-        ({"offers": [{"name": "a", "cost_usd": "-1"}]}, "offers[0].cost_usd"),
-        ({"offers": [{"name": "a", "cost_usd": "1e3"}]}, "offers[0].cost_usd"),
-        ({"offers": [{"name": "a", "cost_usd": "99999999999999"}]}, "offers[0].cost_usd"),
-        ({"offers": [{"name": "a", "cost_usd": "1", "expected_usd": "x"}]}, "offers[0].expected_usd"),
-        ({"offers": [{"name": "a", "cost_us": "1"}]}, "offers[0].cost_us"),
-        ({"offer": OFFERS}, "offer"),
-        ({"offers": OFFERS, "ttl_s": 0}, "ttl_s"),
-        ({"offers": OFFERS, "ttl_s": "5"}, "ttl_s"),
-        ({"offers": OFFERS, "ttl_s": True}, "ttl_s"),
-        ({"offers": OFFERS, "ttl_s": 10**9}, "ttl_s"),
-        ({"request": 7}, "request"),
-        ({"request": BODY, "hints": 7}, "hints"),
-        ({"request": BODY, "hints": {"tusk": "x"}}, "hints.tusk"),
-        ({"request": BODY, "hints": {"task": 7}}, "hints.task"),
-        ({"request": BODY, "hints": {"pin": "yes"}}, "hints.pin"),
-    ],
-)
-def test_a_bad_order_names_its_field(holds: Holds, select: Select, body: Any, field: str) -> None:
+BAD_ORDERS: list[tuple[Any, str]] = [
+    ({}, "offers"),
+    ({"offers": OFFERS, "request": BODY}, "offers"),
+    ({"offers": []}, "offers"),
+    ({"offers": "x"}, "offers"),
+    ({"offers": OFFERS * 11}, "offers"),
+    ({"offers": [7]}, "offers[0]"),
+    ({"offers": [{"cost_usd": "1"}]}, "offers[0].name"),
+    ({"offers": [{"name": "a"}]}, "offers[0].cost_usd"),
+    ({"offers": [{"name": "a", "cost_usd": 0.1}]}, "offers[0].cost_usd"),
+    ({"offers": [{"name": "a", "cost_usd": "-1"}]}, "offers[0].cost_usd"),
+    ({"offers": [{"name": "a", "cost_usd": "1e3"}]}, "offers[0].cost_usd"),
+    ({"offers": [{"name": "a", "cost_usd": "99999999999999"}]}, "offers[0].cost_usd"),
+    ({"offers": [{"name": "a", "cost_usd": "1", "expected_usd": "x"}]}, "offers[0].expected_usd"),
+    ({"offers": [{"name": "a", "cost_us": "1"}]}, "offers[0].cost_us"),
+    ({"offer": OFFERS}, "offer"),
+    ({"offers": OFFERS, "ttl_s": 0}, "ttl_s"),
+    ({"offers": OFFERS, "ttl_s": "5"}, "ttl_s"),
+    ({"offers": OFFERS, "ttl_s": True}, "ttl_s"),
+    ({"offers": OFFERS, "ttl_s": 10**9}, "ttl_s"),
+    ({"request": 7}, "request"),
+    ({"request": BODY, "hints": 7}, "hints"),
+    ({"request": BODY, "hints": {"tusk": "x"}}, "hints.tusk"),
+    ({"request": BODY, "hints": {"task": 7}}, "hints.task"),
+    ({"request": BODY, "hints": {"pin": "yes"}}, "hints.pin"),
+]
+
+
+def test_a_bad_order_names_its_field(holds: Holds, select: Select) -> None:
     """Every mistake is told with its field, and nothing is held."""
-    with pytest.raises(BadInput) as caught:
-        holds.authorize("acme", body)
-    assert caught.value.field == field
-    assert caught.value.fix
+    for body, field in BAD_ORDERS:
+        with pytest.raises(BadInput) as caught:
+            holds.authorize("acme", body)
+        assert caught.value.field == field, body
+        assert caught.value.fix, body
     assert wallet(select) == (WALLET, 0)
 
 
@@ -206,27 +206,27 @@ def test_a_late_settlement_corrects_the_capture(app: App, holds: Holds, select: 
     assert wallet(select) == (WALLET - 5 * 10**8, 0)
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "cost_usd"),
-        ({"cost_usd": "x"}, "cost_usd"),
-        ({"cost_usd": "-0.01"}, "cost_usd"),
-        ({"cost_usd": None}, "cost_usd"),
-        ({"cost_usd": "1", "usage": {}}, "usage"),
-        ({"usage": {"input_tokens": 1}}, "model"),
-        ({"model": OPUS, "usage": 7}, "cost_usd"),
-        ({"model": OPUS, "usage": {}}, "usage"),
-        ({"model": "claude-nobody", "usage": {"input_tokens": 1, "output_tokens": 1}}, "usage"),
-        ({"cost": "1"}, "cost"),
-    ],
-)
-def test_a_bad_report_names_its_field(holds: Holds, select: Select, body: Any, field: str) -> None:
+BAD_REPORTS: list[tuple[Any, str]] = [
+    ({}, "cost_usd"),
+    ({"cost_usd": "x"}, "cost_usd"),
+    ({"cost_usd": "-0.01"}, "cost_usd"),
+    ({"cost_usd": None}, "cost_usd"),
+    ({"cost_usd": "1", "usage": {}}, "usage"),
+    ({"usage": {"input_tokens": 1}}, "model"),
+    ({"model": OPUS, "usage": 7}, "cost_usd"),
+    ({"model": OPUS, "usage": {}}, "usage"),
+    ({"model": "claude-nobody", "usage": {"input_tokens": 1, "output_tokens": 1}}, "usage"),
+    ({"cost": "1"}, "cost"),
+]
+
+
+def test_a_bad_report_names_its_field(holds: Holds, select: Select) -> None:
     """Every mistake is told with its field, and the hold stands as it stood."""
     hold = authorize(holds)["hold"]
-    with pytest.raises(BadInput) as caught:
-        holds.settle("acme", hold, body)
-    assert caught.value.field == field
+    for body, field in BAD_REPORTS:
+        with pytest.raises(BadInput) as caught:
+            holds.settle("acme", hold, body)
+        assert caught.value.field == field, body
     assert wallet(select) == (WALLET, 2 * 10**9)
 
 
@@ -259,12 +259,13 @@ def test_a_renewed_hold_lives_on(app: App, holds: Holds, select: Select, clock: 
     assert refusal(holds.renew("acme", hold, {"ttl_s": 900})).code == "outlay_hold_closed"
 
 
-@pytest.mark.parametrize("body", [{}, {"ttl_s": 0}, {"ttl_s": -1}, {"ttl_s": "9"}, {"ttl_s": 5.0}])
-def test_a_bad_renewal_names_its_field(holds: Holds, body: Any) -> None:
+def test_a_bad_renewal_names_its_field(holds: Holds) -> None:
     """Without a time, or with one that is none, nothing changes."""
     hold = authorize(holds)["hold"]
-    with pytest.raises(BadInput, match="ttl_s"):
-        holds.renew("acme", hold, body)
+    bad: list[dict[str, Any]] = [{}, {"ttl_s": 0}, {"ttl_s": -1}, {"ttl_s": "9"}, {"ttl_s": 5.0}]
+    for body in bad:
+        with pytest.raises(BadInput, match="ttl_s"):
+            holds.renew("acme", hold, body)
 
 
 # whose hold it is
