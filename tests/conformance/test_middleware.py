@@ -1,0 +1,611 @@
+"""
+The official Anthropic client with Outlay's middleware in process, against the simulated provider: every test
+runs with the blocking client and with the asynchronous one.
+"""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx2
+import pytest
+
+import outlay
+from outlay.admin.breakers import breaker_status
+from outlay.api import Outlay
+from outlay.api_async import AsyncOutlay
+from simulator import bill, run
+from simulator.provider import key_hash
+
+OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
+CREDIT = Decimal("20")
+DEGRADED = """
+[tiers.large]
+models = ["claude-opus-5-5"]
+[tiers.small]
+models = ["claude-haiku-5-5"]
+[routing]
+default_tier = "large"
+[degradation]
+mode = "steps"
+[[degradation.steps]]
+below = 0.9
+max_tier = "small"
+"""
+
+
+def says(text: str = "[[sim input_tokens=100 output_tokens=40]]") -> list[Any]:
+    """One message of the user."""
+    return [{"role": "user", "content": text}]
+
+
+@pytest.fixture(scope="module")
+def bill_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bill of the provider of this module."""
+    return tmp_path_factory.mktemp("simulator") / "bill.jsonl"
+
+
+@pytest.fixture(scope="module")
+def url(bill_file: Path) -> Iterator[str]:
+    """The address of one provider for this module."""
+    address, process = run.start(bill_file)
+    yield address
+    process.terminate()
+    process.wait()
+
+
+class Attempts:
+    """Counts what goes out, as a middleware behind ours, and remembers the last request."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: Any = None
+
+    def saw(self, request: Any) -> None:
+        """Count one."""
+        self.count += 1
+        self.last = request
+
+
+class Watch(anthropic.Middleware):
+    """Sees every attempt that is really made."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+
+    def handle(self, request: Any, call_next: Any) -> Any:
+        """Count and pass."""
+        self._attempts.saw(request)
+        return call_next(request)
+
+    async def handle_async(self, request: Any, call_next: Any) -> Any:
+        """Count and pass."""
+        self._attempts.saw(request)
+        return await call_next(request)
+
+
+class Blocking:
+    """The blocking client, in the words of the tests."""
+
+    def __init__(self, url: str, books_url: str, policy: str | None, key: str, **options: Any) -> None:
+        self.books: Outlay = outlay.open(books_url, policy=policy)
+        self.books.create_tenant("acme", credit=str(CREDIT))
+        self.sent, self.tried = Attempts(), Attempts()
+        controlled = outlay.middleware(self.books, tenant="acme", **options.pop("middleware", {}))
+        self.client = anthropic.Anthropic(
+            base_url=url,
+            api_key=key,
+            middleware=[Watch(self.tried), controlled, Watch(self.sent)],
+            max_retries=options.pop("max_retries", 0),
+            **options,
+        )
+
+    def create(self, **body: Any) -> Any:
+        """One plain call."""
+        return self.client.messages.create(**body)
+
+    def raw(self, **body: Any) -> tuple[Any, Any]:
+        """One plain call; headers and message."""
+        response = self.client.messages.with_raw_response.create(**body)
+        return response.headers, response.parse()
+
+    def read_stream(self, **body: Any) -> tuple[Any, Any]:
+        """One stream, read to its end; headers and message."""
+        with self.client.messages.stream(**body) as stream:
+            message = stream.get_final_message()
+            return stream.response.headers, message
+
+    def events(self, most: int | None = None, **body: Any) -> list[Any]:
+        """Events of create(stream=True); closed after *most* of them."""
+        seen = []
+        with self.client.messages.create(stream=True, **body) as stream:
+            for event in stream:
+                seen.append(event)
+                if len(seen) == most:
+                    break
+        return seen
+
+    def do(self, name: str, *args: Any, **named: Any) -> Any:
+        """One method of the books."""
+        return getattr(self.books, name)(*args, **named)
+
+    def call(self, work: Callable[[Any], Any]) -> Any:
+        """Anything else of the client."""
+        return work(self.client)
+
+    def close(self) -> None:
+        """Close client and books."""
+        self.client.close()
+        self.books.close()
+
+
+class Asynchronous:
+    """The asynchronous client, in the words of the tests."""
+
+    def __init__(self, url: str, books_url: str, policy: str | None, key: str, **options: Any) -> None:
+        self.runner = asyncio.Runner()
+        self.sent, self.tried = Attempts(), Attempts()
+        self.runner.run(self._open(url, books_url, policy, key, options))
+
+    async def _open(
+        self, url: str, books_url: str, policy: str | None, key: str, options: dict[str, Any]
+    ) -> None:
+        self.books: AsyncOutlay = await outlay.open_async(books_url, policy=policy)
+        await self.books.create_tenant("acme", credit=str(CREDIT))
+        controlled = outlay.middleware(self.books, tenant="acme", **options.pop("middleware", {}))
+        self.client = anthropic.AsyncAnthropic(
+            base_url=url,
+            api_key=key,
+            middleware=[Watch(self.tried), controlled, Watch(self.sent)],
+            max_retries=options.pop("max_retries", 0),
+            **options,
+        )
+
+    def create(self, **body: Any) -> Any:
+        """One plain call."""
+        return self.runner.run(self.client.messages.create(**body))
+
+    def raw(self, **body: Any) -> tuple[Any, Any]:
+        """One plain call; headers and message."""
+        response = self.runner.run(self.client.messages.with_raw_response.create(**body))
+        return response.headers, self.runner.run(response.parse())
+
+    def read_stream(self, **body: Any) -> tuple[Any, Any]:
+        """One stream, read to its end; headers and message."""
+
+        async def read() -> tuple[Any, Any]:
+            async with self.client.messages.stream(**body) as stream:
+                message = await stream.get_final_message()
+                return stream.response.headers, message
+
+        return self.runner.run(read())
+
+    def events(self, most: int | None = None, **body: Any) -> list[Any]:
+        """Events of create(stream=True); closed after *most* of them."""
+
+        async def read() -> list[Any]:
+            seen = []
+            async with await self.client.messages.create(stream=True, **body) as stream:
+                async for event in stream:
+                    seen.append(event)
+                    if len(seen) == most:
+                        break
+            return seen
+
+        return self.runner.run(read())
+
+    def do(self, name: str, *args: Any, **named: Any) -> Any:
+        """One method of the books."""
+        return self.runner.run(getattr(self.books, name)(*args, **named))
+
+    def call(self, work: Callable[[Any], Any]) -> Any:
+        """Anything else of the client."""
+
+        async def carry_out() -> Any:
+            return await work(self.client)
+
+        return self.runner.run(carry_out())
+
+    def close(self) -> None:
+        """Close client and books."""
+        self.runner.run(self.client.close())
+        self.runner.run(self.books.close())
+        self.runner.close()
+
+
+@pytest.fixture(params=[Blocking, Asynchronous])
+def make(
+    request: pytest.FixtureRequest, url: str, sqlite_url: str, bill_file: Path
+) -> Iterator[Callable[..., Any]]:
+    """Make the client under test: the tenant acme has 20 USD of credits."""
+    made: list[Any] = []
+    key = f"sk-{request.node.name}"
+
+    def one(policy: str | None = None, base_url: str = url, **options: Any) -> Any:
+        sdk = request.param(base_url, sqlite_url, policy, key, **options)
+        sdk.billed = lambda: bill.by_key(bill_file).get(key_hash(key), Decimal(0))
+        made.append(sdk)
+        return sdk
+
+    yield one
+    for sdk in made:
+        sdk.close()
+    gc.collect()
+
+
+def booked(sdk: Any) -> Decimal:
+    """What the ledger took from the tenant, and nothing is held any more."""
+    balance = sdk.do("balance", "acme")
+    assert balance["held_usd"] == "0.00"
+    return CREDIT - Decimal(balance["credit_usd"])
+
+
+def decided(sdk: Any, decision_id: str) -> Any:
+    """The decision record."""
+    return sdk.do("explain", decision_id)
+
+
+def test_a_plain_call_is_settled_before_it_is_returned(make: Any) -> None:
+    """messages.create answers as ever, and the books hold exactly what the provider billed."""
+    sdk = make()
+    message = sdk.create(model=SONNET, max_tokens=500, messages=says())
+    assert (message.model, message.usage.output_tokens) == (SONNET, 40)
+    # 100 at 2 and 40 at 10 USD a million
+    assert booked(sdk) == sdk.billed() == Decimal("0.0006")
+
+
+def test_raw_answers_carry_the_headers(make: Any) -> None:
+    """with_raw_response sees what was asked, what was served, why and at which cost."""
+    sdk = make()
+    headers, _ = sdk.raw(model=SONNET, max_tokens=500, messages=says())
+    assert headers["outlay-model-asked"] == headers["outlay-model-served"] == SONNET
+    assert headers["outlay-tier-served"] == "medium"
+    assert headers["outlay-cost-usd"] == "0.0006"
+    assert headers["outlay-reason"] == "asked_model"
+    stored = decided(sdk, headers["outlay-decision-id"])
+    assert (stored["outcome"], stored["surface"]) == ("served", "python")
+
+
+def test_a_stream_that_is_read_is_settled_exactly(make: Any) -> None:
+    """messages.stream builds the whole message; its headers came first, so that the cost is not in them."""
+    sdk = make()
+    headers, message = sdk.read_stream(model=OPUS, max_tokens=500, messages=says())
+    assert (message.stop_reason, message.usage.output_tokens) == ("end_turn", 40)
+    assert headers["outlay-model-served"] == OPUS
+    assert "outlay-cost-usd" not in headers
+    assert booked(sdk) == sdk.billed() > 0
+    assert decided(sdk, headers["outlay-decision-id"])["outcome"] == "served"
+
+
+def test_raw_events_come_as_ever(make: Any) -> None:
+    """create(stream=True) yields the provider's events and no other, and is settled exactly."""
+    sdk = make()
+    events = [event.type for event in sdk.events(model=HAIKU, max_tokens=500, messages=says())]
+    assert (events[0], events[-2:]) == ("message_start", ["message_delta", "message_stop"])
+    assert booked(sdk) == sdk.billed() > 0
+
+
+def test_the_books_hold_the_call_before_its_last_event(make: Any) -> None:
+    """The caller that sees message_stop finds the call settled."""
+    sdk = make()
+    body = {"model": HAIKU, "max_tokens": 500, "messages": says()}
+    count = len(sdk.events(**body))
+    before = booked(sdk)
+    assert len(sdk.events(count, **body)) == count
+    assert booked(sdk) == 2 * before == sdk.billed()
+
+
+def test_an_abandoned_stream_is_settled_by_what_was_seen(make: Any) -> None:
+    """Closing a stream early closes its hold, between what was delivered and what was held."""
+    sdk = make()
+    sdk.events(8, model=SONNET, max_tokens=2000, messages=says("[[sim input_tokens=100 output_tokens=1500]]"))
+    # the input at 2 USD a million is known from the first event
+    assert Decimal("0.0002") < booked(sdk) <= Decimal("0.0202")
+    lines = sdk.do("statement", "acme")["lines"]
+    assert [line["kind"] for line in lines].count("settle") == 1
+
+
+def degraded(make: Any) -> Any:
+    """A client whose tenant has spent half of its day's budget, of which 0.90 is a threshold."""
+    sdk = make(DEGRADED)
+    sdk.do("set_budget", "acme", "2")
+    hold = sdk.do("hold", "acme", offers=[{"name": "other", "cost_usd": "1"}])
+    sdk.do("settle", "acme", hold.id, cost_usd="1")
+    return sdk
+
+
+def test_a_downgrade_changes_the_model_that_is_sent(make: Any) -> None:
+    """The request is translated to the served model, and billed there."""
+    sdk = degraded(make)
+    headers, message = sdk.raw(model=OPUS, max_tokens=500, messages=says())
+    assert message.model == headers["outlay-model-served"] == HAIKU
+    assert headers["outlay-model-asked"] == OPUS
+    assert "degraded" in headers["outlay-reason"]
+    assert booked(sdk) - 1 == sdk.billed() > 0
+
+
+def test_extra_body_cannot_undo_the_translation(make: Any) -> None:
+    """What stands in extra_body is part of the request that is decided, and not laid over it afterwards."""
+    sdk = degraded(make)
+    headers, message = sdk.raw(model=HAIKU, max_tokens=500, messages=says(), extra_body={"model": OPUS})
+    assert (headers["outlay-model-asked"], message.model) == (OPUS, HAIKU)
+    assert booked(sdk) - 1 == sdk.billed() > 0
+
+
+def test_blocks_of_an_earlier_answer_can_be_given_back(make: Any) -> None:
+    """The SDK's own objects in a conversation are read as what they become on the wire."""
+    sdk = make()
+    first = sdk.create(model=SONNET, max_tokens=500, messages=says())
+    turn = [*says(), {"role": "assistant", "content": first.content}, *says("and? [[sim output_tokens=9]]")]
+    assert sdk.create(model=SONNET, max_tokens=500, messages=turn).usage.output_tokens == 9
+    assert booked(sdk) == sdk.billed() > 0
+
+
+CRITICAL = {"extra_headers": {"outlay-priority": "critical"}}
+REFUSALS = [
+    ("halt", {}, anthropic.ServiceUnavailableError, 503, "api_error", "outlay_kill_switch"),
+    ("poor", {}, anthropic.PaymentRequiredError, 402, "billing_error", "outlay_credit_exhausted"),
+    (
+        "budget",
+        {"extra_headers": {"outlay-priority": "critical"}},
+        anthropic.RateLimitError,
+        429,
+        "rate_limit_error",
+        "outlay_daily_budget_reached",
+    ),
+    (
+        "none",
+        {"model": "claude-nobody-1"},
+        anthropic.NotFoundError,
+        404,
+        "not_found_error",
+        "outlay_unknown_model",
+    ),
+    (
+        "none",
+        {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+        anthropic.BadRequestError,
+        400,
+        "invalid_request_error",
+        "outlay_unbounded_request",
+    ),
+]
+
+
+@pytest.mark.parametrize(("state", "more", "kind", "status", "error_type", "code"), REFUSALS)
+def test_refusals_are_the_sdk_s_own_errors(
+    make: Any,
+    state: str,
+    more: dict[str, Any],
+    kind: type[anthropic.APIStatusError],
+    status: int,
+    error_type: str,
+    code: str,
+) -> None:
+    """A refusal has its class, type and code, is not retried, and nothing was sent."""
+    sdk = make(max_retries=2)
+    if state == "halt":
+        sdk.do("halt", reason="test")
+    elif state == "budget":
+        sdk.do("set_budget", "acme", "0")
+    body: dict[str, Any] = {"model": SONNET, "max_tokens": 500, "messages": says(), **more}
+    if state == "poor":
+        sdk.do("create_tenant", "poor")
+        sdk.do("set_budget", "poor", "none")
+    poor = state == "poor"
+    work = _as_tenant(sdk, "poor") if poor else sdk.create
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        work(**body)
+    error = caught.value
+    assert type(error) is kind
+    assert (error.status_code, error.type, error.error_code) == (status, error_type, code)
+    assert "outlay" in error.message
+    assert (sdk.tried.count, sdk.sent.count) == (0 if poor else 1, 0)
+    assert booked(sdk) == 0
+
+
+def _as_tenant(sdk: Any, tenant: str) -> Callable[..., Any]:
+    """The same books and client for another tenant."""
+    controlled = outlay.middleware(sdk.books, tenant=lambda: tenant)
+    return lambda **body: sdk.call(
+        lambda client: client.with_options(middleware=[controlled, Watch(sdk.sent)]).messages.create(**body)
+    )
+
+
+def test_money_that_is_only_held_is_worth_a_retry(make: Any) -> None:
+    """outlay_budget_busy is retried by the SDK, and succeeds once the other call is settled."""
+    sdk = make(max_retries=1)
+    sdk.do("create_tenant", "small", credit="0.01")
+    hold = sdk.do("hold", "small", offers=[{"name": "other", "cost_usd": "0.009", "expected_usd": "0.001"}])
+
+    class Frees(anthropic.Middleware):
+        """Settles the other call while the SDK waits."""
+
+        def handle(self, request: Any, call_next: Any) -> Any:
+            if request.retries_taken == 1:
+                hold.settle(cost_usd="0.001")
+            return call_next(request)
+
+        async def handle_async(self, request: Any, call_next: Any) -> Any:
+            if request.retries_taken == 1:
+                await hold.settle(cost_usd="0.001")
+            return await call_next(request)
+
+    chain = [Frees(), outlay.middleware(sdk.books, tenant="small"), Watch(sdk.sent)]
+    message = sdk.call(
+        lambda client: client.with_options(middleware=chain).messages.create(
+            model=SONNET, max_tokens=500, messages=says()
+        )
+    )
+    assert (message.usage.output_tokens, sdk.sent.count) == (40, 1)
+
+
+def test_errors_of_the_provider_cost_nothing_and_each_attempt_closes_its_hold(make: Any) -> None:
+    """Two overloaded answers: two attempts, two holds, both given back; the SDK's error comes through."""
+    sdk = make(max_retries=1)
+    with pytest.raises(anthropic.OverloadedError):
+        sdk.create(model=SONNET, max_tokens=500, messages=says("[[sim fault=overload_529]]"))
+    assert sdk.sent.count == 2
+    assert booked(sdk) == sdk.billed() == 0
+
+
+def test_an_error_answer_to_a_stream_is_not_billed(make: Any) -> None:
+    """A stream that is refused before its first event costs nothing."""
+    sdk = make()
+    with pytest.raises(anthropic.InternalServerError):
+        sdk.events(model=SONNET, max_tokens=500, messages=says("[[sim fault=error_500]]"))
+    assert booked(sdk) == sdk.billed() == 0
+
+
+def test_an_error_amid_a_stream_is_settled_by_what_came(make: Any) -> None:
+    """The error reaches the caller, and what was generated before is booked."""
+    sdk = make()
+    with pytest.raises(anthropic.APIStatusError):
+        sdk.events(
+            model=SONNET,
+            max_tokens=500,
+            messages=says("[[sim input_tokens=100 output_tokens=300 fault=stream_error_after=4]]"),
+        )
+    assert Decimal("0.0002") <= sdk.billed() <= booked(sdk)
+
+
+def test_a_provider_that_is_not_there_costs_nothing(make: Any) -> None:
+    """A refused connection is certainly unsent: the hold is given back at once."""
+    sdk = make(base_url="http://127.0.0.1:9")
+    with pytest.raises(anthropic.APIConnectionError):
+        sdk.create(model=SONNET, max_tokens=500, messages=says())
+    assert booked(sdk) == 0
+
+
+def test_a_lost_answer_stays_held_until_it_is_known(make: Any) -> None:
+    """Nobody knows whether an answer that never came was billed: its money is not given back."""
+    sdk = make()
+    with pytest.raises(anthropic.APIConnectionError):
+        sdk.create(model=SONNET, max_tokens=500, messages=says("[[sim output_tokens=40 fault=lost_answer]]"))
+    balance = sdk.do("balance", "acme")
+    assert Decimal(balance["held_usd"]) >= sdk.billed() > 0
+
+
+def test_a_request_that_cannot_be_built_holds_nothing(make: Any) -> None:
+    """A client without a key fails before it sends anything."""
+    sdk = make()
+    with pytest.raises((TypeError, anthropic.AnthropicError)):
+        sdk.call(
+            lambda client: client.messages.create(
+                model=SONNET,
+                max_tokens=500,
+                messages=says(),
+                extra_headers={"Authorization": "", "x-bad": "line\nbreak"},
+            )
+        )
+    assert sdk.sent.count == 1
+    assert booked(sdk) == sdk.billed() == 0
+
+
+def test_what_is_free_passes(make: Any) -> None:
+    """Counting tokens and listing models are no calls of a model."""
+    sdk = make()
+    counted = sdk.call(lambda client: client.messages.count_tokens(model=SONNET, messages=says("hello")))
+    assert counted.input_tokens > 0
+    sdk.call(lambda client: client.models.retrieve(SONNET))
+    assert booked(sdk) == 0
+
+
+def test_what_cannot_be_bounded_is_refused(make: Any) -> None:
+    """A batch is billed later and elsewhere: it is refused, and nothing is sent."""
+    sdk = make(max_retries=2)
+    with pytest.raises(anthropic.BadRequestError, match="/v1/messages/batches") as caught:
+        sdk.call(lambda client: client.messages.batches.create(requests=[]))
+    assert caught.value.error_code == "outlay_route_not_controlled"
+    assert (sdk.tried.count, sdk.sent.count) == (1, 0)
+
+
+def test_hints_come_from_the_middleware_and_from_the_request(make: Any) -> None:
+    """extra_headers work as behind the gateway, and never reach the provider."""
+    sdk = make(middleware={"task": "crm/mail", "priority": "low"})
+    headers, _ = sdk.raw(
+        model="outlay/auto", max_tokens=500, messages=says(), extra_headers={"outlay-task": "crm/call"}
+    )
+    stored = decided(sdk, headers["outlay-decision-id"])
+    assert stored["task"] == "crm/call"
+    assert not [name for name in sdk.sent.last.headers if name.lower().startswith("outlay-")]
+
+
+def test_betas_of_the_client_are_sent_only_where_they_were_counted(make: Any) -> None:
+    """A beta can change what a request costs; one that Outlay cannot see is left out."""
+    hidden = make(default_headers={"anthropic-beta": "hidden-2026-01-01"})
+    hidden.create(model=SONNET, max_tokens=500, messages=says())
+    assert isinstance(hidden.sent.last.headers["anthropic-beta"], anthropic.Omit)
+
+
+def test_parallel_calls_are_each_settled(make: Any) -> None:
+    """Twenty calls at once cost twenty times one."""
+    sdk = make()
+    body: dict[str, Any] = {"model": HAIKU, "max_tokens": 500, "messages": says()}
+    if isinstance(sdk, Blocking):
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: sdk.create(**body), range(20)))
+    else:
+
+        async def all_at_once(client: Any) -> Any:
+            return await asyncio.gather(*(client.messages.create(**body) for _ in range(20)))
+
+        sdk.call(all_at_once)
+    assert booked(sdk) == sdk.billed() > 0
+    assert sdk.sent.count == 20
+    assert breaker_status(sdk.books.app)["breakers"] == []
+
+
+def test_the_wrong_client_is_refused_when_it_is_made(sqlite_url: str) -> None:
+    """Books for threads do not fit an asynchronous client: it says so at once."""
+    with outlay.open(sqlite_url) as books:
+        controlled = outlay.middleware(books, tenant="acme")
+        with pytest.raises(TypeError, match="handle_async"):
+            anthropic.AsyncAnthropic(api_key="k", middleware=[controlled])
+
+
+def test_books_of_another_event_loop_are_refused(sqlite_url: str) -> None:
+    """An AsyncOutlay belongs to one event loop."""
+    first = asyncio.Runner()
+    books = first.run(_opened(sqlite_url))
+
+    async def elsewhere() -> None:
+        client = anthropic.AsyncAnthropic(
+            api_key="k", base_url="http://127.0.0.1:9", middleware=[outlay.middleware(books, tenant="acme")]
+        )
+        async with client:
+            await client.messages.create(model=SONNET, max_tokens=5, messages=says())
+
+    with pytest.raises(RuntimeError, match="event loop"):
+        asyncio.run(elsewhere())
+    first.run(books.close())
+    first.close()
+
+
+async def _opened(url: str) -> AsyncOutlay:
+    return await outlay.open_async(url)
+
+
+def test_books_out_of_reach_are_worth_a_retry(sqlite_url: str) -> None:
+    """A closed ledger: 503 with x-should-retry, and nothing was sent."""
+    books = outlay.open(sqlite_url)
+    books.create_tenant("acme", credit="1")
+    client = anthropic.Anthropic(
+        api_key="k",
+        base_url="http://127.0.0.1:9",
+        max_retries=0,
+        middleware=[outlay.middleware(books, tenant="acme")],
+    )
+    books.app.ledger.close()
+    with client, pytest.raises(anthropic.ServiceUnavailableError) as caught:
+        client.messages.create(model=SONNET, max_tokens=5, messages=says())
+    assert caught.value.error_code == "outlay_books_unavailable"
+    assert caught.value.response.headers["x-should-retry"] == "true"
+    assert isinstance(caught.value.response, httpx2.Response)
+    books.close()
