@@ -36,14 +36,9 @@ def register(app: typer.Typer) -> None:
 
 
 def topup(
-    common: Common,
-    tenant: Tenant,
-    amount: Usd,
-    kind: Kind = "paid",
-    expires: Expires = None,
-    idempotency_key: Once = None,
-    reason: Reason = "",
-) -> Answer:
+    common: Common, tenant: Tenant, amount: Usd, kind: Kind = "paid", expires: Expires = None,
+    idempotency_key: Once = None, reason: Reason = "",
+) -> Answer:  # fmt: skip
     """Add credit to a tenant."""
     from outlay.admin.money import top_up
 
@@ -102,15 +97,9 @@ def statement(
 
 @command(group, "set")
 def set_limit(
-    common: Common,
-    tenant: Tenant,
-    limit: LimitUsd,
-    window: Window = "day",
-    scope: Scope = "tenant",
-    until: Annotated[str | None, _UNTIL] = None,
-    idempotency_key: Once = None,
-    reason: Reason = "",
-) -> Answer:
+    common: Common, tenant: Tenant, limit: LimitUsd, window: Window = "day", scope: Scope = "tenant",
+    until: Annotated[str | None, _UNTIL] = None, idempotency_key: Once = None, reason: Reason = "",
+) -> Answer:  # fmt: skip
     """Set the limit of a window, for good or until a date."""
     from outlay.admin.money import set_budget
 
@@ -126,15 +115,9 @@ def set_limit(
 
 @command(group, "raise")
 def raise_limit(
-    common: Common,
-    tenant: Tenant,
-    limit: LimitUsd,
-    until: Annotated[str, _UNTIL],
-    window: Window = "day",
-    scope: Scope = "tenant",
-    idempotency_key: Once = None,
-    reason: Reason = "",
-) -> Answer:
+    common: Common, tenant: Tenant, limit: LimitUsd, until: Annotated[str, _UNTIL], window: Window = "day",
+    scope: Scope = "tenant", idempotency_key: Once = None, reason: Reason = "",
+) -> Answer:  # fmt: skip
     """Raise the limit of a window for a while."""
     from outlay.admin.money import raise_budget
 

@@ -5,13 +5,14 @@ Runs command lines in process, against books that are made once and copied for e
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from outlay.admin.tenants import create_tenant
@@ -132,3 +133,27 @@ def contents(books: Path) -> Callable[[], tuple[str, ...]]:
             return tuple(connection.iterdump())
 
     return read
+
+
+def leaves() -> Iterator[tuple[str, ...]]:
+    """
+    Name every command of the tree.
+    """
+
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield path
+            return
+        for name, child in inner.items():
+            yield from walk(child, (*path, name))
+
+    yield from walk(get_command(build()), ())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """
+    A test that asks for `leaf` runs once for every command.
+    """
+    if "leaf" in metafunc.fixturenames:
+        metafunc.parametrize("leaf", list(leaves()), ids=" ".join)

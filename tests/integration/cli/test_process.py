@@ -107,20 +107,6 @@ def test_postgresql_waits_for_its_operator(postgres_url: str) -> None:
     assert json.loads(run("doctor", "--json", env=environ).stdout)["ok"] is True
 
 
-def test_ctrl_c_ends_without_a_traceback(books: Path) -> None:
-    """
-    Interrupted while it waits for its input: status 130 and one word.
-    """
-    assert books.exists()
-    process = subprocess.Popen(
-        [*OUTLAY, "policy", "validate", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, err) == (130, "error: Stopped.\n")
-
-
 def test_closed_pipe_ends_quietly(books: Path) -> None:
     """
     `outlay statement acme | head -0` says nothing about pipes.
@@ -145,26 +131,53 @@ def test_bytes_that_are_no_text_are_refused(books: Path) -> None:
     assert "UTF-8" in ended.stderr
 
 
-@pytest.mark.parametrize(("answer", "status", "halted"), [(b"n\n", 1, False), (b"y\n", 0, True)])
-def test_global_halt_asks_on_a_terminal(answer: bytes, status: int, halted: bool, books: Path) -> None:
+@contextmanager
+def asked() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """
+    Start a global halt on a terminal and wait until it asks; gives the process and our end of the terminal.
+    """
+    ours, theirs = pty.openpty()
+    words = [*OUTLAY, "halt", "--reason", "drill"]
+    with subprocess.Popen(words, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        assert select.select([ours], [], [], WAIT_S)[0]
+        assert b"every tenant?" in os.read(ours, 1000)
+        yield process, ours
+    os.close(ours)
+
+
+def halted() -> list[bool]:
+    """
+    Say how the kill switches stand.
+    """
+    switches = json.loads(run("breaker", "status", "--json").stdout)["switches"]
+    return [switch["halted"] for switch in switches]
+
+
+@pytest.mark.parametrize(("answer", "status", "stands"), [(b"n\n", 1, []), (b"y\n", 0, [True])])
+def test_global_halt_asks_on_a_terminal(answer: bytes, status: int, stands: list[bool], books: Path) -> None:
     """
     Somebody who is there is asked before every tenant is stopped, and may say no.
     """
     assert books.exists()
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*OUTLAY, "halt", "--reason", "drill"], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
-    )
-    assert select.select([ours], [], [], WAIT_S)[0]
-    assert b"every tenant?" in os.read(ours, 1000)
-    os.write(ours, answer)
-    assert process.wait(WAIT_S) == status
-    assert process.stdout is not None
-    process.stdout.close()
-    os.close(ours)
-    os.close(theirs)
-    switches = json.loads(run("breaker", "status", "--json").stdout)["switches"]
-    assert [switch["halted"] for switch in switches] == ([True] if halted else [])
+    with asked() as (process, terminal):
+        os.write(terminal, answer)
+        assert process.wait(WAIT_S) == status
+    assert halted() == stands
+
+
+def test_ctrl_c_ends_without_a_traceback(books: Path) -> None:
+    """
+    Interrupted while it asks: status 130, one word, nothing done.
+    """
+    assert books.exists()
+    with asked() as (process, terminal):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_S) == 130
+        said = os.read(terminal, 1000)
+    assert b"Stopped." in said
+    assert b"Traceback" not in said
+    assert halted() == []
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

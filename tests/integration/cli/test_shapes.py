@@ -305,7 +305,7 @@ def test_doctor_sees_a_clock_behind_the_books(
     import outlay.clock as clock
 
     now = clock.now_us()
-    monkeypatch.setattr(clock, "now_us", lambda: now - 60_000_000)
+    monkeypatch.setattr(clock, "now_us", lambda: now - 3_600_000_000)
     ran = outlay("doctor", "--json")
     assert ran.status == 1
     assert next(check for check in ran.data["checks"] if check["state"] == "failed")["name"] == "clock"
