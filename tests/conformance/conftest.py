@@ -11,19 +11,21 @@ from typing import Any
 import pytest
 
 
-def _server() -> Any:
-    """Load the helper that lies beside the tests' own conftest; tests are not packages (style guide 7)."""
-    if "gateway_server" not in sys.modules:
-        path = Path(__file__).parents[1] / "gateway_server.py"
-        spec = importlib.util.spec_from_file_location("gateway_server", path)
+def _load(path: Path) -> Any:
+    """Load a helper of these tests by its name; tests are not packages (style guide 7)."""
+    if path.stem not in sys.modules:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
         assert spec.loader is not None
-        sys.modules["gateway_server"] = module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    return sys.modules["gateway_server"]
+    return sys.modules[path.stem]
 
 
-provider, gateway, tenant = _server().provider, _server().gateway, _server().tenant
+_server = _load(Path(__file__).parents[1] / "gateway_server.py")
+_sdk = _load(Path(__file__).with_name("sdk_caller.py"))
+provider, gateway, tenant = _server.provider, _server.gateway, _server.tenant
+caller, open_caller, judge = _sdk.caller, _sdk.open_caller, _sdk.judge
 
 
 @pytest.fixture(autouse=True)
@@ -41,4 +43,4 @@ def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.fixture
 def serving() -> Any:
     """Serve a gateway with settings of the test's own."""
-    return _server().serving
+    return _server.serving

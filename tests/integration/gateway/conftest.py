@@ -13,19 +13,21 @@ import aiohttp
 import pytest
 
 
-def _server() -> Any:
-    """Load the helper that lies beside the tests' own conftest; tests are not packages (style guide 7)."""
-    if "gateway_server" not in sys.modules:
-        path = Path(__file__).parents[2] / "gateway_server.py"
-        spec = importlib.util.spec_from_file_location("gateway_server", path)
+def _load(path: Path) -> Any:
+    """Load a helper of these tests by its name; tests are not packages (style guide 7)."""
+    if path.stem not in sys.modules:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
         assert spec.loader is not None
-        sys.modules["gateway_server"] = module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    return sys.modules["gateway_server"]
+    return sys.modules[path.stem]
 
 
-provider, gateway, tenant = _server().provider, _server().gateway, _server().tenant
+_server = _load(Path(__file__).parents[2] / "gateway_server.py")
+_rig = _load(Path(__file__).with_name("rig.py"))
+provider, gateway, tenant = _server.provider, _server.gateway, _server.tenant
+scripted, rig = _rig.scripted, _rig.rig
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +45,7 @@ def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.fixture
 def serving() -> Any:
     """Serve a gateway with settings of the test's own."""
-    return _server().serving
+    return _server.serving
 
 
 async def ask(
