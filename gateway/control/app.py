@@ -85,7 +85,7 @@ class Front:
         scope = exchange.scope
         state = scope["state"] = {**scope.get("state", {}), "exchange": exchange}
         body = b""
-        if not scope["path"].endswith(OPENAPI):
+        if scope["path"] != scope.get("root_path", "") + OPENAPI:
             state["caller"] = await identify(self._house, exchange.headers)
             body = await read_body(exchange)
         if body:

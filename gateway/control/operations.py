@@ -43,7 +43,8 @@ def routes(house: "House") -> tuple[APIRouter, ...]:
     """
     Return all routes of operators.
     """
-    return _tenants(house), _money(house), _keys(house), _policies(house), _watch(house), _switches(house)
+    books = _tenants(house), _money(house), _budgets(house), _keys(house)
+    return *books, _policies(house), _watch(house), _switches(house)
 
 
 def _tenants(house: "House") -> APIRouter:
@@ -92,6 +93,18 @@ def _money(house: "House") -> APIRouter:
         """Add credits."""
         return money.top_up(house.app, tenant, actor=caller.actor, **_order(body, idempotency_key))
 
+    @router.post("/refunds")
+    def refund(body: bodies.Refund, caller: Operator, idempotency_key: IdempotencyKey = None) -> Answer:
+        """Give back what a call was charged."""
+        values = _order(body, idempotency_key)
+        return money.refund(house.app, values.pop("hold"), actor=caller.actor, **values)
+
+    return router
+
+
+def _budgets(house: "House") -> APIRouter:
+    router = APIRouter(tags=["money"])
+
     @router.post("/tenants/{tenant}/budgets")
     def set_budget(
         tenant: str, body: bodies.Budget, caller: Operator, idempotency_key: IdempotencyKey = None
@@ -105,12 +118,6 @@ def _money(house: "House") -> APIRouter:
     ) -> Answer:
         """Raise a budget for some time."""
         return money.raise_budget(house.app, tenant, actor=caller.actor, **_order(body, idempotency_key))
-
-    @router.post("/refunds")
-    def refund(body: bodies.Refund, caller: Operator, idempotency_key: IdempotencyKey = None) -> Answer:
-        """Give back what a call was charged."""
-        values = _order(body, idempotency_key)
-        return money.refund(house.app, values.pop("hold"), actor=caller.actor, **values)
 
     return router
 

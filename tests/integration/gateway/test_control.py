@@ -129,6 +129,8 @@ def test_openapi_is_served_and_loads_nothing_from_elsewhere(gateway: Any, http: 
     assert status == 200
     assert {"/tenants/{tenant}/top-ups", "/holds/{hold_id}/settle", "/halt"} <= set(spec["paths"])
     assert http("GET", f"{gateway.url}{PLANE}/docs")[0] == 404
+    for path in ("/tenants/openapi.json", "/decisions/openapi.json", "/x/openapi.json"):
+        assert http("GET", f"{gateway.url}{PLANE}{path}", key=None)[0] == 401
 
 
 BAD = [
