@@ -1,0 +1,62 @@
+"""
+Writes the tables of docs/reference/gateway.md that come from code: `python docs/make_gateway_reference.py`.
+
+A table stands between two marks. A test fails while the page differs from what this script would write.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from gateway.control import holds, operations
+from outlay import refusals
+
+TARGET = Path(__file__).parent / "reference" / "gateway.md"
+
+
+def text(before: str) -> str:
+    """
+    Put the tables into a page.
+    """
+    for name, rows in (("refusals", refusal_rows()), ("endpoints", endpoint_rows())):
+        start, end = f"<!-- {name}: made by docs/make_gateway_reference.py -->\n", f"<!-- end of {name} -->"
+        head, _, rest = before.partition(start)
+        _, found, tail = rest.partition(end)
+        assert found, f"the page has no marks for {name}"
+        before = head + start + "\n" + "\n".join(rows) + "\n\n" + end + tail
+    return before
+
+
+def refusal_rows() -> list[str]:
+    """
+    List every code that refuses a call, with its status, type and whether it may be tried again.
+    """
+    shapes = [*refusals.CIRCUIT.values(), *refusals.ROUTER.values(), *refusals.LEDGER.values()]
+    rows = [f"| `{s.code}` | {s.status} | `{s.error_type}` | {'yes' if s.retry else 'no'} |" for s in shapes]
+    return ["| code | status | error type | retry |", "|---|---|---|---|", *dict.fromkeys(rows)]
+
+
+def endpoint_rows() -> list[str]:
+    """
+    List the control plane's endpoints, and who may use them.
+    """
+    house: Any = None  # routes keep it for later; none is called here
+    routers = (*operations.routes(house), holds.routes(house))
+    rows = [_endpoint(route) for router in routers for route in router.routes]
+    return ["| request | what it does | who |", "|---|---|---|", *rows]
+
+
+def _endpoint(route: Any) -> str:
+    doc = inspect.getdoc(route.endpoint) or ""
+    who = next(_who(dependency.call) for dependency in route.dependant.dependencies)
+    return f"| `{' '.join(sorted(route.methods))} {route.path}` | {' '.join(doc.split())} | {who} |"
+
+
+def _who(check: Any) -> str:
+    if check.__qualname__.startswith("at_least"):
+        return str(inspect.getclosurevars(check).nonlocals["role"])
+    return {"own_or_viewer": "viewer, or the tenant's own key", "tenant_only": "tenant's key"}[check.__name__]
+
+
+if __name__ == "__main__":
+    TARGET.write_text(text(TARGET.read_text("utf-8")), encoding="utf-8")
