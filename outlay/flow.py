@@ -6,7 +6,6 @@ I/O, so tests stop it at any step to play a crash. Two thin drivers run it: `out
 `outlay/aio.py`.
 """
 
-import json
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -43,6 +42,8 @@ from router.types import Choice, Offer, Profile, Reason, Refusal
 
 Steps = Generator[Any, Any, Result]
 T = TypeVar("T")
+ATTEMPTS_MAX: Final = 32
+"""A caller's key is good for so many tries, as long as none of them was billed."""
 PROBE_WAIT_US: Final = 1_000_000
 """Whoever finds a model's probe taken may ask again this much later."""
 
@@ -213,15 +214,17 @@ class _Call:
             return (yield from self._refuse(refusals.from_router(self.id, choice, self.at_us)))
         self.choice = choice
         self.record = records.decided(self.record, choice, self.reasons)
-        reply = yield from ask(Commit(self._reservation(choice)))
-        if isinstance(reply, books.Refused):
-            refused = refusals.from_ledger(self.id, self.request.tenant, reply, self.at_us)
-            return (yield from self._refuse(refused))
-        assert isinstance(reply, books.Held)
-        if reply.replayed:
-            return refusals.duplicate(self.id, reply.hold_id)
-        self.held = reply
-        return None
+        for attempt in range(self.attempt, ATTEMPTS_MAX):
+            self.attempt = attempt
+            reply = yield from ask(Commit(self._reservation(choice)))
+            if isinstance(reply, books.Refused):
+                refused = refusals.from_ledger(self.id, self.request.tenant, reply, self.at_us)
+                return (yield from self._refuse(refused))
+            assert isinstance(reply, books.Held)
+            self.held = reply
+            if not (reply.replayed and reply.state == "released"):  # what was never billed may be tried again
+                break
+        return refusals.duplicate(self.id, self.held.hold_id) if self.held.replayed else None
 
     def choose(self, unhealthy: Mapping[str, int]) -> Choice | Refusal:
         """
@@ -343,20 +346,9 @@ class _Call:
         ).body
 
     def _held(self) -> closing.Held:
-        record = self._observed() if not self.view.enforced else self.record
+        record = self.record if self.view.enforced else records.observed(self.record, self.held)
         plan = {**record, "offer": self.held.offer_index}
         return closing.Held(self.request.tenant, self.id, self.held.cost_nanos, plan)
-
-    def _observed(self) -> records.Plan:
-        """What enforcement had done: the router's part and the ledger's."""
-        would = json.loads(self.record["would"] or "{}")
-        refuse = self.held.would_refuse
-        would["ledger"] = {
-            "refuse": None if refuse is None else str(refuse.reason),
-            "numbers": {} if refuse is None else refusals.shown(refuse.numbers),
-            "offer": self.held.would_offer,
-        }
-        return {**self.record, "would": to_json(would)}
 
     def close(self, outcome: Outcome) -> Steps:
         """

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ledger.types import HoldEvent
+from ledger.types import Held, HoldEvent
+from outlay.refusals import shown
 from router.codec import to_json
 from router.types import Choice, Offer, Reason
 
@@ -28,6 +29,8 @@ _BLANK: Final[Mapping[str, Any]] = {
     "offers": "[]", "counterfactual": None, "inputs": "{}", "policy_tenant": "*", "policy_version": 0,
     "tags": "{}", "geo": None,
 }  # fmt: skip
+
+_NEEDED: Final = frozenset({"id", "tenant", "at_us", "surface", "asked_model", "offer"})
 
 
 def opened(**known: object) -> dict[str, Any]:
@@ -61,6 +64,19 @@ def decided(record: Plan, choice: Choice, before: tuple[Reason, ...] = ()) -> di
     }
 
 
+def observed(record: Plan, held: Held) -> dict[str, Any]:
+    """
+    Add to what the router would have done what the ledger had done, had the policy been enforced.
+    """
+    would, refuse = json.loads(record["would"] or "{}"), held.would_refuse
+    would["ledger"] = {
+        "refuse": None if refuse is None else str(refuse.reason),
+        "numbers": {} if refuse is None else shown(refuse.numbers),
+        "offer": held.would_offer,
+    }
+    return {**record, "would": to_json(would)}
+
+
 def plans(record: Plan, offers: Sequence[Offer]) -> tuple[str, ...]:
     """
     Write the plan of each offer: the record, and which of its offers is meant.
@@ -71,13 +87,13 @@ def plans(record: Plan, offers: Sequence[Offer]) -> tuple[str, ...]:
 
 def read_plan(text: str) -> Plan | None:
     """
-    Read a plan back; None where a hold was made without one.
+    Read a plan back; None where a hold was made without one. What an older version did not plan is blank.
     """
     try:
         plan = json.loads(text)
     except ValueError:
         return None
-    return plan if isinstance(plan, dict) and "id" in plan and "offer" in plan else None
+    return {**_BLANK, **plan} if isinstance(plan, dict) and plan.keys() >= _NEEDED else None
 
 
 def offer_of(plan: Plan) -> Mapping[str, Any]:
@@ -144,4 +160,7 @@ def captured_row(event: HoldEvent) -> dict[str, object] | None:
     plan = read_plan(event.plan)
     if plan is None:
         return None
-    return row(plan, outcome="uncertain", code="captured", finished_us=event.now_us)
+    try:
+        return row(plan, outcome="uncertain", code="captured", finished_us=event.now_us)
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None  # a plan of another making; no record is worth a capture that fails

@@ -208,7 +208,7 @@ def test_the_spend_breaker_trips_and_lets_go(app: App, calls: Calls, clock: Any)
     assert refused.details["scope"] == "tenant:acme"
     call.resume(Completed(OPUS, USAGE))
     create_tenant(app, "calm", credit="5", timezone="UTC", actor="t")
-    sent(calls.start(CallRequest("calm", BODY))).model  # noqa: B018 - it may be sent
+    assert sent(calls.start(CallRequest("calm", BODY)))
     clock.sleep(119)
     assert refusal(calls.start(asking())).retry_after_s == 1
     clock.sleep(61)
@@ -361,5 +361,6 @@ def test_an_idempotency_key_makes_one_hold(calls: Calls, select: Select) -> None
     first.resume(Completed(OPUS, USAGE))
     assert refusal(calls.start(request)).details["first_decision"] == first.result.decision_id  # type: ignore[union-attr]
     assert len(select("SELECT id FROM ledger_hold")) == 1
-    create = CallRequest("acme", BODY, idempotency_key="inv-8")
-    sent(calls.start(create)).model  # noqa: B018 - another key is another call
+    another = calls.start(CallRequest("acme", BODY, idempotency_key="inv-8"))
+    another.resume(Failed(529, "overloaded_error"))
+    assert sent(calls.start(CallRequest("acme", BODY, idempotency_key="inv-8")))  # it was never billed

@@ -505,6 +505,34 @@ def test_a_repeated_key_is_a_duplicate_and_another_body_a_conflict() -> None:
     assert list(one.states().values()) == ["held"]
 
 
+def test_a_key_whose_call_was_not_billed_may_be_tried_again() -> None:
+    """After an error of the provider the same key sends once more: clients retry with the key they have."""
+    one = world()
+    request = CallRequest("acme", BODY, idempotency_key="a")
+    for tries in range(3):
+        steps, sent = one.start(request)
+        assert isinstance(sent, effects.Send), tries
+        one.play(steps, Failed(529, "overloaded_error"))
+    steps, sent = one.start(request)
+    _, meanwhile = one.start(request)
+    assert meanwhile.details["first_decision"] == sent.sending.decision_id
+    one.play(steps, Completed(OPUS, USAGE))
+    _, after = one.start(request)
+    assert after.details["first_decision"] == sent.sending.decision_id
+    assert list(one.states().values()) == ["released"] * 3 + ["settled"]
+
+
+def test_a_key_is_not_tried_without_end() -> None:
+    """A key that failed so many times is used up: the search for its next try has a bound."""
+    one = world()
+    request = CallRequest("acme", BODY, idempotency_key="a")
+    for _ in range(flow.ATTEMPTS_MAX):
+        steps, _ = one.start(request)
+        one.play(steps, Failed(500))
+    _, refused = one.start(request)
+    assert refused.code == "outlay_duplicate_request"
+
+
 def test_own_offers_under_one_key_are_told_apart() -> None:
     """Two authorizations with other offers are not the same request, though neither has a body."""
     one = world()

@@ -70,6 +70,27 @@ def test_a_plan_of_another_making_is_no_plan(text: str) -> None:
     assert records.captured_row(HoldEvent("captured", "acme", "d1", 0, T0, T0 + 1, text)) is None
 
 
+@pytest.mark.parametrize(
+    "odd", [{"offers": 7}, {"offers": "x"}, {"offer": "a"}, {"offer": None}, {"usage": 1}]
+)
+def test_a_capture_never_fails_over_its_plan(odd: dict[str, object]) -> None:
+    """A plan that reads oddly makes no record, or a plain one; the capture of its money goes on."""
+    text = json.dumps({**records.decided(opened(), CHOICE), "offer": 0, **odd})
+    row = records.captured_row(HoldEvent("captured", "acme", "d1", 0, T0, T0 + 1, text))
+    assert row is None or row["code"] == "captured"
+
+
+def test_a_plan_of_an_older_version_lacks_nothing() -> None:
+    """A hold that was open while Outlay was upgraded is closed and captured: newer columns are blank."""
+    plan = {**records.decided(opened(), CHOICE), "offer": 0}
+    for name in ("ratio", "gauge", "counterfactual", "would", "geo", "tags"):
+        del plan[name]
+    read = records.read_plan(json.dumps(plan))
+    assert read is not None
+    assert (read["ratio"], read["tags"], read["geo"]) == (None, "{}", None)
+    assert records.captured_row(HoldEvent("captured", "acme", "d1", 0, T0, T0 + 1, json.dumps(plan)))
+
+
 def test_a_captured_hold_becomes_a_record() -> None:
     """The record of a captured hold says that nobody knows what was billed."""
     text = records.plans(records.decided(opened(), CHOICE), OFFERS)[0]
