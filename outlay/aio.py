@@ -16,15 +16,12 @@ from ledger import LedgerError
 from outlay.calls import CallRequest, NotSent, Outcome, Result, Sending
 from outlay.clock import now_us
 from outlay.effects import CheckSwitches, CloseHold, Ended, Look, Remember, Send, fail, feed
-from outlay.engine import Engine, LedgerEffect
+from outlay.engine import RECHECKS_MAX, SWITCH_FRESH_S, Engine, LedgerEffect
 from outlay.errors import OutlayError
 from outlay.flow import run
 from outlay.shared_reads import SharedReads
 from outlay.wiring import App
 
-SWITCH_FRESH_S: Final = 0.020
-"""A reading of the kill switch is good for this long; whoever halts waits a little longer."""
-RECHECKS_MAX: Final = 10
 READERS: Final = 4
 T = TypeVar("T")
 

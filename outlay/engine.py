@@ -50,6 +50,9 @@ from router.policy import Policy
 CREDIT_FULL_DAYS: Final = 3
 MEAN_SPEND_KEPT_S: Final = 60.0
 MINUTE_US: Final = 60 * 1_000_000
+SWITCH_FRESH_S: Final = 0.020
+"""A reading of the kill switch is good for this long; whoever halts waits a little longer."""
+RECHECKS_MAX: Final = 10
 _log = logging.getLogger("outlay")
 
 LedgerEffect = Commit | CloseHold | Note
@@ -229,7 +232,13 @@ class Engine:
         return full
 
     def _halted(self, tenant: str) -> Halted | None:
-        return halted(self._app.circuit.switches(switch_scopes(tenant)), tenant)
+        """Read the kill switches; again while the reading grew too old on its way here."""
+        for _ in range(RECHECKS_MAX):
+            began = time.monotonic()
+            found = halted(self._app.circuit.switches(switch_scopes(tenant)), tenant)
+            if found is not None or time.monotonic() - began <= SWITCH_FRESH_S:
+                break
+        return found
 
     def _upstream(self, policy: Policy, name: str | None) -> Upstream:
         settings = self._app.settings

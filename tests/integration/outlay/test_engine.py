@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import text
 
 from ledger import OperationFailed, OutcomeUnknown, StoreUnavailable
-from ledger.types import Note, Operation, Reason, Refused, Release, Reserve, Settle
+from ledger.types import Note, Offer, Operation, Reason, Refused, Release, Reserve, Settle
 from outlay import effects, later
+from outlay.admin.breakers import halt
 from outlay.admin.policies import apply_policy
 from outlay.admin.tenants import create_tenant
 from outlay.calls import CallRequest, Completed, Done, NotSent, Uncertain
+from outlay.calls import Refused as CallRefused
 from outlay.client import Calls
 from outlay.engine import rules_of
 from outlay.errors import BooksUnavailable, OutlayError
@@ -100,6 +102,39 @@ def test_switches_that_cannot_be_read_stop_the_call(app: App, calls: Calls, sele
     assert select("SELECT outcome, code FROM outlay_decision") == [
         {"outcome": "refused", "code": "books_unavailable"}
     ]
+
+
+def test_a_slow_reading_of_the_switches_is_made_again(
+    app: App, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A halt that lands while a slow reading is on its way back still stops the call."""
+    read, readings = app.circuit.switches, []
+
+    def slow(scopes: Any) -> Any:
+        found = read(scopes)
+        readings.append(scopes)
+        if len(readings) == 1:
+            halt(app, reason="drill", actor="t")  # returns 25 ms later: no call may start from now on
+        return found
+
+    monkeypatch.setattr(app.circuit, "switches", slow)
+    call = calls.start(REQUEST)
+    assert isinstance(call.result, CallRefused)
+    assert call.result.code == "outlay_kill_switch"
+    assert len(readings) == 2
+
+
+@pytest.mark.parametrize("plan", ["", "{", '{"id": "x", "offer": 0}', "[]"])
+def test_a_hold_of_another_making_is_captured_without_a_record(
+    app: App, acme: str, clock: Any, select: Select, plan: str
+) -> None:
+    """Whoever uses the ledger itself writes plans of their own; they cannot make a tenant's books fail."""
+    offers = (Offer(1_000, 1_000, plan),)
+    app.ledger.do(Reserve(acme, "own", clock(), "own", offers, ttl_us=1))
+    clock.sleep(1)
+    app.ledger.sweep(clock())
+    assert select("SELECT held FROM ledger_account") == [{"held": 0}]
+    assert select("SELECT id FROM outlay_decision") == []
 
 
 def test_a_closed_app_starts_nothing(app: App, calls: Calls) -> None:
