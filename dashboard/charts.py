@@ -166,19 +166,6 @@ def spend_by_tier(spend: Sequence[TierSpend], tiers: Sequence[str], period: Peri
     seen = {row.tier for row in spend}
     names = [*tiers, *sorted(seen - set(tiers))]
     colors = tier_colors(names)
-    rows = [
-        {
-            "from": _stamp(row.starts_us + (row.ends_us - row.starts_us) // 16, period.zone),
-            "to": _stamp(row.ends_us - (row.ends_us - row.starts_us) // 16, period.zone),
-            "usd": row.cost_nanos / _NANOS,
-            "tier": row.tier,
-            "place": names.index(row.tier),
-            "Time": _bucket_text(row, period),
-            "Cost": exact(row.cost_nanos),
-            "Calls": row.calls,
-        }
-        for row in spend
-    ]
     shown = [name for name in names if name in seen or name in tiers]
     starts, ends = period.bucket(period.from_us)[0], period.bucket(period.to_us - 1)[1]
     span = [{"from": _stamp(at_us, period.zone), "low": 0} for at_us in (starts, ends)]
@@ -186,7 +173,7 @@ def spend_by_tier(spend: Sequence[TierSpend], tiers: Sequence[str], period: Peri
     y = alt.Y("low:Q", title=None, axis=alt.Axis(**_AXIS, format="$,.2~f", tickCount=5))
     whole = alt.Chart(_data(span)).mark_point(opacity=0).encode(x=x, y=y)  # quiet times are shown, too
     bars = (
-        alt.Chart(_data(rows, dates=("from", "to")))
+        alt.Chart(_data(_spend_rows(spend, names, period), dates=("from", "to")))
         .transform_stack(stack="usd", as_=["low", "high"], groupby=["from"], sort=[alt.SortField("place")])
         .mark_rect(cornerRadius=1.5)
         .encode(
@@ -207,6 +194,23 @@ def spend_by_tier(spend: Sequence[TierSpend], tiers: Sequence[str], period: Peri
         alt.layer(whole, bars).properties(height=_HEIGHT - 40, width="container").configure_view(stroke=None)
     )
     return chart
+
+
+def _spend_rows(spend: Sequence[TierSpend], names: Sequence[str], period: Period) -> list[dict[str, Any]]:
+    """Write each bar with a little space beside it."""
+    return [
+        {
+            "from": _stamp(row.starts_us + (row.ends_us - row.starts_us) // 16, period.zone),
+            "to": _stamp(row.ends_us - (row.ends_us - row.starts_us) // 16, period.zone),
+            "usd": row.cost_nanos / _NANOS,
+            "tier": row.tier,
+            "place": names.index(row.tier),
+            "Time": _bucket_text(row, period),
+            "Cost": exact(row.cost_nanos),
+            "Calls": row.calls,
+        }
+        for row in spend
+    ]
 
 
 def counts(rows: Sequence[Count], color: str) -> alt.LayerChart:
@@ -232,15 +236,51 @@ def counts(rows: Sequence[Count], color: str) -> alt.LayerChart:
     return chart
 
 
-def asked_to_served(cells: Sequence[Cell], tiers: Sequence[str]) -> alt.LayerChart:
+def asked_to_served(cells: Sequence[Cell], tiers: Sequence[str], ink: str) -> alt.LayerChart:
     """
-    Draw asked tiers against served ones; the darker a field, the larger its share of what was asked.
+    Draw asked tiers against served ones; the stronger a field, the larger its share of what was asked.
+
+    Args:
+        ink: Colour of text in the reader's theme, which marks do not follow by themselves.
     """
-    order = _order(cells, tiers)
+    asked, served = _order({cell.asked for cell in cells}, tiers), _served_order(cells, tiers)
+    kinds = {"same": theme.BAND_COLORS[0], "other": theme.TIER_COLORS[2], "not served": theme.REFUSED_COLOR}
+    base = alt.Chart(_data(_matrix_rows(cells))).encode(
+        x=alt.X(
+            "served:N",
+            scale=alt.Scale(domain=served), title="served",
+            axis=alt.Axis(**_AXIS, orient="top", labelAngle=0, labelPadding=6, titlePadding=10),
+        ),
+        y=alt.Y(
+            "asked:N", scale=alt.Scale(domain=asked), title="asked", axis=alt.Axis(**_AXIS, labelPadding=8)
+        ),
+        tooltip=["asked:N", "served:N", "Calls:N", "Cost:N", "As asked:N"],
+    )  # fmt: skip
+    field = base.mark_rect(cornerRadius=6).encode(
+        color=alt.Color(
+            "kind:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())), legend=None
+        ),
+        opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.12, 0.75]), legend=None),
+    )
+    calls = base.mark_text(color=ink, fontSize=16, fontWeight=600, dy=-8).encode(text="calls:N")
+    cost = base.mark_text(color=ink, fontSize=12, dy=12, opacity=0.8).encode(text="cost:N")
+    height = 84 * len(asked)
+    chart: alt.LayerChart = (
+        alt.layer(field, calls, cost)
+        .properties(height=height, width="container")
+        .configure_view(stroke=None)
+        .configure_axis(grid=False)
+        .configure_scale(rectBandPaddingInner=0.04)
+    )
+    return chart
+
+
+def _matrix_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Write each cell with its share of what was asked."""
     sums: dict[str, int] = {}
     for cell in cells:
         sums[cell.asked] = sums.get(cell.asked, 0) + cell.calls
-    rows = [
+    return [
         {
             "asked": cell.asked,
             "served": cell.served or NOT_SERVED,
@@ -254,38 +294,17 @@ def asked_to_served(cells: Sequence[Cell], tiers: Sequence[str]) -> alt.LayerCha
         }
         for cell in cells
     ]
-    kinds = {"same": theme.BAND_COLORS[0], "other": theme.TIER_COLORS[2], "not served": theme.REFUSED_COLOR}
-    base = alt.Chart(_data(rows)).encode(
-        x=alt.X(
-            "served:N", sort=[*order, NOT_SERVED], title="served",
-            axis=alt.Axis(**_AXIS, orient="top", labelAngle=0, labelPadding=6, titlePadding=10),
-        ),
-        y=alt.Y("asked:N", sort=order, title="asked", axis=alt.Axis(**_AXIS, labelPadding=8)),
-        tooltip=["asked:N", "served:N", "Calls:N", "Cost:N", "As asked:N"],
-    )  # fmt: skip
-    field = base.mark_rect(cornerRadius=6).encode(
-        color=alt.Color(
-            "kind:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())), legend=None
-        ),
-        opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.12, 0.75]), legend=None),
-    )
-    calls = base.mark_text(fontSize=16, fontWeight=600, dy=-8).encode(text="calls:N")
-    cost = base.mark_text(fontSize=12, dy=12, opacity=0.8).encode(text="cost:N")
-    height = 84 * max(1, len({cell.asked for cell in cells}))
-    chart: alt.LayerChart = (
-        alt.layer(field, calls, cost)
-        .properties(height=height, width="container")
-        .configure_view(stroke=None)
-        .configure_axis(grid=False)
-        .configure_scale(rectBandPaddingInner=0.04)
-    )
-    return chart
 
 
-def _order(cells: Sequence[Cell], tiers: Sequence[str]) -> list[str]:
+def _order(seen: set[str], tiers: Sequence[str]) -> list[str]:
     """Put tiers of older policies behind those of today, and what no tier lists last."""
-    seen = {cell.asked for cell in cells} | {cell.served for cell in cells if cell.served is not None}
-    return [*tiers, *sorted(seen - set(tiers) - {UNLISTED}), UNLISTED]
+    others = sorted(seen - set(tiers) - {UNLISTED})
+    return [*tiers, *others, *({UNLISTED} & seen)]
+
+
+def _served_order(cells: Sequence[Cell], tiers: Sequence[str]) -> list[str]:
+    served = _order({cell.served for cell in cells if cell.served is not None}, tiers)
+    return [*served, NOT_SERVED] if any(cell.served is None for cell in cells) else served
 
 
 def _time_axis(grain: str) -> alt.Axis:

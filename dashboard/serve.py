@@ -67,13 +67,26 @@ def _end_quietly(_number: int, _frame: object) -> None:
 
 
 def _application(port: int) -> Asgi:
+    # pandas is loaded here, as two pages that load it at the same moment would each see half of it
+    import pandas as pd  # noqa: F401 - loaded for its effect
     import streamlit
     from streamlit.web import bootstrap
 
-    bootstrap.load_config_options(
-        {name.replace(".", "_"): value for name, value in theme.options(port).items()}
+    options = {name.replace(".", "_"): value for name, value in theme.options(port).items()}
+    bootstrap.load_config_options(options)
+    application: Asgi = streamlit.App(SCRIPT, on_script_error=_show_failure)
+    return application
+
+
+def _show_failure(_error: Exception) -> bool:
+    """Tell the reader what to do in place of a trace, which is in the log."""
+    import streamlit
+
+    streamlit.error(
+        "This page failed. Reload it; if it fails again, the reason is in the log where the dashboard runs.",
+        icon=":material/error:",
     )
-    return streamlit.App(SCRIPT)
+    return True
 
 
 class _Announcing(uvicorn.Server):

@@ -80,6 +80,13 @@ CSS: Final = """<style>
 </style>"""
 
 
+def ink(scheme: str | None) -> str:
+    """
+    Return the colour of text in a reader's theme, light or dark.
+    """
+    return str((_DARK if scheme == "dark" else _LIGHT)["textColor"])
+
+
 def options(port: int) -> Mapping[str, object]:
     """
     Return the options of the Streamlit server: this machine only, silent, in our colours.
@@ -95,6 +102,7 @@ def options(port: int) -> Mapping[str, object]:
         "browser.serverAddress": "127.0.0.1",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
         "client.showSidebarNavigation": True,
         "logger.level": "error",
         **{f"theme.{name}": value for name, value in _SHARED.items()},

@@ -87,6 +87,22 @@ def _thresholds(shown: dict[str, Any], base: str, tenant: str | None) -> None:
     tiers = policy_edit.tiers(base)
     problems_of: _Places = {}
     bar = st.container()
+    modes = _modes(draft, before)
+    steps = _steps(draft, before, tiers, problems_of)
+    edited = replace(modes, steps=steps)
+    text = base if edited == before else policy_edit.write(base, edited)
+    checked, error = session.attempt(lambda: policies.validate_policy(text))
+    if isinstance(error, PolicyInvalid):
+        _show_problems(error.problems, problems_of)
+    elif error is not None:
+        session.show_error(error)
+    else:
+        bar.altair_chart(charts.bands_bar(reports.bands(load_policy(text))), width="stretch")
+    _save(_Draft(shown, base, text, tenant, "form"), checked)
+
+
+def _modes(draft: str, before: PolicyForm) -> PolicyForm:
+    """Ask for what concerns all steps."""
     left, middle, right = st.columns(3)
     enforcement = left.segmented_control(
         "Enforcement",
@@ -114,17 +130,7 @@ def _thresholds(shown: dict[str, Any], base: str, tenant: str | None) -> None:
         key=f"{draft}/hysteresis",
         help="How far the remaining share must rise above a threshold before its step is left",
     )
-    steps = _steps(draft, before, tiers, problems_of)
-    edited = PolicyForm(str(enforcement), str(mode), hysteresis / 100, steps)
-    text = base if edited == before else policy_edit.write(base, edited)
-    checked, error = session.attempt(lambda: policies.validate_policy(text))
-    if isinstance(error, PolicyInvalid):
-        _show_problems(error.problems, problems_of)
-    elif error is not None:
-        session.show_error(error)
-    else:
-        bar.altair_chart(charts.bands_bar(reports.bands(load_policy(text))), width="stretch")
-    _save(_Draft(shown, base, text, tenant, "form"), checked)
+    return PolicyForm(str(enforcement), str(mode), round(hysteresis / 100, 6))
 
 
 _Places = dict[str, Callable[[str], object]]

@@ -40,7 +40,8 @@ def _summary(seen: Routing) -> None:
     left, right = frame.pair(3, 2)
     with left:
         st.subheader("Asked and served")
-        st.altair_chart(charts.asked_to_served(seen.cells, seen.tiers), width="stretch")
+        chart = charts.asked_to_served(seen.cells, seen.tiers, theme.ink(st.context.theme.type))
+        st.altair_chart(chart, width="stretch")
         saved = seen.savings
         st.caption(
             f"Calls of {frame.period_text(seen.period.span)}, with what the provider bills. "

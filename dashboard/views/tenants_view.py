@@ -117,9 +117,9 @@ def _of(day: Day) -> str:
 
 
 def _statement(row: TenantRow) -> None:
-    head, choice = st.columns([3, 1], vertical_alignment="bottom")
-    head.subheader("Statement")
-    calls = choice.toggle("Single calls", value=True, key="statement_calls")
+    head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    head.subheader("Statement", width="content")
+    calls = head.toggle("Single calls", value=True, key="statement_calls")
     places: list[int | None] = st.session_state.setdefault(f"statement_{row.tenant}", [None])
     lines, error = session.attempt(
         lambda: reports.statement(

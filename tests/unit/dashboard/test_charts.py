@@ -72,7 +72,7 @@ def test_matrix_has_every_cell_with_its_share() -> None:
         Cell("large", "small", 2, USD, 9 * USD),
         Cell("large", None, 1, 0, 0),
     )
-    rows = values(charts.asked_to_served(cells, TIERS), "asked")
+    rows = values(charts.asked_to_served(cells, TIERS, theme.ink(None)), "asked")
     assert [(row["served"], row["share"], row["calls"], row["kind"]) for row in rows] == [
         ("large", 0.25, "1", "same"),
         ("small", 0.5, "2", "other"),

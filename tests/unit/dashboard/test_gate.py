@@ -64,7 +64,7 @@ def headers_of(sent: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def test_the_link_is_exchanged_for_a_cookie_and_leaves_the_address() -> None:
-    """A right token answers with a redirect to the bare address and an HttpOnly cookie; nothing is reached."""
+    """A right token answers with a redirect to the bare address and an HttpOnly cookie; that is all."""
     door = Door()
     answer = door.get(door.gate.link.removeprefix(f"http://{HOST}"))
     assert answer[0]["status"] == 303
