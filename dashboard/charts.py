@@ -21,6 +21,7 @@ from outlay.reports_routing import Cell
 NOT_SERVED: Final = "not served"
 _HEIGHT: Final = 300
 _NANOS: Final = 1e9
+_CENTS_FROM: Final = 50_000_000  # below it, whole cents would repeat along an axis
 _AXIS: Final[Mapping[str, Any]] = {
     "labelFontSize": 12,
     "titleFontSize": 12,
@@ -170,7 +171,8 @@ def spend_by_tier(spend: Sequence[TierSpend], tiers: Sequence[str], period: Peri
     starts, ends = period.bucket(period.from_us)[0], period.bucket(period.to_us - 1)[1]
     span = [{"from": _stamp(at_us, period.zone), "low": 0} for at_us in (starts, ends)]
     x = alt.X("from:T", title=None, axis=_time_axis(period.grain))
-    y = alt.Y("low:Q", title=None, axis=alt.Axis(**_AXIS, format="$,.2~f", tickCount=5))
+    digits = "$,.2f" if max((row.cost_nanos for row in spend), default=0) > _CENTS_FROM else "$,.5~f"
+    y = alt.Y("low:Q", title=None, axis=alt.Axis(**_AXIS, format=digits, tickCount=5))
     whole = alt.Chart(_data(span)).mark_point(opacity=0).encode(x=x, y=y)  # quiet times are shown, too
     bars = (
         alt.Chart(_data(_spend_rows(spend, names, period), dates=("from", "to")))

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.dialects.postgresql import JSONB
 
+from ledger import tables
 from outlay.reports_periods import Period
 from outlay.tables import decision, refusal_count
 from router.types import ReasonCode
@@ -158,29 +159,45 @@ def reasons(
     Args:
         lowering_only: Only calls served by another tier than asked, and only reasons that explain that.
     """
-    each = _each_reason(conn.dialect.name)
-    code = _reason_code(each, conn.dialect.name).label("shown_code")
-    query = sa.select(code, sa.func.count(decision.c.id.distinct())).select_from(
-        decision.join(each, sa.true())
-    )
-    query = query.where(*within(period, tenant))
+    told = sa.union(
+        *(_told(source, period, tenant, conn.dialect.name) for source in ("choice", "offer"))
+    ).subquery()
+    query = sa.select(told.c.told_code, sa.func.count()).group_by(told.c.told_code)
     if lowering_only:
-        query = query.where(downgraded(), _reason_code(each, conn.dialect.name).in_(LOWERING))
-    return _counts(conn.execute(query.group_by("shown_code")))
+        query = query.where(told.c.is_lowered, told.c.told_code.in_(LOWERING))
+    return _counts(conn.execute(query))
 
 
-def _each_reason(dialect: str) -> Any:
-    """Unfold the JSON list of reasons into rows."""
+def _told(source: str, period: Period, tenant: str | None, dialect: str) -> Any:
+    """Select which decision names which reason: of the choice, or of the offer that was held."""
+    listed: ColumnElement[Any] = decision.c.reasons
+    rows: Any = decision
+    if source == "offer":
+        rows = decision.join(tables.hold, tables.hold.c.id == decision.c.hold_id)
+        listed = _held_reasons(dialect)
+    each, code = _unfolded(listed, dialect)
+    columns = (decision.c.id, code.label("told_code"), downgraded().label("is_lowered"))
+    return sa.select(*columns).select_from(rows.join(each, sa.true())).where(*within(period, tenant))
+
+
+def _held_reasons(dialect: str) -> ColumnElement[Any]:
+    """Reach into the list of offers for the reasons of the one that the ledger held."""
+    place = tables.hold.c.offer_index
     if dialect == "sqlite":
-        return sa.func.json_each(decision.c.reasons).table_valued("value", name="each_reason")
-    unfolded = sa.func.jsonb_array_elements(sa.cast(decision.c.reasons, JSONB))
-    return unfolded.table_valued(sa.column("value", JSONB), name="each_reason").render_derived()
+        path = sa.literal("$[") + sa.cast(place, sa.Text) + sa.literal("].reasons")
+        return sa.func.coalesce(sa.func.json_extract(decision.c.offers, path), "[]")
+    offer = sa.cast(decision.c.offers, JSONB)[sa.cast(place, sa.Integer)]
+    return sa.func.coalesce(offer["reasons"], sa.cast("[]", JSONB))
 
 
-def _reason_code(each: Any, dialect: str) -> ColumnElement[str]:
+def _unfolded(listed: ColumnElement[Any], dialect: str) -> tuple[Any, ColumnElement[str]]:
+    """Unfold a JSON list of reasons into rows, and name their code."""
     if dialect == "sqlite":
-        return sa.func.json_extract(each.c.value, "$.code")
-    return each.c.value["code"].astext  # type: ignore[no-any-return]  # columns of functions have no static type
+        each = sa.func.json_each(listed).table_valued("value", name="each_reason")
+        return each, sa.func.json_extract(each.c.value, "$.code")
+    unfolded = sa.func.jsonb_array_elements(sa.cast(listed, JSONB))
+    rows = unfolded.table_valued(sa.column("value", JSONB), name="each_reason").render_derived()
+    return rows, rows.c.value["code"].astext
 
 
 def _counts(rows: Any) -> tuple[Count, ...]:

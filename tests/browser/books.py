@@ -39,6 +39,7 @@ class Call:
     level: int = 0
     ratio: float = 0.8
     reason: str | None = None
+    offer_reason: str | None = None
 
 
 def open_books(url: str) -> App:
@@ -102,6 +103,8 @@ def _record(call: Call, decision_id: str) -> dict[str, Any]:
     cost = call.cost_nanos
     asked_cost = cost * PRICE[call.asked] // PRICE[call.served]
     offers = [_offer(call.served, cost)]
+    if call.offer_reason is not None:
+        offers[0]["reasons"] = [{"code": call.offer_reason, "text": "not affordable", "numbers": {}}]
     if call.served != "small":
         offers.append(_offer("small", cost // 2))
     known = records.opened(

@@ -162,6 +162,19 @@ def test_savings_count_served_downgrades_only(acme: App) -> None:
     assert seen.downgrades == (Count("degraded", 2),)
 
 
+def test_reasons_of_the_held_offer_count_too(acme: App) -> None:
+    """An offer's own reason, as a shortage of money, explains the downgrade; named twice it counts once."""
+    call(acme, 9, asked="large", served="small", offer_reason="affordability")
+    call(acme, 8, asked="large", served="small", offer_reason="degraded")
+    call(acme, 7, asked="large", served="large", offer_reason="affordability")
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    routing = reports_routing.routing(acme, "acme", now_us=NOON)
+    assert seen is not None
+    assert routing is not None
+    assert seen.downgrades == (Count("degraded", 2), Count("affordability", 1))
+    assert routing.reasons == (Count("task_route", 3), Count("affordability", 2), Count("degraded", 2))
+
+
 def test_refusals_are_those_logged_and_those_only_counted(acme: App) -> None:
     """A storm that was counted by the minute adds to what stands in the log; old minutes do not."""
     call(acme, 12, outcome="refused", code="outlay_budget_exhausted")
