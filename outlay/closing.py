@@ -44,7 +44,6 @@ class Closing:
         op: None where the hold stays until it expires into a capture, as nobody knows what was billed.
         outcome: served, failed, broken or uncertain.
         output_tokens: Of a complete answer; None else.
-        over_bound_nanos: What the true cost is above the bound that was held; 0 is the rule.
     """
 
     op: Settle | Release | None
@@ -52,7 +51,6 @@ class Closing:
     row: Mapping[str, object]
     cost_nanos: int | None = None
     output_tokens: int | None = None
-    over_bound_nanos: int = 0
 
 
 def close(held: Held, outcome: Outcome, prices: PriceTable, now_us: int) -> Closing:
@@ -135,7 +133,6 @@ def _settled(
         row=written,
         cost_nanos=cost_nanos,
         output_tokens=tokens if isinstance(tokens, int) else None,
-        over_bound_nanos=max(0, cost_nanos - held.cost_nanos),
     )
 
 

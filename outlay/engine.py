@@ -16,7 +16,7 @@ from circuit.rules import ProviderRule, Rules, SpendRule
 from circuit.switch import halted, switch_scopes
 from circuit.types import GLOBAL, Halted, model_scope, tenant_scope
 from ledger import LedgerError, OperationFailed, OutcomeUnknown, reads
-from ledger.types import Attachment, Operation, Refused, Release, Reserve, Result
+from ledger.types import Attachment, Operation, Refused, Release, Reserve, Result, Settle
 from ledger.types import Note as LedgerNote
 from outlay.calls import Upstream
 from outlay.clock import now_us
@@ -45,6 +45,7 @@ from outlay.tables import EVERYBODY, decision, refusal_count
 from outlay.typical import Typical
 from outlay.views import View
 from outlay.wiring import App
+from pricing.money import format_usd
 from router.policy import Policy
 
 CREDIT_FULL_DAYS: Final = 3
@@ -160,6 +161,8 @@ class Engine:
         if isinstance(effect, CloseHold) and isinstance(result, Refused):
             self._not_closed(effect, result)
             return None
+        if isinstance(effect, CloseHold) and isinstance(effect.op, Settle):
+            _watch_bound(effect.op, effect.row)
         return None if isinstance(effect, Note) else result
 
     def _not_closed(self, effect: CloseHold, refused: Refused) -> None:
@@ -274,6 +277,14 @@ def rules_of(policy: Policy, shared: Policy) -> Rules:
 
 def _scopes(policy: Policy, tenant: str) -> tuple[str, ...]:
     return (GLOBAL, tenant_scope(tenant), *(model_scope(model) for model in policy.model_ranks))
+
+
+def _watch_bound(op: Settle, row: Mapping[str, object] | None) -> None:
+    """Sound the alarm over a cost above its bound: it is booked, but somebody has to look at the bound."""
+    bound_nanos = None if row is None else row["held_nanos"]
+    if isinstance(bound_nanos, int) and op.cost_nanos > bound_nanos:
+        told = format_usd(op.cost_nanos), format_usd(bound_nanos)
+        _log.error("call %s cost %s USD, above its bound of %s USD", op.hold_id, *told)
 
 
 def _decision(row: Mapping[str, object] | None) -> tuple[Attachment, ...]:

@@ -232,6 +232,18 @@ def test_a_settlement_that_the_books_refuse_is_told_and_left_to_be_captured(
     assert select("SELECT code FROM outlay_decision") == [{"code": "captured"}]
 
 
+@pytest.mark.parametrize(("tokens", "alarms"), [(1_000, 0), (200_000, 1)])
+def test_a_cost_above_its_bound_is_booked_and_sounds_the_alarm(
+    calls: Calls, select: Select, caplog: pytest.LogCaptureFixture, tokens: int, alarms: int
+) -> None:
+    """The provider is paid what it bills; an operator hears that a bound was too low, and only then."""
+    call = calls.start(REQUEST)
+    done = call.resume(Completed(OPUS, {"input_tokens": 1, "output_tokens": tokens}))
+    assert isinstance(done, Done)
+    assert [row["actual"] for row in select("SELECT actual FROM ledger_hold")] == [done.cost_nanos]
+    assert len([one for one in caplog.messages if "above its bound" in one]) == alarms
+
+
 # reading and remembering
 
 

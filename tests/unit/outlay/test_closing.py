@@ -46,7 +46,7 @@ def test_a_complete_answer_costs_what_pricing_says() -> None:
     assert isinstance(done.op, Settle)
     assert done.cost_nanos == done.op.cost_nanos == done.row["cost_nanos"] == priced(HAIKU, COUNTS)
     assert done.row["asked_cost_nanos"] == priced(OPUS, COUNTS)
-    assert (done.outcome, done.output_tokens, done.over_bound_nanos) == ("served", 300, 0)
+    assert (done.outcome, done.output_tokens) == ("served", 300)
     assert json.loads(done.op.detail) == USAGE
     assert (done.op.key, done.op.now_us, done.row["finished_us"]) == ("settle:d1", T0 + 5, T0 + 5)
 
@@ -79,11 +79,10 @@ def test_a_broken_stream_costs_at_most_what_was_seen() -> None:
 
 
 def test_a_cost_above_the_bound_is_booked_and_told() -> None:
-    """A true cost above what was held is settled in full, and the closing says by how much."""
+    """A true cost above what was held is settled in full, and the record holds both numbers."""
     cost = priced(HAIKU, COUNTS)
     done = closing.close(held(cost=cost - 7), Completed(HAIKU, USAGE), load_prices(), T0)
-    assert (done.cost_nanos, done.over_bound_nanos) == (cost, 7)
-    assert closing.close(held(cost=cost), Completed(HAIKU, USAGE), load_prices(), T0).over_bound_nanos == 0
+    assert (done.cost_nanos, done.row["cost_nanos"], done.row["held_nanos"]) == (cost, cost, cost - 7)
 
 
 @pytest.mark.parametrize(
