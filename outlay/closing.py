@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ledger.types import Release, Settle
 from outlay.calls import Broken, Completed, Failed, NotSent, Outcome, Uncertain
+from outlay import records
 from outlay.records import Plan, offer_of, row
 from pricing.cost import bill_nanos
 from pricing.facts import UnknownModel
@@ -115,7 +116,7 @@ def _settled(
     usage: Mapping[str, Any] | None,
     now_us: int,
 ) -> Closing:
-    detail = "" if usage is None else json.dumps(usage, sort_keys=True, separators=(",", ":"))
+    detail = "" if usage is None else records.usage_text(usage)
     op = Settle(held.tenant, f"settle:{held.hold_id}", now_us, held.hold_id, cost_nanos, detail)
     written = row(
         held.plan,

@@ -139,9 +139,16 @@ def row(
         "held_nanos": held_nanos,
         "cost_nanos": cost_nanos,
         "asked_cost_nanos": asked_cost_nanos,
-        "usage": None if usage is None else json.dumps(usage, sort_keys=True, separators=(",", ":")),
+        "usage": None if usage is None else usage_text(usage),
     }
     return {name: _storable(value) if isinstance(value, str) else value for name, value in made.items()}
+
+
+def usage_text(usage: Mapping[str, Any]) -> str:
+    """
+    Write usage as the provider reported it; what JSON does not know, from a caller in process, as its text.
+    """
+    return json.dumps(usage, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def _storable(text: str) -> str:

@@ -128,6 +128,14 @@ def test_what_the_provider_does_not_bill_is_released(outcome: Any, code: str, wh
     assert (done.row["outcome"], done.row["code"], done.row["cost_nanos"]) == ("failed", code, 0)
 
 
+def test_usage_with_objects_of_a_caller_is_settled_all_the_same() -> None:
+    """In process a usage may hold what JSON does not know; the call is closed, not lost over its record."""
+    done = closing.close(held(), Completed(HAIKU, {**USAGE, "extra": {1, 2}}), load_prices(), T0)
+    assert done.cost_nanos == priced(HAIKU, COUNTS)
+    assert isinstance(done.op, Settle)
+    assert json.loads(done.op.detail)["extra"] == "{1, 2}"
+
+
 def test_a_caller_that_reports_a_cost_is_settled_at_it() -> None:
     """For calls that Outlay did not send the caller's own number counts, zero included."""
     for cost in (0, 5):
