@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.types import Release, Settle
-from outlay.calls import Broken, Completed, Failed, NotSent, Outcome, Uncertain
 from outlay import records
+from outlay.calls import Broken, Completed, Failed, NotSent, Outcome, Uncertain
 from outlay.records import Plan, offer_of, row
 from pricing.cost import bill_nanos
 from pricing.facts import UnknownModel
