@@ -256,9 +256,9 @@ RUNS = settings(
 
 def test_no_mix_of_calls_and_crashes_loses_or_overspends_money() -> None:
     """Whatever happens in whatever order, limits hold, and every call ends in the books exactly once."""
-    run_state_machine_as_test(FlowMachine, settings=RUNS)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(FlowMachine, settings=RUNS)
 
 
 def test_observe_mode_keeps_the_same_books() -> None:
     """Refusing nothing, the books are still whole: what no credit covers is absorbed, never lost."""
-    run_state_machine_as_test(ObservingMachine, settings=RUNS)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(ObservingMachine, settings=RUNS)
