@@ -13,7 +13,7 @@ import altair as alt
 from dashboard import theme
 from dashboard.money_text import clock, exact, moment, usd, words
 from outlay.reports import Band
-from outlay.reports_calls import UNLISTED, Count, TierSpend
+from outlay.reports_calls import NOT_ROUTED, UNLISTED, Count, TierSpend
 from outlay.reports_money import BurnPoint, Day
 from outlay.reports_periods import Period, local
 from outlay.reports_routing import Cell
@@ -52,7 +52,7 @@ def burn_down(
     x = alt.X(
         "at:T",
         title=None,
-        axis=_time_axis("hour"),
+        axis=_time_axis("hour" if whole_day else "step"),
         scale=alt.Scale(domain=[_moment(first, zone), _moment(ends, zone)]),
     )
     y = alt.Y(
@@ -169,6 +169,8 @@ def spend_by_tier(spend: Sequence[TierSpend], tiers: Sequence[str], period: Peri
     colors = tier_colors(names)
     shown = [name for name in names if name in seen or name in tiers]
     starts, ends = period.bucket(period.from_us)[0], period.bucket(period.to_us - 1)[1]
+    if period.grain == "step":
+        ends = max((row.ends_us for row in spend), default=ends)
     span = [{"from": _stamp(at_us, period.zone), "low": 0} for at_us in (starts, ends)]
     x = alt.X("from:T", title=None, axis=_time_axis(period.grain))
     digits = "$,.2f" if max((row.cost_nanos for row in spend), default=0) > _CENTS_FROM else "$,.5~f"
@@ -245,7 +247,10 @@ def asked_to_served(cells: Sequence[Cell], tiers: Sequence[str], ink: str) -> al
     Args:
         ink: Colour of text in the reader's theme, which marks do not follow by themselves.
     """
-    asked, served = _order({cell.asked for cell in cells}, tiers), _served_order(cells, tiers)
+    asked = [
+        tier for tier in _order({cell.asked for cell in cells}, tiers) if any(c.asked == tier for c in cells)
+    ]
+    served = _served_order(cells, tiers)
     kinds = {"same": theme.BAND_COLORS[0], "other": theme.TIER_COLORS[2], "not served": theme.REFUSED_COLOR}
     base = alt.Chart(_data(_matrix_rows(cells))).encode(
         x=alt.X(
@@ -300,8 +305,8 @@ def _matrix_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 
 def _order(seen: set[str], tiers: Sequence[str]) -> list[str]:
     """Put tiers of older policies behind those of today, and what no tier lists last."""
-    others = sorted(seen - set(tiers) - {UNLISTED})
-    return [*tiers, *others, *({UNLISTED} & seen)]
+    others = sorted(seen - set(tiers) - {UNLISTED, NOT_ROUTED})
+    return [*tiers, *others, *(name for name in (UNLISTED, NOT_ROUTED) if name in seen)]
 
 
 def _served_order(cells: Sequence[Cell], tiers: Sequence[str]) -> list[str]:
@@ -310,7 +315,7 @@ def _served_order(cells: Sequence[Cell], tiers: Sequence[str]) -> list[str]:
 
 
 def _time_axis(grain: str) -> alt.Axis:
-    shape = {"day": "%d %b", "hour": "%H:%M", "step": "%H:%M"}[grain]
+    shape = {"day": "%d %b", "hour": "%H:%M", "step": "%H:%M:%S"}[grain]
     return alt.Axis(**_AXIS, grid=False, labelOverlap=True, labelFlush=True, tickCount=8, format=shape)
 
 

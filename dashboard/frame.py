@@ -130,7 +130,7 @@ def period_text(shown: Span) -> str:
     """
     Name a period in the middle of a sentence.
     """
-    return "today" if shown is Span.TODAY else f"the last {_SPANS[shown]}"
+    return "today" if shown is Span.TODAY else f"last {_SPANS[shown]}"
 
 
 def open_dialog(name: str) -> None:

@@ -3,6 +3,7 @@ Amounts, shares, codes and instants as people read them. Exact integers come in;
 the result.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -11,6 +12,7 @@ from pricing.money import format_usd
 
 NONE: Final = "—"
 _CENT_NANOS: Final = 10_000_000
+_SMALL_NANOS: Final = 10_000_000_000
 _MINUS: Final = "−"
 
 
@@ -38,6 +40,13 @@ def amount(nanos: int | None) -> Decimal | None:
     Give an amount as an exact decimal, for the cells of a table, which format it themselves.
     """
     return None if nanos is None else Decimal(nanos).scaleb(-9)
+
+
+def cells(amounts: Sequence[int | None]) -> str:
+    """
+    Choose how a column of amounts is written: whole cents, with two more digits where all are small.
+    """
+    return "$%.2f" if max((abs(nanos or 0) for nanos in amounts), default=0) >= _SMALL_NANOS else "$%.4f"
 
 
 def share(ratio: float | None) -> str:

@@ -20,7 +20,7 @@ from outlay.clock import now_us as clock_us
 from outlay.errors import translated
 from outlay.reports_calls import Count, Savings, TierSpend
 from outlay.reports_money import BurnPoint, Credits, TenantRow
-from outlay.reports_periods import Period, Span, fitting_span, period
+from outlay.reports_periods import Period, Span
 from outlay.tables import degradation
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def overview(
         if tenant is not None and not rows:
             return None
         zone = rows[0].timezone if tenant is not None else ALL_ZONE
-        chosen = span or fitting_span(*reports_calls.history(conn, tenant), zone, now)
-        seen = period(chosen, zone, now)
+        seen = reports_calls.seen_period(conn, tenant, span, zone, now)
         force = _policy(app, conn, tenant)
         return Overview(
             tenant=tenant,

@@ -13,12 +13,14 @@ from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger import tables
-from outlay.reports_periods import Period
+from outlay.reports_periods import Period, Span, fitting_period, period
 from outlay.tables import decision, refusal_count
 from router.types import ReasonCode
 
 UNLISTED: Final = "unlisted"
 """Stands for the tier of a model that no tier lists."""
+NOT_ROUTED: Final = "not routed"
+"""Stands for the tier asked for by calls that were refused before they were routed."""
 LOWERING: Final = (
     ReasonCode.DEGRADED,
     ReasonCode.AFFORDABILITY,
@@ -218,6 +220,15 @@ def history(conn: Connection, tenant: str | None) -> tuple[int | None, int | Non
         query = query.where(decision.c.tenant == tenant)
     oldest, newest = conn.execute(query).one()
     return oldest, newest
+
+
+def seen_period(conn: Connection, tenant: str | None, span: Span | None, zone: str, now_us: int) -> Period:
+    """
+    Return the period of a span; None chooses the one that shows the traffic best.
+    """
+    if span is not None:
+        return period(span, zone, now_us)
+    return fitting_period(*history(conn, tenant), zone, now_us)
 
 
 def total(counts: Sequence[Count]) -> int:

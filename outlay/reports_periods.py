@@ -5,7 +5,7 @@ Pure. The database groups by fixed steps that divide every bucket in every zone;
 the steps into local hours and days, so that a day with a change of clocks has its true 23 or 25 hours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -32,6 +32,8 @@ class Span(StrEnum):
 
 
 _FINE: Final = {Span.QUARTER: (15 * MINUTE_US, 15 * SECOND_US), Span.HOUR: (HOUR_US, MINUTE_US)}
+_FINE_BARS: Final = 40
+_FINE_STEPS: Final = (SECOND_US, 2 * SECOND_US, 5 * SECOND_US, 10 * SECOND_US)
 _DAYS: Final = {Span.WEEK: 7, Span.MONTH: 30}
 
 
@@ -94,12 +96,17 @@ def fitting_span(oldest_us: int | None, newest_us: int | None, zone: str, now_us
     return Span.TODAY if newest_us >= period(Span.TODAY, zone, now_us).from_us else Span.WEEK
 
 
-def local_text(instant_us: int, zone: str, *, date: bool = True, seconds: bool = False) -> str:
+def fitting_period(oldest_us: int | None, newest_us: int | None, zone: str, now_us: int) -> Period:
     """
-    Write an instant as people of a zone read it: `21 Nov 14:05`.
+    Return the period of the fitting span; minutes after a first call it begins with that call, in fine steps.
     """
-    clock = "%H:%M:%S" if seconds else "%H:%M"
-    return local(instant_us, zone).strftime(f"%d %b {clock}" if date else clock)
+    span = fitting_span(oldest_us, newest_us, zone, now_us)
+    whole = period(span, zone, now_us)
+    if span is not Span.QUARTER or oldest_us is None or newest_us is None:
+        return whole
+    wanted_us = (newest_us - oldest_us) // _FINE_BARS
+    step_us = next((step for step in _FINE_STEPS if step >= wanted_us), whole.step_us)
+    return replace(whole, from_us=oldest_us // step_us * step_us, step_us=step_us)
 
 
 def local(instant_us: int, zone: str) -> datetime:

@@ -16,7 +16,7 @@ from outlay.clock import now_us as clock_us
 from outlay.errors import translated
 from outlay.reports import ALL_ZONE
 from outlay.reports_calls import Count, Savings, downgraded, within
-from outlay.reports_periods import Period, Span, fitting_span, period
+from outlay.reports_periods import Period, Span
 from outlay.tables import decision
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def routing(
         if tenant is not None and account is None:
             return None
         zone = ALL_ZONE if account is None else account.timezone
-        seen = period(span or fitting_span(*reports_calls.history(conn, tenant), zone, now), zone, now)
+        seen = reports_calls.seen_period(conn, tenant, span, zone, now)
         return Routing(
             tenant=tenant,
             zone=zone,
@@ -224,7 +224,7 @@ def why(app: "App", decision_id: str) -> Why | None:
 
 
 def _cells(conn: Connection, seen: Period, tenant: str | None) -> tuple[Cell, ...]:
-    asked = sa.func.coalesce(decision.c.asked_tier, reports_calls.UNLISTED).label("asked")
+    asked = decision.c.asked_tier.label("asked")
     served = _served_tier().label("served")
     total = sa.func.coalesce(sa.func.sum(decision.c.cost_nanos), 0)
     priced = sa.func.coalesce(decision.c.asked_cost_nanos, decision.c.cost_nanos)
@@ -234,10 +234,17 @@ def _cells(conn: Connection, seen: Period, tenant: str | None) -> tuple[Cell, ..
         .group_by("asked", "served")
     )
     cells = (
-        Cell(str(row[0]), None if row[1] is None else str(row[1]), int(row[2]), int(row[3]), int(row[4]))
+        Cell(_asked(row), None if row[1] is None else str(row[1]), int(row[2]), int(row[3]), int(row[4]))
         for row in conn.execute(query)
     )
     return tuple(sorted(cells, key=lambda cell: (cell.asked, cell.served or "")))
+
+
+def _asked(row: Row[Any]) -> str:
+    """Name the tier asked for; a call that nobody served may have been refused before it was routed."""
+    if row[0] is not None:
+        return str(row[0])
+    return reports_calls.NOT_ROUTED if row[1] is None else reports_calls.UNLISTED
 
 
 def _served_tier() -> ColumnElement[Any]:

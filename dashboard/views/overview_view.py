@@ -10,7 +10,7 @@ import streamlit as st
 from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch
 from dashboard import charts, frame, session, theme
 from dashboard.frame import Card, Tone
-from dashboard.money_text import NONE, amount, exact, moment, percent, plain, plural, share, usd
+from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, plural, share, usd
 from outlay import reports, reports_calls
 from outlay.admin import breakers
 from outlay.reports import Overview
@@ -90,7 +90,7 @@ def _metrics(seen: Overview) -> None:
             ),
             Card("Spent today", usd(seen.spent_today_nanos), spent, text, color),
             Card(
-                f"Saved by downgrades, {period}",
+                f"Saved, {period}",
                 usd(saved.saved_nanos),
                 plural(saved.calls, "call downgraded", "calls downgraded"),
                 f"{exact(saved.asked_cost_nanos)} as asked, less {exact(saved.cost_nanos)} as served.",
@@ -160,6 +160,7 @@ def _steps_active(level: int | None) -> str:
 
 
 def _tenants(rows: Sequence[TenantRow]) -> None:
+    written = cells([row.credits.available_nanos for row in rows])
     st.dataframe(
         {
             "Tenant": [row.tenant for row in rows],
@@ -170,10 +171,10 @@ def _tenants(rows: Sequence[TenantRow]) -> None:
             "Credit": [amount(row.credits.available_nanos) for row in rows],
         },
         column_config={
-            "Spent today": st.column_config.NumberColumn(format="$%.2f"),
-            "Budget": st.column_config.NumberColumn(format="$%.2f", help="Empty: no limit"),
+            "Spent today": st.column_config.NumberColumn(format=written),
+            "Budget": st.column_config.NumberColumn(format=written, help="Empty: no limit"),
             "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
-            "Credit": st.column_config.NumberColumn(format="$%.2f", help="Available now"),
+            "Credit": st.column_config.NumberColumn(format=written, help="Available now"),
         },
         hide_index=True,
         placeholder=NONE,
@@ -201,7 +202,7 @@ def _traffic(seen: Overview) -> None:
         st.subheader("Cost by served tier")
         if seen.spend:
             st.altair_chart(charts.spend_by_tier(seen.spend, seen.policy.tiers, seen.period), width="stretch")
-            st.caption(f"What the provider bills, {frame.period_text(seen.period.span)}.")
+            st.caption(f"What the provider billed, {frame.period_text(seen.period.span)}.")
         else:
             st.caption("No call was served in this period.")
     with right:

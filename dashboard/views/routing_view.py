@@ -44,7 +44,7 @@ def _summary(seen: Routing) -> None:
         st.altair_chart(chart, width="stretch")
         saved = seen.savings
         st.caption(
-            f"Calls of {frame.period_text(seen.period.span)}, with what the provider bills. "
+            f"Calls and what the provider billed for them, {frame.period_text(seen.period.span)}. "
             + plain(f"Downgrades saved {usd(saved.saved_nanos)} over {plural(saved.calls, 'call')}.")
         )
     with right:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import frame, session
 from dashboard.frame import Card
-from dashboard.money_text import NONE, amount, exact, moment, percent, plain, share, usd, words
+from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, share, usd, words
 from dashboard.views.overview_view import state_text
 from outlay import reports
 from outlay.admin import money, tenants
@@ -47,6 +47,7 @@ def show() -> None:
 
 
 def _table(rows: tuple[TenantRow, ...]) -> None:
+    written = cells([row.credits.available_nanos for row in rows])
     st.dataframe(
         {
             "Tenant": [row.tenant for row in rows],
@@ -61,7 +62,7 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
         },
         column_config={
             **{
-                name: st.column_config.NumberColumn(format="$%.2f")
+                name: st.column_config.NumberColumn(format=written)
                 for name in ("Available", "Held", "Owed", "Spent today", "Budget")
             },
             "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),

@@ -13,7 +13,7 @@ import pytest
 from ledger.types import Attachment, Note, Refund, SetBudget
 from outlay import reports, reports_routing, tables
 from outlay.reports_calls import Count
-from outlay.reports_periods import Span, fitting_span, period
+from outlay.reports_periods import Span, fitting_period, fitting_span, period
 from outlay.reports_routing import Filter
 from outlay.wiring import App
 
@@ -343,3 +343,24 @@ def test_the_span_fits_the_traffic(oldest_min: int | None, newest_min: int | Non
     oldest = None if oldest_min is None else NOON - oldest_min * MINUTE_US
     newest = None if newest_min is None else NOON - newest_min * MINUTE_US
     assert fitting_span(oldest, newest, "UTC", NOON) is span
+
+
+@pytest.mark.parametrize(("lasted_s", "step_s"), [(0, 1), (30, 1), (60, 2), (150, 5), (600, 15)])
+def test_minutes_after_the_first_call_steps_are_fine(lasted_s: int, step_s: int) -> None:
+    """A burst of a minute is shown in seconds, from its first call; a longer one in the steps of its span."""
+    oldest = NOON - 11 * MINUTE_US
+    seen = fitting_period(oldest, oldest + lasted_s * 1_000_000, "UTC", NOON)
+    assert (seen.span, seen.step_us) == (Span.QUARTER, step_s * 1_000_000)
+    assert seen.from_us <= oldest < seen.to_us
+
+
+def test_a_call_refused_before_routing_asked_for_no_tier(acme: App) -> None:
+    """It is told apart from calls of models that no tier lists."""
+    record = books.records.opened(
+        id="early", tenant="acme", at_us=NOON, surface="gateway", asked_model="claude-x"
+    )
+    row = books.records.row(record, outcome="refused", finished_us=NOON, code="outlay_runaway_halt")
+    acme.ledger.do(Note("acme", "early", NOON), [Attachment(tables.decision, row)])
+    seen = reports_routing.routing(acme, "acme", now_us=NOON)
+    assert seen is not None
+    assert [(cell.asked, cell.served, cell.calls) for cell in seen.cells] == [("not routed", None, 1)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.money_text import exact, percent, plain, share, usd, words
+from dashboard.money_text import cells, exact, percent, plain, share, usd, words
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,12 @@ def test_names_are_not_read_as_markdown() -> None:
 def test_codes_are_words() -> None:
     """Stable codes lose their prefix and underscores."""
     assert words("outlay_budget_exhausted") == "budget exhausted"
+
+
+@pytest.mark.parametrize(
+    ("amounts", "written"),
+    [([], "$%.4f"), ([None, 9_999_999_999], "$%.4f"), ([1, 10_000_000_000], "$%.2f"), ([-(10**11)], "$%.2f")],
+)
+def test_columns_of_small_amounts_show_more_digits(amounts: list[int | None], written: str) -> None:
+    """Below ten dollars cents alone would hide what is left."""
+    assert cells(amounts) == written
