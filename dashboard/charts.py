@@ -6,6 +6,7 @@ Colours are named per tier and band, never left to the theme's order.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import altair as alt
@@ -47,6 +48,7 @@ def burn_down(
     Args:
         whole_day: Show the day to its end with the even pace; else only the time that the points cover.
     """
+    points = points if whole_day else _without_quiet_end(points)
     first, last = points[0].at_us, points[-1].at_us
     ends = day.resets_us if whole_day else max(last, first + 1)
     x = alt.X(
@@ -80,6 +82,19 @@ def burn_down(
         alt.layer(*layers).properties(height=_HEIGHT, width="container").configure_view(stroke=None)
     )
     return chart
+
+
+def _without_quiet_end(points: Sequence[BurnPoint]) -> Sequence[BurnPoint]:
+    """End a close look soon after the last call: a long rest would press the calls into a corner."""
+    changes = [
+        at for at in range(1, len(points)) if points[at].remaining_nanos != points[at - 1].remaining_nanos
+    ]
+    if not changes:
+        return points
+    last = points[changes[-1]]
+    rest_us = max(1_000_000, (last.at_us - points[0].at_us) // 3)
+    kept = [point for point in points if point.at_us <= last.at_us]
+    return [*kept, replace(last, at_us=min(points[-1].at_us, last.at_us + rest_us))]
 
 
 def _bands(bands: Sequence[Band]) -> list[alt.Chart]:
@@ -327,14 +342,20 @@ def _bucket_text(row: TierSpend, period: Period) -> str:
 
 
 def _stamp(at_us: int, zone: str) -> str:
-    return local(at_us, zone).strftime("%Y-%m-%dT%H:%M:%S")
+    return local(at_us, zone).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
 def _moment(at_us: int, zone: str) -> alt.DateTime:
     """Give an instant as Vega knows it: as text, a range's two ends would be read in two ways."""
     at = local(at_us, zone)
     return alt.DateTime(
-        year=at.year, month=at.month, date=at.day, hours=at.hour, minutes=at.minute, seconds=at.second
+        year=at.year,
+        month=at.month,
+        date=at.day,
+        hours=at.hour,
+        minutes=at.minute,
+        seconds=at.second,
+        milliseconds=at.microsecond // 1_000,
     )
 
 

@@ -19,7 +19,7 @@ from outlay import reports_calls, reports_money
 from outlay.clock import now_us as clock_us
 from outlay.errors import translated
 from outlay.reports_calls import Count, Savings, TierSpend
-from outlay.reports_money import BurnPoint, Credits, TenantRow
+from outlay.reports_money import BurnPoint, Credits, Stops, TenantRow
 from outlay.reports_periods import Period, Span
 from outlay.tables import degradation
 
@@ -116,7 +116,7 @@ def overview(
     """
     now = clock_us() if now_us is None else now_us
     switches, breakers = _standing(app, tenant, now)
-    stopped = _stopped(switches)
+    stopped = _stops(switches, breakers)
     with translated(), app.reading() as conn:
         rows = _rows(conn, tenant, now, stopped)
         if tenant is not None and not rows:
@@ -160,8 +160,8 @@ def tenants(app: "App", *, now_us: int | None = None) -> tuple[TenantRow, ...]:
     Return every tenant with credits and day, by name.
     """
     now = clock_us() if now_us is None else now_us
-    switches, _ = _standing(app, None, now)
-    stopped = _stopped(switches)
+    switches, breakers = _standing(app, None, now)
+    stopped = _stops(switches, breakers)
     with translated(), app.reading() as conn:
         return reports_money.tenant_rows(conn, now, stopped)
 
@@ -220,17 +220,20 @@ def _standing(
     return thrown, tuple(breaker for breaker in shown if breaker.state is not State.CLOSED)
 
 
-def _stopped(switches: Sequence[Switch]) -> frozenset[str]:
-    """Name the tenants whose own switch is thrown."""
-    return frozenset(
-        switch.scope.removeprefix(tenant_scope("")) for switch in switches if switch.scope != GLOBAL
+def _stops(switches: Sequence[Switch], breakers: Sequence[BreakerState]) -> Stops:
+    """Name the tenants that their own switch or spend breaker stops."""
+    own = tenant_scope("")
+    opened = (breaker.scope for breaker in breakers if breaker.state in (State.OPEN, State.FORCED_OPEN))
+    return Stops(
+        halted=frozenset(s.scope.removeprefix(own) for s in switches if s.scope.startswith(own)),
+        tripped=frozenset(scope.removeprefix(own) for scope in opened if scope.startswith(own)),
     )
 
 
-def _rows(conn: Connection, tenant: str | None, now_us: int, halted: frozenset[str]) -> tuple[TenantRow, ...]:
+def _rows(conn: Connection, tenant: str | None, now_us: int, stops: Stops) -> tuple[TenantRow, ...]:
     if tenant is None:
-        return reports_money.tenant_rows(conn, now_us, halted)
-    row = reports_money.tenant_row(conn, tenant, now_us, halted)
+        return reports_money.tenant_rows(conn, now_us, stops)
+    row = reports_money.tenant_row(conn, tenant, now_us, stops)
     return () if row is None else (row,)
 
 

@@ -86,6 +86,10 @@ class Day:
 class TenantRow:
     """
     One tenant as operators list it.
+
+    Attributes:
+        halted: Its own kill switch is thrown.
+        tripped: Its spend breaker is open.
     """
 
     tenant: str
@@ -95,7 +99,18 @@ class TenantRow:
     day: Day | None
     frozen: bool
     halted: bool
+    tripped: bool
     multiplier_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """
+    Names of tenants that are kept from spending: by their kill switch, by their spend breaker.
+    """
+
+    halted: frozenset[str]
+    tripped: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,27 +140,28 @@ class Line:
     reason: str
 
 
-def tenant_rows(conn: Connection, now_us: int, halted: frozenset[str]) -> tuple[TenantRow, ...]:
+def tenant_rows(conn: Connection, now_us: int, stops: Stops) -> tuple[TenantRow, ...]:
     """
     Return every tenant with its credits and its day, by name.
     """
     days = _days(conn, now_us)
-    return tuple(_tenant_row(row, days.get(row.tenant), halted) for row in reads.tenants(conn))
+    return tuple(_tenant_row(row, days.get(row.tenant), stops) for row in reads.tenants(conn))
 
 
-def tenant_row(conn: Connection, tenant: str, now_us: int, halted: frozenset[str]) -> TenantRow | None:
+def tenant_row(conn: Connection, tenant: str, now_us: int, stops: Stops) -> TenantRow | None:
     """
     Return one tenant; None where there is no account of this name.
     """
     row = reads.account(conn, tenant)
-    return None if row is None else _tenant_row(row, _days(conn, now_us, tenant).get(tenant), halted)
+    return None if row is None else _tenant_row(row, _days(conn, now_us, tenant).get(tenant), stops)
 
 
-def _tenant_row(row: reads.AccountRow, day: Day | None, halted: frozenset[str]) -> TenantRow:
+def _tenant_row(row: reads.AccountRow, day: Day | None, stops: Stops) -> TenantRow:
     money = Credits(row.credit_nanos, row.held_nanos, row.available_nanos, row.debt_nanos)
     return TenantRow(
         tenant=row.tenant, timezone=row.timezone, opened_us=row.opened_us, credits=money, day=day,
-        frozen=row.frozen, halted=row.tenant in halted, multiplier_ppm=row.multiplier_ppm,
+        frozen=row.frozen, halted=row.tenant in stops.halted, tripped=row.tenant in stops.tripped,
+        multiplier_ppm=row.multiplier_ppm,
     )  # fmt: skip
 
 

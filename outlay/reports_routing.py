@@ -234,17 +234,17 @@ def _cells(conn: Connection, seen: Period, tenant: str | None) -> tuple[Cell, ..
         .group_by("asked", "served")
     )
     cells = (
-        Cell(_asked(row), None if row[1] is None else str(row[1]), int(row[2]), int(row[3]), int(row[4]))
-        for row in conn.execute(query)
+        Cell(_asked(tier, by), by, int(calls), int(cost), int(priced_cost))
+        for tier, by, calls, cost, priced_cost in conn.execute(query)
     )
     return tuple(sorted(cells, key=lambda cell: (cell.asked, cell.served or "")))
 
 
-def _asked(row: Row[Any]) -> str:
+def _asked(asked: str | None, served: str | None) -> str:
     """Name the tier asked for; a call that nobody served may have been refused before it was routed."""
-    if row[0] is not None:
-        return str(row[0])
-    return reports_calls.NOT_ROUTED if row[1] is None else reports_calls.UNLISTED
+    if asked is not None:
+        return asked
+    return reports_calls.NOT_ROUTED if served is None else reports_calls.UNLISTED
 
 
 def _served_tier() -> ColumnElement[Any]:

@@ -189,6 +189,8 @@ def state_text(row: TenantRow) -> str:
         return "halted"
     if row.frozen:
         return "frozen"
+    if row.tripped:
+        return "breaker open"
     if row.credits.available_nanos <= 0:
         return "out of credit"
     if row.day is not None and row.day.remaining_nanos == 0:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from circuit.types import State
 from ledger.types import Attachment, Note, Refund, SetBudget
 from outlay import reports, reports_routing, tables
 from outlay.reports_calls import Count
@@ -305,6 +306,18 @@ def test_switches_and_breakers_concern_their_tenant(acme: App) -> None:
     halted = reports.halted(acme, "other")
     assert halted is not None
     assert halted.reason == "loop"
+
+
+def test_an_open_breaker_shows_at_its_tenant(acme: App) -> None:
+    """A tripped tenant reads as such in every list, and the breaker is shown until it is reset."""
+    books.tenant(acme, "other", NOON - HOUR_US)
+    acme.circuit.force("tenant:other", State.FORCED_OPEN, "too fast", "ana", NOON)
+    everybody = reports.overview(acme, now_us=NOON)
+    assert everybody is not None
+    assert [breaker.scope for breaker in everybody.breakers] == ["tenant:other"]
+    assert [row.tenant for row in reports.tenants(acme, now_us=NOON) if row.tripped] == ["other"]
+    acme.circuit.reset("tenant:other", "mended", "ana", NOON)
+    assert not any(row.tripped for row in reports.tenants(acme, now_us=NOON))
 
 
 def test_days_of_clock_changes_have_their_true_length() -> None:

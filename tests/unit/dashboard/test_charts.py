@@ -1,5 +1,6 @@
 """Charts carry the rows they are given, exactly, in the tenant's clock, and are valid Vega-Lite."""
 
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -36,7 +37,7 @@ def test_burn_down_draws_every_point_and_band() -> None:
     points = (BurnPoint(NOON, 3 * USD, 0.6), BurnPoint(NOON + HOUR_US, 2 * USD, 0.4))
     chart = charts.burn_down(points, BANDS, DAY, "Europe/Berlin", whole_day=True)
     assert [(row["at"], row["left"]) for row in values(chart, "Left")] == [
-        ("2026-11-21T13:00:00", 0.6), ("2026-11-21T14:00:00", 0.4),
+        ("2026-11-21T13:00:00.000", 0.6), ("2026-11-21T14:00:00.000", 0.4),
     ]  # fmt: skip
     assert [(row["low"], row["high"], row["text"]) for row in values(chart, "high")] == [
         (0.5, 1.0, "as asked"), (0.0, 0.5, "small at most"),
@@ -105,3 +106,30 @@ def test_charts_fetch_nothing() -> None:
     chart = charts.counts((Count("a", 1),), theme.LINE_COLOR)
     assert isinstance(chart, alt.LayerChart)
     assert "url" not in str(chart.to_dict()["layer"])
+
+
+def test_bars_of_a_second_have_a_width() -> None:
+    """The finest bars are told apart in milliseconds."""
+    seen = replace(period(Span.QUARTER, "UTC", NOON), step_us=1_000_000)
+    (row,) = values(
+        charts.spend_by_tier((TierSpend(NOON, NOON + 1_000_000, "large", 5, 1),), TIERS, seen), "Cost"
+    )
+    assert "2026-11-21T12:00:00.000" < row["from"] < row["to"] < "2026-11-21T12:00:01.000"
+
+
+def test_a_close_look_ends_soon_after_the_last_call() -> None:
+    """Calls of ten seconds are not pressed into a corner by the rest of the hour."""
+    second = 1_000_000
+    points = (
+        BurnPoint(NOON, 5 * USD, 1.0),
+        BurnPoint(NOON + 9 * second, USD, 0.2),
+        BurnPoint(NOON + HOUR_US, USD, 0.2),
+    )
+    rows = values(charts.burn_down(points, BANDS, DAY, "UTC", whole_day=False), "Left")
+    assert [(row["at"][-9:], row["left"]) for row in rows] == [
+        ("00:00.000", 1.0),
+        ("00:09.000", 0.2),
+        ("00:12.000", 0.2),
+    ]
+    whole = values(charts.burn_down(points, BANDS, DAY, "UTC", whole_day=True), "Left")
+    assert whole[-1]["at"] == "2026-11-21T13:00:00.000"
