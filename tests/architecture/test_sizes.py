@@ -14,9 +14,6 @@ FUNCTION_LINES_MAX = 40
 FILE_LINES_MAX = 400
 LONG_FUNCTIONS = {
     "router/classify.py:profile_request": "a flat list of refusals, in the order of their codes",
-    "dashboard/charts.py:spend_by_tier": "one chart is one declaration",
-    "dashboard/charts.py:asked_to_served": "one chart is one declaration",
-    "dashboard/views/policy_view.py:_thresholds": "one form, field after field",
 }
 LONG_FILES: dict[str, str] = {}
 
