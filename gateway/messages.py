@@ -39,6 +39,7 @@ DRAIN_S = 600.0
 DRAIN_BYTES_MAX = 64 * 1024 * 1024
 SEND_S = 60.0
 """Longest that a client may not take any of a stream; then it counts as departed."""
+_DRAIN_BOUND = "drain_bound"
 _FORWARDED = ("anthropic-version", "anthropic-beta")
 
 
@@ -116,7 +117,9 @@ class _Passage:
                 await self._settle(self._so_far("gateway_stopped: the call was cut off"))
 
     def _so_far(self, why: str) -> Outcome:
-        return Uncertain(why) if self._meter is None else self._meter.outcome(why)
+        if self._meter is None:
+            return Uncertain(why, given_up=True)
+        return self._meter.outcome(why, given_up=True)
 
     async def _settle(self, outcome: Outcome) -> dict[str, str]:
         """
@@ -175,7 +178,7 @@ class _Passage:
             why = await _pump(found, meter, client)
             found.close()
             try:
-                await self._settle(meter.outcome(why))
+                await self._settle(meter.outcome(why, given_up=why.startswith(_DRAIN_BOUND)))
             except ApiError as error:
                 await client.fail(error)
             else:
@@ -202,7 +205,7 @@ async def _pump(found: Answer, meter: StreamMeter, client: "_Client") -> str:
             if client.left:
                 drained += len(chunk)
                 if drained > DRAIN_BYTES_MAX or client.left_for_s > DRAIN_S:
-                    return "drain_bound: the client left, and the rest was too long to wait for"
+                    return f"{_DRAIN_BOUND}: the client left, and the rest was too long to wait for"
             elif passing:
                 await client.send(passing)
             if meter.overlong:

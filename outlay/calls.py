@@ -110,19 +110,27 @@ class Broken:
 
     Attributes:
         usage: What was reported so far (input side from `message_start`).
-        output_bytes: UTF-8 bytes of content seen, from which output is estimated.
+        output_bytes: UTF-8 bytes of content seen, from which output is estimated; None where it was hidden.
+        given_up: The caller ended it, which says nothing about the provider.
     """
 
     model: str
     usage: Mapping[str, object]
-    output_bytes: int
+    output_bytes: int | None
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """The connection was lost after the request may have been sent, and no answer came."""
+    """
+    The connection was lost after the request may have been sent, and no answer came.
+
+    Attributes:
+        given_up: The caller ended it, which says nothing about the provider.
+    """
 
     why: str
+    given_up: bool = False
 
 
 Outcome = Completed | Failed | NotSent | Broken | Uncertain

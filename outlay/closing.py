@@ -63,7 +63,7 @@ def close(held: Held, outcome: Outcome, prices: PriceTable, now_us: int) -> Clos
     match outcome:
         case Completed(model, usage):
             return _billed(held, "served", model, usage, prices, now_us)
-        case Broken(model, usage, output_bytes):
+        case Broken(model, usage, output_bytes, _):
             most = _max_tokens(held.plan)
             seen = broken_stream_usage(usage, output_bytes_seen=output_bytes, max_tokens=most).upper
             return _billed(held, "broken", model, seen, prices, now_us)

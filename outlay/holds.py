@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import ledger.types as books
 from ledger.read_models import HoldRow
-from outlay import closing, fields, records, refusals
+from outlay import closing, fields, records, refusals, requests
 from outlay.aio import AsyncCalls
 from outlay.calls import CallRequest, Completed, Refused, Sending
 from outlay.client import Calls
@@ -19,8 +19,10 @@ from outlay.clock import iso
 from outlay.effects import Commit, FindHold, Tools, ask
 from outlay.errors import BadInput
 from outlay.flow import hold
+from pricing.facts import model_facts
 from pricing.money import format_usd
 from router.codec import to_json
+from router.translate import translate
 from router.types import Hints, Offer, Rights
 
 TTL_S_MAX: Final = 7 * 86_400
@@ -133,7 +135,13 @@ def authorize(request: CallRequest, tools: Tools) -> Steps:
     Run a call up to the point where it would be sent, and leave its hold open.
     """
     sending = yield from hold(request, tools)
-    return sending if isinstance(sending, Refused) else _authorized(request, sending)
+    if not isinstance(sending, Refused):
+        return _authorized(request, sending)
+    first = sending.details.get("first_decision")
+    found = None if first is None else (yield from ask(FindHold(str(first))))
+    if found is None or found.state != "open" or _plan_here(found) is None:
+        return sending
+    return _repeated(request, found)  # the answer to the same order was lost on its way
 
 
 def settle(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) -> Steps:
@@ -180,13 +188,13 @@ Closer = Callable[[closing.Held, int], closing.Closing]
 
 
 def _close(
-    tenant: str, hold_id: str, tools: Tools, closer: Closer, shape: Callable[[books.Result], Answer]
+    tenant: str, hold_id: str, tools: Tools, closer: Closer, shape: Callable[[HoldRow, books.Result], Answer]
 ) -> Steps:
     found = yield from _find(tenant, hold_id, tools)
     if isinstance(found, Refused):
         return found
     now_us = tools.now_us()
-    plan = records.read_plan(found.plan)
+    plan = _plan_here(found)
     assert plan is not None, "holds of this surface have plans"
     done = closer(closing.Held(tenant, hold_id, found.cost_bound_nanos, plan), now_us)
     if done.op is None:
@@ -196,7 +204,7 @@ def _close(
         told_otherwise = reply.reason is books.Reason.KEY_CONFLICT
         refused = books.Refused(books.Reason.HOLD_CLOSED) if told_otherwise else reply
         return refusals.from_ledger(hold_id, tenant, refused, now_us)
-    return shape(reply)
+    return shape(found, reply)
 
 
 def _find(tenant: str, hold_id: str, tools: Tools) -> Generator[Any, Any, HoldRow | Refused]:
@@ -205,11 +213,16 @@ def _find(tenant: str, hold_id: str, tools: Tools) -> Generator[Any, Any, HoldRo
     call which Outlay sent: its caller must not be the one who says what it cost.
     """
     found = yield from ask(FindHold(hold_id))
-    plan = None if found is None else records.read_plan(found.plan)
-    if found is None or found.tenant != tenant or plan is None or plan.get("surface") != SURFACE:
+    if found is None or found.tenant != tenant or _plan_here(found) is None:
         unknown = books.Refused(books.Reason.UNKNOWN_HOLD)
         return refusals.from_ledger(hold_id, tenant, unknown, tools.now_us())
     return found
+
+
+def _plan_here(found: HoldRow) -> records.Plan | None:
+    """Read the plan of a hold that was made here; None for one of another surface."""
+    plan = records.read_plan(found.plan)
+    return plan if plan is not None and plan.get("surface") == SURFACE else None
 
 
 def _reported(body: Mapping[str, object], tools: Tools) -> Closer:
@@ -228,26 +241,49 @@ def _reported(body: Mapping[str, object], tools: Tools) -> Closer:
 
 
 def _authorized(request: CallRequest, sending: Sending) -> Answer:
-    offer = sending.offer
     answer: Answer = {
         "hold": sending.decision_id,
         "offer": sending.offer_index,
-        "model": offer.model,
-        "tier": offer.tier,
-        "effort": offer.effort,
-        "max_tokens": offer.max_tokens or None,
+        **_offered(json.loads(to_json(sending.offer))),
         "held_usd": format_usd(sending.held_nanos),
         "expires_at": iso(sending.expires_us),
-        "reasons": [_plain(reason) for reason in sending.reasons],
+        "reasons": json.loads(to_json(sending.reasons)),
+        "replayed": False,
     }
     return answer if request.offers else {**answer, "request": dict(sending.body)}
 
 
-def _plain(value: object) -> Any:
-    return json.loads(to_json(value))
+def _repeated(request: CallRequest, found: HoldRow) -> Answer:
+    plan = records.read_plan(found.plan)
+    assert plan is not None
+    offer = records.offer_of(plan)
+    answer: Answer = {
+        "hold": found.id,
+        "offer": found.offer_index,
+        **_offered(offer),
+        "held_usd": format_usd(found.amount_nanos),
+        "expires_at": iso(found.expires_us),
+        "reasons": [*json.loads(plan["reasons"]), *offer["reasons"]],
+        "replayed": True,
+    }
+    if request.offers:
+        return answer
+    served = translate(
+        request.body,
+        model_facts(offer["model"]),
+        asked=requests.facts(request.body.get("model")),
+        effort=offer["effort"],
+        max_tokens=offer["max_tokens"],
+    )
+    return {**answer, "request": served.body}
 
 
-def _settled(reply: books.Result) -> Answer:
+def _offered(offer: Mapping[str, Any]) -> Answer:
+    shown = {name: offer[name] for name in ("model", "tier", "effort", "max_tokens")}
+    return {**shown, "max_tokens": offer["max_tokens"] or None}
+
+
+def _settled(_: HoldRow, reply: books.Result) -> Answer:
     assert isinstance(reply, books.Settled)
     return {
         "hold": reply.hold_id,
@@ -258,11 +294,11 @@ def _settled(reply: books.Result) -> Answer:
     }
 
 
-def _released(reply: books.Result) -> Answer:
+def _released(found: HoldRow, reply: books.Result) -> Answer:
     assert isinstance(reply, books.Released)
     return {
         "hold": reply.hold_id,
-        "returned_usd": format_usd(reply.returned_nanos),
+        "returned_usd": format_usd(reply.returned_nanos if reply.late else found.amount_nanos),
         "late": reply.late,
         "replayed": reply.replayed,
     }

@@ -95,15 +95,25 @@ class Keys:
         self._engine = engine
         self._found: dict[str, tuple[float, KeyRow]] = {}
 
+    def peek(self, secret: str) -> KeyRow | None:
+        """
+        Return a key that was found a moment ago, without asking the database; None says nothing.
+        """
+        return self._kept(secret_hash(secret), time.monotonic())
+
+    def _kept(self, digest: str, now_s: float) -> KeyRow | None:
+        at_s, found = self._found.get(digest, (0.0, None))
+        return found if now_s - at_s < _CACHE_S else None
+
     def find(self, secret: str) -> KeyRow | None:
         """
         Return the key that a secret belongs to; None for an unknown or a revoked one.
         """
         digest = secret_hash(secret)
         now_s = time.monotonic()
-        kept = self._found.get(digest)
-        if kept is not None and now_s - kept[0] < _CACHE_S:
-            return kept[1]
+        kept = self._kept(digest, now_s)
+        if kept is not None:
+            return kept
         found = self._look(digest)
         if found is None:
             self._found.pop(digest, None)

@@ -77,22 +77,23 @@ class StreamMeter:
             return b"".join(self._held)
         return MESSAGE_STOP if self.usage.finished else None
 
-    def outcome(self, why: str) -> Outcome:
+    def outcome(self, why: str, *, given_up: bool = False) -> Outcome:
         """
         Say what came of the call.
 
         Args:
             why: What happened, where the stream says nothing of it itself.
+            given_up: Whether it was our side that ended the stream.
         """
         model = self.usage.model or self._model
         if self.usage.finished:
             return Completed(model, self.usage.usage)
         if self.usage.seen_start:
-            return Broken(model, self.usage.usage, self.usage.output_bytes_seen)
+            return Broken(model, self.usage.usage, self.usage.output_bytes_seen, given_up)
         if self._error is not None:
             error_type, error_code = self._error
             return Failed(STATUS_BY_TYPE.get(error_type, 500), error_type, error_code)
-        return Uncertain(why)
+        return Uncertain(why, given_up)
 
     def _read(self, event: Event) -> None:
         decoded = event.decoded()

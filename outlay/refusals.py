@@ -85,14 +85,23 @@ def from_ledger(decision_id: str, tenant: str, refused: ledger.Refused, now_us: 
 def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None) -> Refused:
     """
     Put a refusal of the router in words; with the instant also how long the budget behind it takes to reset.
+
+    A budget that is spent to the last is called so, although a step had refused the call before the ledger
+    was asked: its caller need not know the steps.
     """
-    shape = ROUTER[refusal.code]
+    spent = refusal.code is RefusalCode.PRIORITY_REFUSED and _is_spent(refusal.numbers)
+    shape = LEDGER[ledger.Reason.BUDGET_EXHAUSTED] if spent else ROUTER[refusal.code]
     retry_after_s = refusal.retry_after_s
     if retry_after_s is None and now_us is not None:
         retry_after_s = _until_s(refusal.numbers.get("resets_us"), now_us)
     if shape.retry and retry_after_s is not None:
         retry_after_s = min(retry_after_s, BREAKER_RETRY_S_MAX)
     return _refused(decision_id, shape, refusal.message, retry_after_s, refusal.numbers)
+
+
+def _is_spent(numbers: Mapping[str, object]) -> bool:
+    limit, spent = numbers.get("limit_nanos"), numbers.get("spent_nanos")
+    return isinstance(limit, int) and isinstance(spent, int) and spent >= limit
 
 
 def from_circuit(decision_id: str, halted: Halted) -> Refused:

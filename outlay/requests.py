@@ -9,7 +9,7 @@ from typing import Any, Final
 from circuit.health import Outcome as Health
 from circuit.health import outcome_of
 from outlay import records
-from outlay.calls import CallRequest, Completed, Failed, NotSent, Outcome
+from outlay.calls import Broken, CallRequest, Completed, Failed, NotSent, Outcome, Uncertain
 from pricing.bound import RequestInvalid
 from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
@@ -112,7 +112,7 @@ def health(outcome: Outcome) -> Health:
             return Health.SUCCESS
         case Failed(status, error_type, error_code):
             return outcome_of(status, error_type, error_code)
-        case NotSent(_, given_up) if given_up:
+        case NotSent(given_up=True) | Broken(given_up=True) | Uncertain(given_up=True):
             return Health.NEUTRAL
         case _:  # broken, never connected, or no answer
             return outcome_of(None)

@@ -109,7 +109,7 @@ class MeteredStream(_Body, httpx2.SyncByteStream):
         try:
             self._inner.close()
         finally:
-            self._settle(self._meter.outcome(LEFT))
+            self._settle(self._meter.outcome(LEFT, given_up=True))
 
 
 class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
@@ -148,4 +148,4 @@ class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
         try:
             await self._inner.aclose()
         finally:
-            await self._settle(self._meter.outcome(LEFT))
+            await self._settle(self._meter.outcome(LEFT, given_up=True))

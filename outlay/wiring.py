@@ -19,6 +19,7 @@ from ledger import Ledger, make_engine, reading
 from ledger.types import Attachment, HoldEvent
 from outlay import schema
 from outlay.clock import now_us
+from outlay.database import refuse_foreign
 from outlay.decisions_sql import Decisions
 from outlay.errors import BadInput, translated
 from outlay.ids import new_id
@@ -95,6 +96,7 @@ def open_app(settings: Settings, *, migrate: bool | None = None) -> App:
         SchemaMismatch: The database has another schema than this version needs.
         BooksUnavailable: The database cannot be reached.
     """
+    refuse_foreign(settings.database_url)
     with translated():
         engine = make_engine(settings.database_url)
     try:
@@ -121,10 +123,12 @@ def _check_schema(engine: Engine, *, migrate: bool | None) -> None:
 
 def _first_policy(app: App) -> None:
     """Apply the policy file of the settings where the database holds no policy yet."""
+    path = app.settings.policy_file
+    if path is None:
+        return
     from outlay.admin.policies import apply_policy, policy_history
 
-    path = app.settings.policy_file
-    if path is None or policy_history(app)["versions"]:
+    if policy_history(app)["versions"]:
         return
     try:
         with open(path, encoding="utf-8") as file:

@@ -21,14 +21,13 @@ class StreamUsage:
     Collect the usage of one streamed answer, event by event.
 
     Events of unknown kinds and of malformed shape are ignored: a stream is forwarded whether or not we
-    understand it. `output_bytes_seen` counts the UTF-8 bytes of generated content: text, tool input, thinking
-    (the larger of shown thinking and its signature, as the signature holds what was hidden or summarised).
+    understand it. `output_bytes_seen` counts the UTF-8 bytes of generated content. Once the model thought,
+    it is None: thinking is shown in summary or not at all, so nobody can say how much was generated.
     """
 
     __slots__ = (
-        "_closed_bytes",
-        "_signature_bytes",
-        "_thinking_bytes",
+        "_seen_bytes",
+        "_thought",
         "_usage",
         "finished",
         "model",
@@ -38,9 +37,8 @@ class StreamUsage:
 
     def __init__(self) -> None:
         self._usage: dict[str, object] = {}
-        self._closed_bytes = 0
-        self._thinking_bytes = 0
-        self._signature_bytes = 0
+        self._seen_bytes = 0
+        self._thought = False
         self.model: str | None = None
         self.stop_reason: str | None = None
         self.seen_start = False
@@ -54,11 +52,11 @@ class StreamUsage:
         return dict(self._usage)
 
     @property
-    def output_bytes_seen(self) -> int:
+    def output_bytes_seen(self) -> int | None:
         """
-        Return the UTF-8 bytes of generated content seen so far.
+        Return the UTF-8 bytes of generated content seen so far; None where some of it was hidden.
         """
-        return self._closed_bytes + max(self._thinking_bytes, self._signature_bytes)
+        return None if self._thought else self._seen_bytes
 
     def feed(self, event: Mapping[str, object]) -> None:
         """
@@ -69,8 +67,6 @@ class StreamUsage:
             self._delta(_mapping(event, "delta"))
         elif kind == "content_block_start":
             self._block_start(_mapping(event, "content_block"))
-        elif kind == "content_block_stop":
-            self._close_thinking()
         elif kind == "message_start":
             self._start(_mapping(event, "message"))
         elif kind == "message_delta":
@@ -97,24 +93,17 @@ class StreamUsage:
         self._usage.update({name: value for name, value in usage.items() if value is not None})
 
     def _block_start(self, block: Mapping[str, object]) -> None:
-        self._close_thinking()
-        if block.get("type") == "fallback":
+        kind = block.get("type")
+        self._thought = self._thought or kind in ("thinking", "redacted_thinking")
+        if kind == "fallback":
             served = _mapping(block, "to").get("model")
             self.model = served if isinstance(served, str) else self.model
-        self._closed_bytes += _size(block.get("text")) + _size(block.get("data")) + _size(block.get("name"))
+        self._seen_bytes += _size(block.get("text")) + _size(block.get("data")) + _size(block.get("name"))
 
     def _delta(self, delta: Mapping[str, object]) -> None:
         kind = delta.get("type")
-        if kind == "thinking_delta":
-            self._thinking_bytes += _size(delta.get("thinking"))
-        elif kind == "signature_delta":
-            self._signature_bytes += _size(delta.get("signature"))
-        elif isinstance(kind, str) and kind in _DELTA_TEXT:
-            self._closed_bytes += _size(delta.get(_DELTA_TEXT[kind]))
-
-    def _close_thinking(self) -> None:
-        self._closed_bytes += max(self._thinking_bytes, self._signature_bytes)
-        self._thinking_bytes = self._signature_bytes = 0
+        if isinstance(kind, str) and kind in _DELTA_TEXT:
+            self._seen_bytes += _size(delta.get(_DELTA_TEXT[kind]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +117,7 @@ class BrokenUsage:
 
 
 def broken_stream_usage(
-    usage: Mapping[str, object], *, output_bytes_seen: int, max_tokens: int
+    usage: Mapping[str, object], *, output_bytes_seen: int | None, max_tokens: int
 ) -> BrokenUsage:
     """
     Estimate the usage of a stream that ended before its final counts.
@@ -142,12 +131,15 @@ def broken_stream_usage(
     Args:
         usage: `StreamUsage.usage`; empty when not even `message_start` arrived, and then it stays
             unreadable, so that the caller captures its hold instead of booking nothing.
+        output_bytes_seen: `StreamUsage.output_bytes_seen`; None means that there is no telling, and the most
+            that the provider may have generated is taken.
     """
     reported = usage.get("output_tokens")
     known = reported if isinstance(reported, int) and not isinstance(reported, bool) else 0
     if usage.get("input_tokens") is None:
         return BrokenUsage(lower={}, upper={})
-    seen = max(known, min(output_bytes_seen, max_tokens))
+    most = max_tokens if output_bytes_seen is None else min(output_bytes_seen, max_tokens)
+    seen = max(known, most)
     return BrokenUsage(
         lower={**usage, "output_tokens": known},
         upper={**usage, "output_tokens": seen},

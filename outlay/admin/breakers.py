@@ -25,7 +25,7 @@ from outlay.refusals import shown
 from outlay.wiring import App
 from pricing.facts import UnknownModel, known_models, model_facts
 
-HALT_WAIT_S: Final = 0.025
+HALT_WAIT_S: Final = 0.25
 """Senders may use a reading of the kill switch that is up to 20 ms old; after this no new call starts."""
 EVENTS_MAX: Final = 50
 _UNREAD: Final = frozenset(

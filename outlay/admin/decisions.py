@@ -14,6 +14,7 @@ from outlay.admin.common import known_tenant
 from outlay.decisions_sql import decode
 from outlay.errors import Rejected, translated
 from outlay.fields import instant_text, usd
+from outlay.refusals import from_router
 from outlay.wiring import App
 from router.codec import CodecError, Inputs, from_json, to_json
 from router.codec import replay as choose_again
@@ -279,10 +280,10 @@ def _replayed(app: App, connection: Connection, row: Mapping[str, Any]) -> _Diff
 def _compared(row: Mapping[str, Any], made: Choice | Refusal) -> _Difference | None:
     stored = row["offers"] or []
     if isinstance(made, Refusal):
-        if not stored and row["code"] == str(made.code):
+        code = from_router(row["id"], made).code
+        if not stored and row["code"] == code:
             return None
-        was = stored or row["code"]
-        return _Difference(f"now refused: {made.code}", was, str(made.code))
+        return _Difference(f"now refused: {code}", stored or row["code"], code)
     offers = decode({"offers": to_json(made.offers)})["offers"]
     if offers != stored:
         return _Difference("other offers", stored, offers)

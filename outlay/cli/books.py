@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def upgrade(common: Common) -> Answer:
     """Bring the database to the schema of this version."""
     from outlay import schema
-    from outlay.cli.database import refuse_foreign
+    from outlay.database import refuse_foreign
 
     url = common.settings().database_url
     refuse_foreign(url)
@@ -39,7 +39,7 @@ def upgrade(common: Common) -> Answer:
 def current(common: Common) -> Answer:
     """Show the revision of the database, and the one that this version needs."""
     from outlay import schema
-    from outlay.cli.database import revision
+    from outlay.database import revision
 
     found, wanted = revision(common.settings().database_url), schema.head()
     data = {"revision": found, "wanted": wanted, "current": found == wanted}
@@ -50,7 +50,7 @@ def current(common: Common) -> Answer:
 def check(common: Common) -> Answer:
     """Fail unless the database is at the revision that this version needs."""
     from outlay import schema
-    from outlay.cli.database import revision
+    from outlay.database import revision
     from outlay.errors import SchemaMismatch
 
     url = common.settings().database_url

@@ -93,7 +93,7 @@ def check_database(settings: "Settings") -> Check:
     """
     The database answers.
     """
-    from outlay.cli.database import missing_file, refuse_foreign
+    from outlay.database import missing_file, refuse_foreign
 
     with _found("database", "check OUTLAY_DATABASE_URL, and that the server runs") as found:
         if (path := missing_file(settings.database_url)) is not None:
@@ -111,7 +111,7 @@ def check_schema(settings: "Settings") -> Check:
     The database has the tables that this version works with.
     """
     from outlay import schema
-    from outlay.cli.database import revision, sqlite_file
+    from outlay.database import revision, sqlite_file
 
     with _found("schema", "see: outlay db check") as found:
         at, wanted = revision(settings.database_url), schema.head()
@@ -212,7 +212,7 @@ def _engine(settings: "Settings") -> Iterator["Engine"]:
 
 
 def _has_books(settings: "Settings") -> bool:
-    from outlay.cli.database import revision
+    from outlay.database import revision
 
     return revision(settings.database_url) is not None
 

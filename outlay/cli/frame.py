@@ -84,12 +84,9 @@ class Common:
         """
         Open the books for one command, and close them whatever happens.
         """
-        from outlay.cli.database import refuse_foreign
         from outlay.wiring import open_app
 
-        settings = self.settings()
-        refuse_foreign(settings.database_url)
-        app = open_app(settings)
+        app = open_app(self.settings())
         try:
             yield app
         finally:

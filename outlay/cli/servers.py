@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 WORKERS_MAX = 64
+KEEP_ALIVE_S = 75
+"""Longer than the SDK keeps an idle connection, so that it is never closed under a request."""
+STOP_S = 30
+"""A stopping gateway waits this long for calls under way; what remains is settled as far as it is known."""
 STARTUP_FAILURE = 3  # exit status of a worker of uvicorn that could not start
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65_535, help="OUTLAY_PORT, or 8787.")]
 Host = Annotated[str | None, typer.Option("--host", metavar="HOST", help="OUTLAY_HOST, or 127.0.0.1.")]
@@ -122,7 +126,8 @@ def _serve(host: str, port: int, workers: int, log_level: str, *, quiet: bool) -
     access_log = log_level == "debug" and not quiet  # it goes to standard output
     config = uvicorn.Config(
         "gateway.app:create", factory=True, host=host, port=port, workers=workers, log_level=log_level,
-        access_log=access_log,
+        access_log=access_log, server_header=False, timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S,
     )  # fmt: skip
     if not (_one(config) if workers == 1 else _several(config)):
         raise Rejected("gateway_failed", "the gateway could not start; its log is above")

@@ -190,10 +190,8 @@ def _serve(common: Common, port: int | None, dashboard_port: int, *, dashboard: 
 def _tenants(settings: "Settings") -> list[str]:
     """Upgrade the database, or say what is wrong with it in one sentence; then name its tenants."""
     from outlay.admin.tenants import list_tenants
-    from outlay.cli.database import refuse_foreign
     from outlay.wiring import open_app
 
-    refuse_foreign(settings.database_url)
     app = open_app(settings, migrate=True)
     try:
         return [str(row["tenant"]) for row in list_tenants(app)["tenants"]]

@@ -177,6 +177,21 @@ def test_an_error_inside_a_stream_raises_and_is_settled(
     assert (judge.spent == 0) is (after == 0)
 
 
+@pytest.mark.parametrize("after", range(1, 8))
+def test_a_stream_that_breaks_inside_hidden_thinking_is_not_settled_too_low(
+    caller: Caller, judge: Judge, after: int
+) -> None:
+    """What a model thinks unseen is billed; wherever it stops, the books hold at least as much."""
+    messages = says(f"output_tokens=400 thinking_tokens=300 stream_error_after={after}")
+    with (
+        pytest.raises(anthropic.APIStatusError),
+        caller.sdk.messages.stream(model=MODEL, max_tokens=1000, messages=messages) as stream,
+    ):
+        stream.get_final_message()
+    assert judge.decision["outcome"] == "broken"
+    assert judge.spent >= judge.billed > 0
+
+
 @pytest.mark.parametrize(
     ("fault", "streamed"),
     [

@@ -101,13 +101,24 @@ def test_a_hold_lasts_as_long_as_it_is_told(holds: Holds, clock: Any) -> None:
 
 
 def test_the_same_key_makes_one_hold(holds: Holds, select: Select) -> None:
-    """A repeated authorization is told which hold it made; other offers under the key are a conflict."""
+    """A repeated authorization gets its hold again, as long as it is open; other offers are a conflict."""
     first = answer(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
-    again = refusal(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
+    again = answer(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
     other = refusal(holds.authorize("acme", {"offers": OFFERS[:1]}, idempotency_key="k"))
-    assert again.details["first_decision"] == first["hold"]
+    assert again == {**first, "replayed": True}
+    answer(holds.settle("acme", first["hold"], {"cost_usd": "0.01"}))
+    closed = refusal(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
+    assert (closed.status, closed.details["first_decision"]) == (409, first["hold"])
     assert (other.status, "first_decision" in other.details) == (409, False)
     assert len(select("SELECT id FROM ledger_hold")) == 1
+
+
+def test_the_same_request_under_a_key_is_answered_alike(holds: Holds) -> None:
+    """A request that is authorized again is given the same hold, and is translated the same way."""
+    order = {"request": {**BODY, "model": "outlay/small"}}
+    first = answer(holds.authorize("acme", order, idempotency_key="k"))
+    again = answer(holds.authorize("acme", order, idempotency_key="k"))
+    assert again == {**first, "replayed": True}
 
 
 BAD_ORDERS: list[tuple[Any, str]] = [

@@ -128,6 +128,15 @@ def test_a_router_refusal_over_a_budget_says_when_that_resets() -> None:
     assert refusals.from_router("d", Refusal(RefusalCode.UNKNOWN_MODEL, "x"), T0).retry_after_s is None
 
 
+def test_a_budget_that_is_spent_is_called_so() -> None:
+    """A step refuses before the ledger is asked; with nothing left the caller still hears of the budget."""
+    numbers = {"limit_nanos": 5, "spent_nanos": 5, "resets_us": T0 + 5_000_000}
+    refused = refusals.from_router("d", Refusal(RefusalCode.PRIORITY_REFUSED, "text", numbers), T0)
+    assert (refused.code, refused.retry_after_s) == ("outlay_daily_budget_reached", 5)
+    left = Refusal(RefusalCode.PRIORITY_REFUSED, "text", {**numbers, "spent_nanos": 4})
+    assert refusals.from_router("d", left, T0).code == "outlay_priority_refused"
+
+
 def test_a_halt_names_its_scope_and_reason() -> None:
     """A halted caller hears which scope halts and why; a runaway also when it ends."""
     numbers = {"spent_nanos": 6_000_000_000, "until_us": T0 + 60_000_000}

@@ -83,7 +83,9 @@ def test_a_key_stands_for_the_body_or_for_the_offers() -> None:
         (NotSent("unreachable"), Health.FAILURE),
         (NotSent("left", given_up=True), Health.NEUTRAL),
         (Uncertain("lost"), Health.FAILURE),
+        (Uncertain("left", given_up=True), Health.NEUTRAL),
         (Broken("m", {}, 0), Health.FAILURE),
+        (Broken("m", {}, None, given_up=True), Health.NEUTRAL),
     ],
 )
 def test_the_end_of_a_call_says_how_the_model_is(outcome: Any, health: Health) -> None:

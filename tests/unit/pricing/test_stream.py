@@ -71,15 +71,11 @@ def test_a_stream_is_not_finished_by_progress() -> None:
 
 
 def test_bytes_of_every_kind_of_generated_content_are_seen() -> None:
-    """Text in UTF-8, tool names and inputs, and thinking: the larger of what is shown and what is signed."""
+    """Text in UTF-8, tool names and inputs."""
     stop = {"type": "content_block_stop"}
     delta = {"type": "content_block_delta"}
     stream = fed(
         START,
-        {"type": "content_block_start", "content_block": {"type": "thinking", "thinking": ""}},
-        {**delta, "delta": {"type": "thinking_delta", "thinking": "abc"}},
-        {**delta, "delta": {"type": "signature_delta", "signature": "x" * 10}},
-        stop,
         {"type": "content_block_start", "content_block": {"type": "text", "text": ""}},
         text("né"),
         {**delta, "delta": {"type": "citations_delta", "citation": {"cited_text": "free"}}},
@@ -87,7 +83,17 @@ def test_bytes_of_every_kind_of_generated_content_are_seen() -> None:
         {"type": "content_block_start", "content_block": {"type": "tool_use", "name": "get", "input": {}}},
         {**delta, "delta": {"type": "input_json_delta", "partial_json": '{"a":1}'}},
     )
-    assert stream.output_bytes_seen == 10 + 3 + 3 + 7
+    assert stream.output_bytes_seen == 3 + 3 + 7
+
+
+@pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])
+def test_thinking_hides_what_was_generated(kind: str) -> None:
+    """Thinking is shown in summary or not at all: the most that may have been generated is taken."""
+    block = {"type": "content_block_start", "content_block": {"type": kind}}
+    hidden = fed(START, block, {"type": "content_block_stop"}, text("hello"))
+    assert hidden.output_bytes_seen is None
+    estimate = broken_stream_usage(hidden.usage, output_bytes_seen=None, max_tokens=500)
+    assert (estimate.lower["output_tokens"], estimate.upper["output_tokens"]) == (1, 500)
 
 
 def test_a_fallback_in_the_stream_names_the_serving_model() -> None:
