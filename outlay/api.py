@@ -242,7 +242,7 @@ def decision(app: App, order: CallRequest, choice: Choice, tools: Tools) -> Deci
     """
     with translated(), app.reading() as connection:
         account = reads.account(connection, order.tenant)
-        gauges = reads.gauges(connection, order.tenant, requests.scopes("", order.hints), tools.now_us())
+        gauges = reads.gauges(connection, order.tenant, requests.scopes(order), tools.now_us())
     if account is None or account.frozen or account.debt_nanos > 0:
         return decision_of(choice, None)
     rooms = [g.limit_nanos - g.spent_nanos - g.held_nanos for g in gauges if g.limit_nanos is not None]

@@ -89,7 +89,8 @@ class SchemaMismatch(OutlayError):  # noqa: N818 - says what is so; the name is 
         """
         self.found, self.wanted, self.fix = found, wanted, fix
         where = "holds no books yet" if found is None else f"is at revision {found}"
-        super().__init__(f"the database {where}, this Outlay needs {wanted}; {fix}")
+        self.message = f"the database {where}, this Outlay needs {wanted}"
+        super().__init__(f"{self.message}; {fix}")
 
 
 class CallRefused(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API

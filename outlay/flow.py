@@ -122,9 +122,7 @@ class _Call:
         Look, admit and classify; a refusal is not recorded yet.
         """
         request = self.request
-        self.view = yield from ask(
-            Look(request.tenant, requests.scopes(request.key_id, request.hints), self.at_us)
-        )
+        self.view = yield from ask(Look(request.tenant, requests.scopes(request), self.at_us))
         session = requests.ongoing_session(request)
         if session is not None:
             self.memory = yield from ask(Recall(request.tenant, session))
@@ -250,7 +248,7 @@ class _Call:
                 for offer, plan in zip(choice.offers, plans, strict=True)
             ),
             ttl_us=(request.hold_ttl_s or self.view.policy.limits.hold_ttl_s) * 1_000_000,
-            scopes=requests.scopes(request.key_id, request.hints),
+            scopes=requests.scopes(request),
             owner=self.tools.owner,
             request_hash="" if own is None else requests.digest(request),
             enforce=self.view.enforced,
@@ -385,7 +383,6 @@ class _Call:
 
     def _refuse(self, refused: Refused) -> Generator[Any, Any, Refused]:
         now_us = self.tools.now_us()
-        yield from ask(
-            Note(records.row(self.record, outcome="refused", code=refused.code, finished_us=now_us))
-        )
+        record = records.refused(self.record, refused)
+        yield from ask(Note(records.row(record, outcome="refused", code=refused.code, finished_us=now_us)))
         return refused

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ledger.types import Held, HoldEvent
-from outlay.refusals import shown
+from outlay.calls import Refused
+from outlay.refusals import LEDGER, shown
 from router.codec import to_json
 from router.types import Choice, Offer, Reason
 
@@ -22,6 +23,8 @@ _PLANNED: Final = (
     "policy_tenant", "policy_version", "tags",
 )  # fmt: skip
 """Columns that are known before the call is sent."""
+
+_OF_EVERY_REFUSAL: Final = frozenset({"error_code", "decision_id"})
 
 _BLANK: Final[Mapping[str, Any]] = {
     "key_id": "", "mode": "enforce", "would": None, "stream": False, "task": None, "priority": "normal",
@@ -70,11 +73,20 @@ def observed(record: Plan, held: Held) -> dict[str, Any]:
     """
     would, refuse = json.loads(record["would"] or "{}"), held.would_refuse
     would["ledger"] = {
-        "refuse": None if refuse is None else str(refuse.reason),
+        "refuse": None if refuse is None else LEDGER[refuse.reason].code,
         "numbers": {} if refuse is None else shown(refuse.numbers),
         "offer": held.would_offer,
     }
     return {**record, "would": to_json(would)}
+
+
+def refused(record: Plan, refusal: Refused) -> dict[str, Any]:
+    """
+    Let the explanation end with the refusal: of all reasons it is the one that decided.
+    """
+    numbers = {name: value for name, value in refusal.details.items() if name not in _OF_EVERY_REFUSAL}
+    told = {"code": refusal.code, "text": refusal.message, "numbers": numbers}
+    return {**record, "reasons": to_json([*json.loads(record["reasons"]), told])}
 
 
 def plans(record: Plan, offers: Sequence[Offer]) -> tuple[str, ...]:

@@ -276,17 +276,18 @@ def _filtered(wanted: Filter) -> list[ColumnElement[bool]]:
 
 
 def _log_row(row: Row[Any], zone: str) -> LogRow:
+    reasons = json.loads(row.reasons or "[]")
     return LogRow(
         id=row.id, at_us=row.at_us, tenant=row.tenant, zone=zone, task=row.task, priority=row.priority,
         outcome=row.outcome, code=row.code, asked_model=row.asked_model, asked_tier=row.asked_tier,
         served_model=row.served_model, served_tier=row.served_tier, cost_nanos=row.cost_nanos,
-        asked_cost_nanos=row.asked_cost_nanos, why=_deciding(json.loads(row.reasons or "[]")),
+        asked_cost_nanos=row.asked_cost_nanos, why=_deciding(reasons, refused=row.outcome == "refused"),
     )  # fmt: skip
 
 
-def _deciding(reasons: Sequence[Mapping[str, Any]]) -> str:
-    """Pick the reason that says most: the last that lowered the call, else the last one."""
-    lowering = [item for item in reasons if item.get("code") in reports_calls.LOWERING]
+def _deciding(reasons: Sequence[Mapping[str, Any]], *, refused: bool) -> str:
+    """Pick the reason that says most: the refusal, the last that lowered the call, else the last one."""
+    lowering = [] if refused else [item for item in reasons if item.get("code") in reports_calls.LOWERING]
     chosen = (lowering or list(reasons))[-1:]
     return str(chosen[0].get("text", "")) if chosen else ""
 

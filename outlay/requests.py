@@ -4,6 +4,7 @@ What a call is known by before it is classified, and what its end says about the
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from circuit.health import Outcome as Health
@@ -15,7 +16,7 @@ from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
 from router.observe import counterfactual
 from router.shape import messages_of, role_of
-from router.types import Choice, Hints, Offer, Priority, Reason
+from router.types import Choice, Offer, Priority, Reason
 
 _NAME_MAX: Final = 200
 
@@ -30,11 +31,19 @@ def record(request: CallRequest, decision_id: str, at_us: int) -> dict[str, Any]
         key_id=request.key_id,
         at_us=at_us,
         surface=request.surface,
-        asked_model=str(request.body.get("model"))[:_NAME_MAX],
+        asked_model=asked_model(request),
         stream=request.body.get("stream") is True,
         task=None if request.hints.task is None else request.hints.task[:_NAME_MAX],
         tags=json.dumps(dict(request.hints.tags), sort_keys=True),
     )
+
+
+def asked_model(request: CallRequest) -> str:
+    """
+    Name what a call asks for: the first of the offers that it brings, else the model of its body.
+    """
+    model = request.offers[0].model if request.offers else str(request.body.get("model"))
+    return model[:_NAME_MAX]
 
 
 def ongoing_session(request: CallRequest) -> str | None:
@@ -53,16 +62,18 @@ def kind(request: CallRequest) -> str:
     """
     Name the calls that this one is like: those of its task, else those that ask for the same model.
     """
-    return (request.hints.task or str(request.body.get("model")))[:_NAME_MAX]
+    return (request.hints.task or asked_model(request))[:_NAME_MAX]
 
 
-def scopes(key_id: str, hints: Hints) -> tuple[str, ...]:
+def scopes(request: CallRequest) -> tuple[str, ...]:
     """
-    Name the budgets, besides the tenant's own, that may limit a call.
+    Name the budgets, besides the tenant's own, that may limit a call: key, task, end user, tags.
     """
-    key = (f"key:{key_id}",) if key_id else ()
-    task = (f"task:{hints.task}",) if hints.task else ()
-    return (*key, *task, *(f"tag:{name}={value}" for name, value in hints.tags))
+    hints, metadata = request.hints, request.body.get("metadata")
+    user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
+    named = (("key", request.key_id), ("task", hints.task), ("user", user))
+    own = tuple(f"{kind}:{name}" for kind, name in named if isinstance(name, str) and name != "")
+    return (*own, *(f"tag:{name}={value}" for name, value in hints.tags))
 
 
 def digest(request: CallRequest) -> str:

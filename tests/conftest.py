@@ -17,7 +17,7 @@ import pytest
 
 
 def _load(name: str) -> ModuleType:
-    """Load a helper that lies beside this file; tests are not packages (style guide 7)."""
+    """Load a helper that lies beside this file; tests are not packages."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None

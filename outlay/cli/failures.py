@@ -128,7 +128,7 @@ def _public(error: BaseException) -> Failure:
         return _rejected(error)
     if isinstance(error, errors.SchemaMismatch):
         found = {"found": error.found, "wanted": error.wanted}
-        return Failure(FAILED, "schema_mismatch", str(error), fix=error.fix, details=found)
+        return Failure(FAILED, "schema_mismatch", error.message, fix=error.fix, details=found)
     if isinstance(error, errors.BooksUnavailable):
         fix = "check OUTLAY_DATABASE_URL, then ask again; see: outlay doctor"
         return Failure(FAILED, "books_unavailable", str(error), fix=fix)

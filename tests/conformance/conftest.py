@@ -12,7 +12,7 @@ import pytest
 
 
 def _load(path: Path) -> Any:
-    """Load a helper of these tests by its name; tests are not packages (style guide 7)."""
+    """Load a helper of these tests by its name; tests are not packages."""
     if path.stem not in sys.modules:
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None

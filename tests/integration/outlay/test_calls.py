@@ -332,7 +332,7 @@ def test_observe_mode_refuses_and_degrades_nothing(app: App, calls: Calls, selec
     would = json.loads(row["would"])
     assert (row["mode"], row["outcome"], row["served_model"]) == ("observe", "served", OPUS)
     assert would["router"]["refusal"]["code"] == "outlay_priority_refused"
-    assert would["ledger"]["refuse"] == "budget_exhausted"
+    assert would["ledger"]["refuse"] == "outlay_daily_budget_reached"
 
 
 # sessions and keys

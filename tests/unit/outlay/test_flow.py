@@ -559,7 +559,7 @@ def test_observe_mode_records_what_enforcement_had_done() -> None:
     row = one.rows()["id-1"]
     would = json.loads(row["would"])
     assert (row["mode"], row["outcome"]) == ("observe", "served")
-    assert would["ledger"]["refuse"] == "budget_exhausted"
+    assert would["ledger"]["refuse"] == "outlay_daily_budget_reached"
     assert would["ledger"]["numbers"]["limit_usd"] == "0.00"
     assert would["router"]["offer"]["model"] == OPUS
 

@@ -54,9 +54,13 @@ def test_only_a_conversation_with_an_answer_has_a_session_to_recall() -> None:
 
 def test_budgets_that_may_limit_a_call_are_named_once_each() -> None:
     """A key, a task and each tag can have a budget of their own; what is not given has none."""
-    assert requests.scopes("", Hints()) == ()
+    assert requests.scopes(CallRequest("acme", BODY)) == ()
     hints = Hints(task="t", tags=(("a", "1"), ("b", "2")))
-    assert requests.scopes("k", hints) == ("key:k", "task:t", "tag:a=1", "tag:b=2")
+    body = {**BODY, "metadata": {"user_id": "42"}}
+    named = CallRequest("acme", body, key_id="k", hints=hints)
+    assert requests.scopes(named) == ("key:k", "task:t", "user:42", "tag:a=1", "tag:b=2")
+    for metadata in (None, 7, {}, {"user_id": None}, {"user_id": 7}, {"user_id": ""}):
+        assert requests.scopes(CallRequest("acme", {**BODY, "metadata": metadata})) == ()
 
 
 def test_a_key_stands_for_the_body_or_for_the_offers() -> None:

@@ -1,5 +1,5 @@
 """
-Tenants are created whole or not at all, and shown as design.md says.
+Tenants are created whole or not at all, and shown in documented shapes.
 """
 
 from collections.abc import Callable
