@@ -7,6 +7,7 @@ that never write say so with `reading(engine)` and then wait for nobody. Postgre
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,12 @@ from sqlalchemy.engine import URL, make_url
 
 READ_ONLY = "ledger_read_only"
 BUSY_TIMEOUT_MS = 10_000
+_WAL_ATTEMPTS = 500
+_WAL_PAUSE_S = 0.02
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA recursive_triggers=ON",  # else REPLACE would slip past the append-only triggers
-    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
 )
 
 _POSTGRESQL: Final[dict[str, str | int]] = {
@@ -85,8 +86,25 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     Turn off the driver's own transactions and make commits durable.
     """
     connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    _write_ahead(connection)
     for pragma in _PRAGMAS:
         connection.execute(pragma)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """
+    Turn on the write-ahead log. The first to do so needs the file for itself, and SQLite does not wait for
+    that by its time-out: of processes that open a new file at once, all but one would fail.
+    """
+    for attempt in range(_WAL_ATTEMPTS):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt + 1 == _WAL_ATTEMPTS:
+                raise
+            time.sleep(_WAL_PAUSE_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:
