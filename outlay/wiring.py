@@ -27,8 +27,9 @@ from outlay.keys_sql import Keys
 from outlay.policies_sql import Policies
 from outlay.records import captured_row
 from outlay.settings import Settings
-from outlay.tables import decision
+from outlay.tables import EVERYBODY, decision
 from pricing.table import PriceTable, load_prices
+from router.policy import load_policy
 
 
 class App:
@@ -126,13 +127,14 @@ def _first_policy(app: App) -> None:
     path = app.settings.policy_file
     if path is None:
         return
-    from outlay.admin.policies import apply_policy, policy_history
-
-    if policy_history(app)["versions"]:
-        return
+    with translated(), app.reading() as connection:
+        if app.policies.history(connection, EVERYBODY):
+            return
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput("OUTLAY_POLICY", path, f"cannot be read: {error}", "name a TOML file") from error
-    apply_policy(app, text, actor="OUTLAY_POLICY", note="first start")
+    with translated():
+        load_policy(text)
+    app.policies.apply(text, actor="OUTLAY_POLICY", note="first start", now_us=now_us())
