@@ -28,19 +28,22 @@ from circuit.types import (
 Row = Sequence[str | int | None]
 Parameters = tuple[str | int, ...]
 
+# The scopes are named once: psycopg keeps the plan of a statement only up to fifty parameters.
+_ASKED = "WITH asked (scope) AS (VALUES VALUES_OF_SCOPES) "
 _STATE_ARM = """SELECT 0,
  scope, subject, state, version, changed_us, until_us, trips, since_us, rule, actor, reason
- FROM circuit_state WHERE scope IN (MARKS)"""
+ FROM circuit_state WHERE scope IN (SELECT scope FROM asked)"""
 # A reset's `since_us` lies within a bucket that counts whole (see spend.counted_from_us).
 _SPEND_ARM = """SELECT 1, CAST(? AS TEXT), '', '', CAST(COALESCE(SUM(amount_nanos), 0) AS BIGINT), 0,
  CAST(NULL AS BIGINT), 0, 0, '', '', '' FROM circuit_spend_bucket
  WHERE scope = ? AND starts_us > ? AND starts_us <= ? AND starts_us > COALESCE(
  (SELECT since_us FROM circuit_state WHERE scope = ? AND subject = 'breaker' AND since_us <= ?), 0)
  - BUCKET_US"""
-_CALL_ARM = """SELECT 2, CAST(? AS TEXT), '', '', CAST(COALESCE(SUM(calls), 0) AS BIGINT),
- CAST(COALESCE(SUM(failures), 0) AS BIGINT), CAST(NULL AS BIGINT), 0, 0, '', '', '' FROM circuit_call_bucket
- WHERE scope = ? AND starts_us > ? AND starts_us <= ? AND generation = COALESCE(
- (SELECT version FROM circuit_state WHERE scope = ? AND subject = 'breaker'), 0)"""
+_CALL_ARM = """SELECT 2, scope, '', '', CAST(SUM(calls) AS BIGINT),
+ CAST(SUM(failures) AS BIGINT), CAST(NULL AS BIGINT), 0, 0, '', '', '' FROM circuit_call_bucket
+ WHERE scope IN (SELECT scope FROM asked) AND starts_us > ? AND starts_us <= ? AND generation = COALESCE(
+ (SELECT version FROM circuit_state WHERE circuit_state.scope = circuit_call_bucket.scope
+ AND subject = 'breaker'), 0) GROUP BY scope"""
 _SWITCHES = """SELECT scope, state, version, changed_us, reason, actor
  FROM circuit_state WHERE subject = 'switch' AND scope IN (MARKS)"""
 
@@ -76,7 +79,7 @@ def read_query(mark: str, scopes: Sequence[str], now_us: int, rules: Rules) -> Q
         mark: The driver's parameter mark, `?` or `%s`.
     """
     parameters: list[str | int] = list(scopes)
-    spends, calls = 0, 0
+    spends = 0
     for scope in scopes:
         if is_model_scope(scope):
             continue
@@ -87,18 +90,17 @@ def read_query(mark: str, scopes: Sequence[str], now_us: int, rules: Rules) -> Q
             parameters += (scope, scope, buckets.after_us, buckets.last_us, scope, now_us + SKEW_US)
     if rules.provider is not None:
         buckets = window(rules.provider.window_s, now_us)
-        for scope in scopes:
-            if is_model_scope(scope):
-                calls += 1
-                parameters += (scope, scope, buckets.after_us, buckets.last_us, scope)
-    return Query(_read_text(mark, len(scopes), spends, calls), tuple(parameters))
+        parameters += (buckets.after_us, buckets.last_us)
+    text = _read_text(mark, len(scopes), spends, rules.provider is not None)
+    return Query(text, tuple(parameters))
 
 
 @lru_cache(maxsize=256)
-def _read_text(mark: str, scopes: int, spends: int, calls: int) -> str:
+def _read_text(mark: str, scopes: int, spends: int, counts_calls: bool) -> str:
+    asked = _ASKED.replace("VALUES_OF_SCOPES", ", ".join(["(CAST(? AS TEXT))"] * scopes or ["(NULL)"]))
     spend_arm = _SPEND_ARM.replace("BUCKET_US", str(BUCKET_US))
-    arms = [_marked(_STATE_ARM, scopes), *[spend_arm] * spends, *[_CALL_ARM] * calls]
-    return " UNION ALL ".join(arms).replace("?", mark)
+    arms = [_STATE_ARM, *[spend_arm] * spends, *[_CALL_ARM] * counts_calls]
+    return (asked + " UNION ALL ".join(arms)).replace("?", mark)
 
 
 def switch_query(mark: str, scopes: Sequence[str]) -> Query:
