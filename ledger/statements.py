@@ -37,7 +37,7 @@ MUTABLE: Final[dict[type, tuple[str, ...]]] = {
         "wallet", "held", "held_expected", "debt", "seq", "head_hash", "last_at", "policy_version", "frozen",
         "multiplier_ppm", "overage", "timezone",
     ),
-    Lot: ("remaining",),
+    Lot: ("remaining", "repaid", "reversed", "scheduled"),
     Budget: ("limit_amt", "raised_amt", "valid_until", "timezone", "tiled_until"),
     Window: ("local_date", "ends_at", "limit_amt", "spent", "held", "held_expected", "overage"),
     Hold: (
@@ -84,6 +84,7 @@ class Texts:
     budgets: str
     windows: str
     lots: str
+    lots_by_id: str
     hold_windows: str
     windows_of: str
     draws: str
@@ -119,6 +120,7 @@ def texts(dialect: str) -> Texts:
         budgets=_select(Budget, f"tenant {among}"),
         windows=_select(Window, f"tenant {among} AND ends_at > {mark}"),
         lots=_select(Lot, f"tenant {among} AND remaining > 0"),
+        lots_by_id=_select(Lot, f"id {among}"),
         hold_windows=_select(HoldWindow, f"hold_id {among}"),
         windows_of=_select(
             Window,

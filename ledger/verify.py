@@ -19,14 +19,17 @@ from ledger.rows import (
     COUNTS_COST,
     EXPIRED,
     FORFEITED,
+    KIND,
     OPEN,
     RECEIVABLE,
+    SCHEDULED,
     SETTLED,
     USAGE,
     WALLET,
 )
 
 PROBLEMS_MAX: Final = 100
+_REVERSALS: Final = frozenset({KIND["chargeback"], KIND["reversal"]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class _Tenant:
     row: Row[Any]
     parties: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     by_hold: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    forfeited: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    lot_moves: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     at: dict[int, int] = field(default_factory=dict)
     holds: list[Row[Any]] = field(default_factory=list)
     lots: list[Row[Any]] = field(default_factory=list)
@@ -132,8 +135,21 @@ def _add(tenant: _Tenant, row: Row[Any]) -> None:
     tenant.at[row.seq] = row.at
     if row.hold_id is not None:
         tenant.by_hold[row.hold_id] += row.amount * ((row.credit == USAGE) - (row.debit == USAGE))
-    if row.credit == FORFEITED:
-        tenant.forfeited[row.lot_id] += row.amount
+    if row.lot_id is not None:
+        _add_to_lot(tenant, row)
+
+
+def _add_to_lot(tenant: _Tenant, row: Row[Any]) -> None:
+    """
+    Sum up what a lot lost other than by draws, and what of it was taken back.
+    """
+    reversal = row.kind in _REVERSALS
+    if row.credit == FORFEITED or (reversal and row.debit in (WALLET, SCHEDULED)):
+        tenant.lot_moves[(row.lot_id, "lost")] += row.amount
+    if reversal:
+        tenant.lot_moves[(row.lot_id, "reversed")] += row.amount
+    if row.kind == KIND["repay"]:
+        tenant.lot_moves[(row.lot_id, "repaid")] += row.amount
 
 
 def _head(tenant: _Tenant) -> Problems:
@@ -156,7 +172,7 @@ def _held(tenant: _Tenant) -> Problems:
 
 
 def _lots(tenant: _Tenant) -> Problems:
-    total = sum(lot.remaining for lot in tenant.lots)
+    total = sum(lot.remaining for lot in tenant.lots if not lot.scheduled)
     if total != tenant.row.wallet:
         yield f"account {tenant.row.tenant} has {tenant.row.wallet}, its lots {total}"
     expiry = {lot.id: lot.expires_at for lot in tenant.lots}
@@ -167,9 +183,13 @@ def _lots(tenant: _Tenant) -> Problems:
         if row.amount > 0 or ends is None or tenant.at.get(row.seq, 0) < ends:
             net[row.lot_id] += row.amount
     for lot in tenant.lots:
-        left = lot.granted - net[lot.id] - tenant.forfeited[lot.id]
+        left = lot.granted - lot.repaid - net[lot.id] - tenant.lot_moves[(lot.id, "lost")]
         if left != lot.remaining:
             yield f"lot {lot.id} has {lot.remaining}, its draws leave {left}"
+        for name in ("repaid", "reversed"):
+            moved = tenant.lot_moves[(lot.id, name)]
+            if moved != getattr(lot, name):
+                yield f"lot {lot.id} has {name} {getattr(lot, name)}, its transfers say {moved}"
 
 
 def _parties(tenant: _Tenant) -> Problems:
@@ -179,6 +199,7 @@ def _parties(tenant: _Tenant) -> Problems:
         "receivable": (-parties[RECEIVABLE], tenant.row.debt),
         "absorbed": (-parties[ABSORBED], sum(hold.absorbed for hold in holds)),
         "wallet": (parties[WALLET], tenant.row.wallet),
+        "scheduled": (parties[SCHEDULED], sum(lot.remaining for lot in tenant.lots if lot.scheduled)),
     }
     for name, (moved, booked) in wanted.items():
         if moved != booked:
