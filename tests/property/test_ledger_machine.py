@@ -68,11 +68,24 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(
         tenant=TENANTS, amount=AMOUNTS, kind=st.sampled_from(("paid", "promo")), lasts_us=LASTS,
-        priority=st.integers(0, 2),
+        priority=st.integers(0, 2), later_us=LASTS,
     )  # fmt: skip
-    def top_up(self, tenant: str, amount: int, kind: str, lasts_us: int | None, priority: int) -> None:
+    def top_up(self, tenant: str, **how: Any) -> None:
         """Top up."""
-        self.world.top_up(tenant, amount, kind, lasts_us, priority)
+        self.world.top_up(tenant, **how)
+
+    @rule(tenant=TENANTS, amount=st.integers(-9_000, 9_000))
+    def adjust(self, tenant: str, amount: int) -> None:
+        """Correct the credit by hand."""
+        self.world.adjust(tenant, amount)
+
+    @rule(
+        tenant=TENANTS, place=SOME, amount=st.none() | AMOUNTS, freeze=st.booleans(),
+        kind=st.sampled_from(("reversal", "chargeback")),
+    )  # fmt: skip
+    def reverse(self, tenant: str, place: int, **how: Any) -> None:
+        """Take a lot back."""
+        self.world.reverse(tenant, place, **how)
 
     @rule(
         tenant=TENANTS, place=st.sampled_from(PLACES), limit=st.none() | AMOUNTS, lasts_us=LASTS,
@@ -156,5 +169,5 @@ def test_histories_reach_every_kind_of_movement() -> None:
     seen = {move[0] for one in worlds for book in one.auditor.tenants.values() for move in book.moves}
     assert seen >= {
         "topup", "grant", "settle", "expire_capture", "correction", "refund", "forfeit", "debt", "repay",
-        "absorb",
+        "absorb", "adjust", "chargeback", "schedule", "activate", "reversal",
     }  # fmt: skip

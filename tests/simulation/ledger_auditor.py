@@ -24,6 +24,7 @@ from ledger_facts import (
 )
 
 from ledger.types import (
+    Adjust,
     Note,
     OpenAccount,
     Operation,
@@ -31,6 +32,7 @@ from ledger.types import (
     Release,
     Renew,
     Reserve,
+    Reverse,
     SetAccount,
     SetBudget,
     Settle,
@@ -40,6 +42,7 @@ from ledger.types import (
 
 DAY_US = 24 * calendar.HOUR_US
 GRACE_US = 30 * DAY_US
+SOURCES = {"paid": ("cash", "topup"), "promo": ("promo", "grant"), "adjust": ("adjustments", "adjust")}
 STICKY = {"frozen", "in_debt", "credit_exhausted", "budget_exhausted"}
 
 
@@ -56,14 +59,14 @@ class Auditor:
             return self._without_account(op)
         now = max(op.now_us, book.clock)
         if isinstance(op, Sweep):
-            captured, before = self._captures(book, now), len(book.moves)
-            self._forfeits(book, now)
-            return "swept", captured, sum(move[3] for move in book.moves[before:])
+            before = len(book.moves)
+            captured = self._what_is_due(book, now)
+            gone = sum(move[3] for move in book.moves[before:] if move[0] == "forfeit")
+            return "swept", captured, gone
         known = self._known(book, op, now)
         if known is not None:
             return known
-        self._captures(book, now)
-        self._forfeits(book, now)
+        self._what_is_due(book, now)
         answer: Answer = getattr(self, f"_{type(op).__name__.lower()}")(book, op, now)
         if answer[0] != "refused":
             book.clock = now
@@ -113,28 +116,34 @@ class Auditor:
     def _income(
         self, book: Book, amount: int, kind: str, now: int, key: str, expires: int | None, priority: int
     ) -> tuple[str, int]:
-        source, word = ("cash", "topup") if kind == "paid" else ("promo", "grant")
-        repaid = self._repay(book, amount, source, now, key, None)
+        """Book money from outside: debt first; the lot is named after the last transfer."""
+        source, word = SOURCES[kind]
+        repaid = min(book.debt, amount)
+        name = f"{book.name}-{len(book.moves) + (repaid > 0) + (repaid < amount)}"
+        self._repay(book, amount, source, now, key, None, name)
         if amount > repaid:
-            name = f"{book.name}-{len(book.moves) + 1}"
             self._move(book, word, source, "wallet", amount - repaid, now, key, lot=name)
-            book.lots[name] = Lot(name, kind, priority, amount - repaid, now, expires)
-        return f"{book.name}-{len(book.moves)}", repaid
+        book.lots[name] = Lot(name, kind, priority, amount, now, now, expires, repaid=repaid)
+        return name, repaid
 
-    def _repay(self, book: Book, amount: int, source: str, now: int, key: str, call: Call | None) -> int:
+    def _repay(
+        self, book: Book, amount: int, source: str, now: int, key: str, call: Call | None,
+        lot: str | None = None,
+    ) -> int:  # fmt: skip
         repaid = min(book.debt, amount)
         if repaid:
-            self._move(book, "repay", source, "receivable", repaid, now, key, call)
+            self._move(book, "repay", source, "receivable", repaid, now, key, call, lot)
         return repaid
 
-    def _take(self, book: Book, call: Call, amount: int, now: int) -> None:
+    def _take(self, book: Book, call: Call | None, amount: int, now: int) -> None:
         """Take money out of the lots, in their order."""
-        for lot in sorted(book.lots.values(), key=lambda lot: lot.place(now)):
+        for lot in book.usable(now):
             part = min(lot.left, amount)
             if part:
                 lot.takes.append(part)
-                call.drawn.append([lot.id, part])
                 amount -= part
+                if call is not None:
+                    call.drawn.append([lot.id, part])
         assert amount == 0, "more was taken than there is"
 
     def _return(self, book: Book, call: Call, kind: str, amount: int, now: int, key: str) -> int:
@@ -153,8 +162,24 @@ class Auditor:
                 lot.takes.append(-part)
                 homeless -= part
         if homeless:
-            book.lots[name] = Lot(name, "refund", 0, homeless, now, now + GRACE_US)
+            book.lots[name] = Lot(name, "refund", 0, homeless, now, now, now + GRACE_US)
         return repaid
+
+    def _what_is_due(self, book: Book, now: int) -> tuple[str, ...]:
+        """Let scheduled credit take effect, capture holds and forfeit lots, in this order."""
+        self._activate(book, now)
+        captured = self._captures(book, now)
+        self._forfeits(book, now)
+        return captured
+
+    def _activate(self, book: Book, now: int) -> None:
+        due = sorted((lot.since, lot.id) for lot in book.lots.values() if lot.waits and lot.since <= now)
+        for _, name in due:
+            lot = book.lots[name]
+            lot.waits, book.clock = False, now
+            lot.repaid += self._repay(book, lot.left, "scheduled", now, "", None, name)
+            if lot.left:
+                self._move(book, "activate", "scheduled", "wallet", lot.left, now, "", lot=name)
 
     def _captures(self, book: Book, now: int) -> tuple[str, ...]:
         due = sorted((call.expires, call.id) for call in book.open_calls() if call.expires <= now)
@@ -171,7 +196,7 @@ class Auditor:
         return tuple(sorted(name for _, name in due))
 
     def _forfeits(self, book: Book, now: int) -> None:
-        for lot in sorted(book.lots.values(), key=lambda lot: lot.place(now)):
+        for lot in book.usable(now):
             amount = min(lot.left, book.free) if lot.overdue(now) else 0
             if amount:
                 self._move(book, "forfeit", "wallet", "expired", amount, now, "", lot=lot.id)
@@ -189,10 +214,64 @@ class Auditor:
     def _topup(self, book: Book, op: TopUp, now: int) -> Answer:
         if op.amount_nanos < 1:
             return "refused", "amount_invalid"
-        if op.expires_us is not None and op.expires_us <= now:
+        later = op.effective_us is not None and op.effective_us > now
+        since = op.effective_us if later and op.effective_us is not None else now
+        if op.expires_us is not None and op.expires_us <= since:
             return "refused", "field_invalid"
-        name, repaid = self._income(book, op.amount_nanos, op.kind, now, op.key, op.expires_us, op.priority)
-        return "topped_up", name, book.wallet, repaid
+        if not later:
+            name, repaid = self._income(
+                book, op.amount_nanos, op.kind, now, op.key, op.expires_us, op.priority
+            )  # fmt: skip
+            return "topped_up", name, book.wallet, repaid
+        name = f"{book.name}-{len(book.moves) + 1}"
+        self._move(book, "schedule", SOURCES[op.kind][0], "scheduled", op.amount_nanos, now, op.key, lot=name)
+        book.lots[name] = Lot(
+            name, op.kind, op.priority, op.amount_nanos, since, now, op.expires_us, waits=True
+        )  # fmt: skip
+        return "topped_up", name, book.wallet, 0
+
+    def _adjust(self, book: Book, op: Adjust, now: int) -> Answer:
+        if op.amount_nanos == 0:
+            return "refused", "amount_invalid"
+        if not op.reason.strip():
+            return "refused", "field_invalid"
+        if op.amount_nanos > 0:
+            name, repaid = self._income(book, op.amount_nanos, "adjust", now, op.key, None, 0)
+            return "adjusted", name, op.amount_nanos, book.wallet, repaid, 0
+        taken = min(-op.amount_nanos, book.free)
+        short = -op.amount_nanos - taken
+        if taken:
+            self._move(book, "adjust", "wallet", "adjustments", taken, now, op.key)
+            self._take(book, None, taken, now)
+        if short:
+            self._move(book, "adjust", "receivable", "adjustments", short, now, op.key)
+        return "adjusted", f"{book.name}-{len(book.moves)}", op.amount_nanos, book.wallet, 0, short
+
+    def _reverse(self, book: Book, op: Reverse, now: int) -> Answer:
+        lot = book.lots.get(op.lot_id)
+        if lot is None:
+            return "refused", "unknown_lot"
+        if lot.kind == "refund" or (op.kind == "chargeback" and lot.kind != "paid"):
+            return "refused", "field_invalid"
+        if op.amount_nanos is not None and op.amount_nanos < 1:
+            return "refused", "amount_invalid"
+        if not op.reason.strip():
+            return "refused", "field_invalid"
+        left = lot.granted - lot.reversed
+        amount = left if op.amount_nanos is None else op.amount_nanos
+        if not 0 < amount <= left:
+            return "refused", "reversal_exceeds_grant"
+        taken = min(amount, lot.left if lot.waits else min(lot.left, book.free))
+        source, home = SOURCES[lot.kind][0], "scheduled" if lot.waits else "wallet"
+        if taken:
+            self._move(book, op.kind, home, source, taken, now, op.key, lot=lot.id)
+            lot.takes.append(taken)
+        if amount > taken:
+            self._move(book, op.kind, "receivable", source, amount - taken, now, op.key, lot=lot.id)
+        lot.reversed += amount
+        book.frozen = book.frozen or op.freeze
+        name = f"{book.name}-{len(book.moves)}"
+        return "reversed", name, amount, taken, amount - taken, book.wallet, book.frozen
 
     def _setbudget(self, book: Book, op: SetBudget, now: int) -> Answer:
         place = (op.scope, op.window)

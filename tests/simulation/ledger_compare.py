@@ -14,6 +14,7 @@ from ledger.store_memory import MemoryLedger
 from ledger.types import (
     AccountOpened,
     AccountSet,
+    Adjusted,
     BudgetSet,
     Held,
     Noted,
@@ -22,6 +23,7 @@ from ledger.types import (
     Released,
     Renewed,
     Result,
+    Reversed,
     Settled,
     Swept,
     ToppedUp,
@@ -48,6 +50,14 @@ def shape(answer: Result) -> Answer:
             return "refunded", answer.amount_nanos, answer.credit_nanos, answer.repaid_nanos
         case ToppedUp():
             return "topped_up", answer.transfer, answer.credit_nanos, answer.repaid_nanos
+        case Adjusted():
+            repaid, debt = answer.repaid_nanos, answer.debt_nanos
+            return "adjusted", answer.transfer, answer.amount_nanos, answer.credit_nanos, repaid, debt
+        case Reversed():
+            return (
+                "reversed", answer.transfer, answer.amount_nanos, answer.taken_nanos, answer.debt_nanos,
+                answer.credit_nanos, answer.frozen,
+            )  # fmt: skip
         case AccountOpened():
             return "opened", answer.credit_nanos
         case BudgetSet():
@@ -86,17 +96,24 @@ def _check_account(book: Book, row: Any) -> None:
 
 def _check_lots(book: Book, books: Any) -> None:
     wanted = {
-        lot.id: (lot.kind, lot.priority, lot.granted, lot.left, lot.since, lot.expires)
+        lot.id: (
+            lot.kind, lot.priority, lot.granted, lot.left, lot.since, lot.made, lot.expires, lot.repaid,
+            lot.reversed, lot.waits,
+        )
         for lot in book.lots.values()
-    }
+    }  # fmt: skip
     found = {
         row.id: (
-            LOT_NAMES[row.kind], row.priority, row.granted, row.remaining, row.effective_at, row.expires_at
+            LOT_NAMES[row.kind], row.priority, row.granted, row.remaining, row.effective_at, row.created_at,
+            row.expires_at, row.repaid, row.reversed, bool(row.scheduled),
         )
         for row in books.lots.values()
     }  # fmt: skip
     assert found == wanted, "lots"
-    assert sum(lot.left for lot in book.lots.values()) == book.wallet, "wallet is not the sum of its lots"
+    credit = sum(lot.left for lot in book.lots.values() if not lot.waits)
+    assert credit == book.wallet, "wallet is not the sum of its lots"
+    scheduled = sum(lot.left for lot in book.lots.values() if lot.waits)
+    assert scheduled == book.flow("scheduled"), "scheduled credit is not the sum of its lots"
 
 
 def _check_holds(book: Book, books: Any) -> None:

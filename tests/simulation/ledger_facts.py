@@ -1,5 +1,5 @@
 """
-The facts of a tenant as the auditor keeps them: what came, what went, what each hold was for and how it ended.
+The facts of a tenant as the auditor keeps them: what came, what went, what each hold was for, how it ended.
 
 Every figure is worked out anew as a sum over facts: no running balance, no counter, no row of the ledger.
 """
@@ -25,20 +25,24 @@ def charge_of(cost: int, ppm: int) -> int:
 
 @dataclass
 class Lot:
-    """Credit of one origin; `takes` are amounts that left it (negative: came back)."""
+    """Credit of one origin; `takes` are amounts that left it (negative: came back), by any way but debt."""
 
     id: str
     kind: str
     priority: int
     granted: int
     since: int
+    made: int
     expires: int | None
+    waits: bool = False
+    repaid: int = 0
+    reversed: int = 0
     takes: list[int] = field(default_factory=list)
 
     @property
     def left(self) -> int:
         """What is still in it."""
-        return self.granted - sum(self.takes)
+        return self.granted - self.repaid - sum(self.takes)
 
     def overdue(self, now: int) -> bool:
         """Tell whether it is past its expiry."""
@@ -49,7 +53,7 @@ class Lot:
         never = self.expires is None
         return (
             not self.overdue(now), self.priority, never, self.expires or 0, self.kind != "promo",
-            self.since, self.id,
+            self.since, self.made, self.id,
         )  # fmt: skip
 
 
@@ -138,6 +142,10 @@ class Book:
     limits: dict[tuple[str, str], Limit] = field(default_factory=dict)
     moves: list[tuple[Any, ...]] = field(default_factory=list)
     keys: dict[str, tuple[str, Any, Answer, int]] = field(default_factory=dict)
+
+    def usable(self, now: int) -> list[Lot]:
+        """Return the lots that are credit already, in the order of drawing."""
+        return sorted((lot for lot in self.lots.values() if not lot.waits), key=lambda lot: lot.place(now))
 
     def flow(self, party: str) -> int:
         """Return what a party has received, less what it has given."""

@@ -16,6 +16,7 @@ from ledger_compare import check, shape
 from ledger.rows import columns
 from ledger.store_memory import ROW_TYPES, MemoryLedger
 from ledger.types import (
+    Adjust,
     Note,
     Offer,
     OpenAccount,
@@ -25,6 +26,7 @@ from ledger.types import (
     Renew,
     Reserve,
     Result,
+    Reverse,
     SetAccount,
     SetBudget,
     Settle,
@@ -134,11 +136,27 @@ class World:
         hold_id = self.hold_of(tenant, place)
         return self.do(Refund(**self.head(tenant), hold_id=hold_id, amount_nanos=amount))
 
-    def top_up(self, tenant: str, amount: int, kind: str, lasts_us: int | None, priority: int) -> Result:
-        """Add credit, perhaps for a while."""
+    def top_up(self, tenant: str, amount: int, kind: str, lasts_us: int | None, priority: int,
+               later_us: int | None = None) -> Result:  # fmt: skip
+        """Add credit, perhaps for a while, perhaps later."""
         expires_us = None if lasts_us is None else self.now + lasts_us
+        effective_us = None if later_us is None else self.now + later_us
         return self.do(TopUp(
-            **self.head(tenant), amount_nanos=amount, kind=kind, expires_us=expires_us, priority=priority
+            **self.head(tenant), amount_nanos=amount, kind=kind, expires_us=expires_us, priority=priority,
+            effective_us=effective_us,
+        ))  # fmt: skip
+
+    def adjust(self, tenant: str, amount: int) -> Result:
+        """Correct the credit by hand."""
+        return self.do(Adjust(**self.head(tenant), amount_nanos=amount, reason="counted wrong", actor="ann"))
+
+    def reverse(self, tenant: str, place: int, amount: int | None, kind: str, freeze: bool) -> Result:
+        """Take some lot back."""
+        known = list(self.auditor.tenants[tenant].lots)
+        lot_id = known[place % len(known)] if known else "none"
+        return self.do(Reverse(
+            **self.head(tenant), lot_id=lot_id, reason="disputed", amount_nanos=amount, kind=kind,
+            freeze=freeze,
         ))  # fmt: skip
 
     def set_budget(self, tenant: str, place: tuple[str, str], limit: int | None, lasts_us: int | None,
@@ -233,7 +251,9 @@ def step(world: World, rng: random.Random) -> None:
     elif choice < 71:
         world.refund(tenant, place, rng.choice((None, 1, cost)))
     elif choice < 78:
-        world.top_up(tenant, cost, rng.choice(("paid", "promo")), rng.choice(LASTS), rng.randrange(3))
+        later_us = rng.choice((None, None, None, 1, HOUR_US, 30 * HOUR_US))
+        kind, lasts_us = rng.choice(("paid", "promo")), rng.choice(LASTS)
+        world.top_up(tenant, cost, kind, lasts_us, rng.randrange(3), later_us)
     else:
         _seldom(world, rng, tenant, place, choice)
 
@@ -248,11 +268,17 @@ def _seldom(world: World, rng: random.Random, tenant: str, place: int, choice: i
             {"overage": rng.choice(("debt", "absorb"))}, {"frozen": rng.random() < 0.4},
         ))  # fmt: skip
         world.set_account(tenant, **settings)
-    elif choice < 87:
+    elif choice < 86:
         world.sweep(tenant)
-    elif choice < 88:
+    elif choice < 87:
         world.note(tenant)
-    elif choice < 92:
+    elif choice < 89:
+        world.adjust(tenant, rng.choice((1, -1)) * rng.choice(COSTS))
+    elif choice < 91:
+        amount = rng.choice((None, None, 1, *COSTS))
+        kind, freeze = rng.choice(("reversal", "chargeback")), rng.random() < 0.3
+        world.reverse(tenant, place, amount, kind, freeze)
+    elif choice < 93:
         world.repeat(place, other=rng.random() < 0.5)
     elif choice < 95:
         world.go_to_day_end(tenant, rng.choice((-1, 0, 1)))

@@ -1,8 +1,8 @@
 """
 Faults planted in the core on purpose: each one is noticed by the short scenario named beside it.
 
-A scenario only says what is asked; the auditor (`ledger_auditor`) compares every answer and every row. A fault
-that no scenario notices fails here, and so does one that no longer fits the code.
+A scenario only says what is asked; the auditor (`ledger_auditor`) compares every answer and every row. A
+fault that no scenario notices fails here, and so does one that no longer fits the code.
 """
 
 import inspect
