@@ -225,31 +225,39 @@ def _refill(books: Books, hold: Hold, seq: int, amount: int, now_us: int) -> Non
     """
     Put money back into lots, newest draw first; what cannot go back becomes a refund lot with a grace period.
     """
-    left, homeless = amount, 0
-    for lot_id, drawn in reversed(list(_net_draws(books, hold).items())):
+    left, back, homeless = amount, dict[str, int](), 0
+    for lot_id, drawn in reversed(_owed(books, hold)):
         part = min(drawn, left)
         if part > 0:
-            lot = books.lots[lot_id]
+            back[lot_id] = back.get(lot_id, 0) + part
             left -= part
-            _record(books, hold.id, seq, lot, -part)
-            if lot.expires_at is not None and lot.expires_at <= now_us:
-                homeless += part
-            else:
-                lot.remaining += part
+    for lot_id, part in back.items():
+        lot = books.lots[lot_id]
+        _record(books, hold.id, seq, lot, -part)
+        if lot.expires_at is not None and lot.expires_at <= now_us:
+            homeless += part
+        else:
+            lot.remaining += part
     homeless += left
     if homeless > 0:
         lot_id, expires_us = transfer_id(books.tenant, seq), now_us + REFUND_GRACE_US
         add_lot(books, REFUND, lot_id, homeless, now_us, expires_us, priority=0, source_ref=hold.id)
 
 
-def _net_draws(books: Books, hold: Hold) -> dict[str, int]:
+def _owed(books: Books, hold: Hold) -> list[tuple[str, int]]:
     """
-    Return what the hold still owes each lot, in order of drawing.
+    Return what of each draw of the hold has not gone back, in order of drawing; a lot may be drawn twice.
     """
-    net: dict[str, int] = {}
-    for row in books.draws.get(hold.id, []):
-        net[row.lot_id] = net.get(row.lot_id, 0) + row.amount
-    return net
+    back: dict[str, int] = {}
+    owed: list[tuple[str, int]] = []
+    for row in reversed(books.draws.get(hold.id, [])):
+        returned = back.get(row.lot_id, 0)
+        if row.amount < 0:
+            back[row.lot_id] = returned - row.amount
+        else:
+            back[row.lot_id] = max(0, returned - row.amount)
+            owed.append((row.lot_id, max(0, row.amount - returned)))
+    return owed[::-1]
 
 
 def forfeit_due(books: Books, now_us: int) -> int:

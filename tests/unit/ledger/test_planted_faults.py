@@ -17,6 +17,7 @@ from ledger_world import HOUR_US, MINUTE_US, STARTS_S, World
 import ledger.accounts
 import ledger.admission
 import ledger.budget
+import ledger.corrections
 import ledger.holds
 import ledger.postings
 import ledger.rules
@@ -167,6 +168,60 @@ def refund_to_several_lots() -> None:
     world.refund(T, 0, 260)
     world.pass_time(2 * HOUR_US)
     world.refund(T, 0, None)
+
+
+def lot_drawn_twice() -> None:
+    """A hold that drew one lot before and after another gives back in the opposite order."""
+    world = opened(credit=100)
+    world.top_up(T, 1_000, "paid", None, 1)
+    hold(world, 50)
+    world.settle(T, 0, 50)
+    hold(world, 100, ttl_us=1)
+    world.pass_time(1)
+    world.sweep(T)
+    world.do(Refund(T, "back", world.now, "acme-3"))
+    world.settle(T, 0, 150)
+    world.refund(T, 0, 60)
+    world.refund(T, 0, 70)
+
+
+def corrected_by_hand() -> None:
+    """An adjustment takes free credit only, the rest is debt; a positive one repays it first."""
+    world = opened(credit=500)
+    hold(world, 300)
+    world.adjust(T, -250)
+    world.adjust(T, 70)
+    world.adjust(T, 0)
+
+
+def charged_back() -> None:
+    """A lot that is taken back leaves what open holds need, and can be taken back once."""
+    world = opened(credit=500)
+    world.top_up(T, 400, "promo", None, 1)
+    hold(world, 450)
+    world.settle(T, 0, 100)
+    hold(world, 750)
+    world.reverse(T, 0, None, "chargeback", True)
+    world.reverse(T, 0, 1, "reversal", False)
+    world.settle(T, 0, 750)
+    world.set_account(T, frozen=False)
+    hold(world, 1)
+    world.top_up(T, 500, "paid", None, 0)
+    hold(world, 1)
+
+
+def credit_of_next_hour() -> None:
+    """Scheduled credit is none until its instant, and then repays debt first."""
+    world = opened(credit=100)
+    world.top_up(T, 300, "promo", 9 * HOUR_US, 0, HOUR_US)
+    hold(world, 101)
+    hold(world, 100)
+    world.settle(T, 0, 130)
+    world.pass_time(HOUR_US - 1)
+    world.sweep(T)
+    world.pass_time(1)
+    hold(world, 271)
+    hold(world, 270)
 
 
 def order_of_lots() -> None:
@@ -341,6 +396,22 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
      refund_to_several_lots),
     ("refund into an expired lot", ledger.postings, "_refill", "lot.expires_at <= now_us", "False",
      refund_to_several_lots),
+    ("refund forgets older draws", ledger.postings, "_owed", "return owed[::-1]", "return owed[:1]",
+     lot_drawn_twice),
+    ("adjustment takes held money", ledger.corrections, "_take", "account.wallet - account.held",
+     "account.wallet", corrected_by_hand),
+    ("adjustment forgets debt", ledger.corrections, "_owe", "account_of(books).debt += short", "pass",
+     corrected_by_hand),
+    ("chargeback takes held money", ledger.corrections, "_take_back", "account.wallet - account.held",
+     "account.wallet", charged_back),
+    ("chargeback does not freeze", ledger.corrections, "reverse", "account.frozen = 1", "pass",
+     charged_back),
+    ("lot taken back twice", ledger.corrections, "_take_back", "lot.reversed += amount", "pass",
+     charged_back),
+    ("scheduled credit at once", ledger.postings, "activate_due", "lot.effective_at <= now_us", "True",
+     credit_of_next_hour),
+    ("scheduled credit forgets debt", ledger.postings, "activate_due", "lot.remaining -= repaid", "pass",
+     credit_of_next_hour),
     ("paid before promotional", ledger.postings, "lot_order", "lot.kind != PROMO", "lot.kind == PROMO",
      order_of_lots),
     ("priority ignored", ledger.postings, "lot_order", "lot.priority,", "0,", order_of_lots),
