@@ -32,10 +32,14 @@ START_US = 1_763_700_000 * 1_000_000
 CREDIT = 10**15
 BOUND, COST = 9_000, 3_000
 SCHEMA = (
-    "CREATE TABLE account (tenant TEXT PRIMARY KEY, wallet BIGINT NOT NULL, held BIGINT NOT NULL,"
-    " CHECK (held >= 0 AND wallet >= held))",
-    "CREATE TABLE hold (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, amount BIGINT NOT NULL,"
-    " state SMALLINT NOT NULL)",
+    (
+        "CREATE TABLE account (tenant TEXT PRIMARY KEY, wallet BIGINT NOT NULL, held BIGINT NOT NULL,"
+        " CHECK (held >= 0 AND wallet >= held))"
+    ),
+    (
+        "CREATE TABLE hold (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, amount BIGINT NOT NULL,"
+        " state SMALLINT NOT NULL)"
+    ),
     "CREATE TABLE entry (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, amount BIGINT NOT NULL)",
 )
 Batch = tuple[list[tuple[str, str]], list[tuple[str, str]]]

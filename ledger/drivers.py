@@ -4,7 +4,7 @@ The two database drivers behind one small face: begin, select, write, commit, an
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -76,6 +76,11 @@ class Driver(Protocol):
     def many(self, values: Sequence[str]) -> Any:
         """
         Return a list of texts as one parameter.
+        """
+
+    def pairs(self, values: Collection[tuple[str, str]]) -> tuple[Any, ...]:
+        """
+        Return a list of pairs of texts as parameters.
         """
 
 
@@ -173,6 +178,22 @@ class SqliteDriver:
         """
         return json.dumps(values)
 
+    def pairs(self, values: Collection[tuple[str, str]]) -> tuple[str]:
+        """
+        Return pairs as JSON text.
+        """
+        return (json.dumps(list(values)),)
+
+
+# Every statement of the writer finds its rows by an index. A planner that knows only old statistics of a table
+# that grows fast would scan it whole, under the lock; so it is told not to, and to keep its plans. Plans made
+# for an empty table may take the wrong index of a full one; so they are made again, ever more rarely.
+_PLANS: Final = (
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
+    "SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan"
+)
+_REPLAN_EVERY: Final = 1_024
+
 
 class PostgresDriver:
     """
@@ -182,14 +203,19 @@ class PostgresDriver:
     def __init__(self, engine: Engine) -> None:
         connection = _own_connection(engine)
         connection.autocommit = True  # transactions are begun in the first round trip
-        connection.prepare_threshold = 2
+        connection.prepare_threshold = 0
+        connection.execute(_PLANS, prepare=False)
         self._connection = connection
+        self._begun = 0
 
     def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
         """
         Begin, lock and look in one round trip; each statement sees what the lock's holder before committed.
         """
+        self._begun += 1
         with self._connection.pipeline():
+            if self._begun & (self._begun - 1) == 0 or self._begun % _REPLAN_EVERY == 0:
+                self._connection.execute("DISCARD PLANS")
             self._connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             cursors = [self._connection.execute(text, parameters) for text, parameters in queries]
             return [cursor.fetchall() for cursor in cursors]
@@ -238,6 +264,12 @@ class PostgresDriver:
         Return a list as array text.
         """
         return _text_array(values)
+
+    def pairs(self, values: Collection[tuple[str, str]]) -> tuple[str, str]:
+        """
+        Return pairs as two array texts.
+        """
+        return _text_array([one for one, _ in values]), _text_array([other for _, other in values])
 
 
 def _arrays(write: Write) -> list[Any]:

@@ -101,11 +101,26 @@ def _select(row_type: type, where: str) -> str:
     return f"SELECT {_names(row_type)} FROM {ROWS[row_type].name} WHERE {where}"  # noqa: S608 - our own names
 
 
+def _select_pairs(row_type: type, key: str, dialect: str) -> str:
+    """
+    Write the search for (tenant, key) pairs: two lists side by side, never each tenant with each key.
+    """
+    names = ", ".join(f"t.{name}" for name in columns(row_type))
+    if dialect == "sqlite":
+        one, other = (f"json_extract(p.value, '$[{place}]')" for place in (0, 1))
+        source = f"json_each(?) AS p CROSS JOIN {ROWS[row_type].name} AS t"
+    else:
+        one, other = "p.tenant", "p.key"
+        source = f"unnest(%s::text[], %s::text[]) AS p(tenant, key), {ROWS[row_type].name} AS t"
+    return f"SELECT {names} FROM {source} WHERE t.tenant = {one} AND t.{key} = {other}"  # noqa: S608 - our own names
+
+
 def texts(dialect: str) -> Texts:
     """
     Write every statement for an engine, `sqlite` or `postgresql`.
 
-    A list parameter is JSON text on SQLite and an array on PostgreSQL.
+    A list parameter is JSON text on SQLite and an array on PostgreSQL; a list of pairs is JSON text, or two
+    arrays.
     """
     lite = dialect == "sqlite"
     among = "IN (SELECT value FROM json_each(?))" if lite else "= ANY(%s::text[])"
@@ -113,10 +128,10 @@ def texts(dialect: str) -> Texts:
     clock = f"{latest}({mark}, (SELECT max(last_at) FROM ledger_account WHERE tenant {among}))"  # noqa: S608 - our own names
     return Texts(
         lock=_select(Account, f"tenant {among} ORDER BY tenant{'' if lite else ' FOR UPDATE'}"),
-        by_key=_select(Hold, f"tenant {among} AND op_key {among}"),
+        by_key=_select_pairs(Hold, "op_key", dialect),
         by_id=_select(Hold, f"id {among}"),
         due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),
-        ops=_select(Op, f"tenant {among} AND key {among}"),
+        ops=_select_pairs(Op, "key", dialect),
         budgets=_select(Budget, f"tenant {among}"),
         windows=_select(Window, f"tenant {among} AND ends_at > {mark}"),
         lots=_select(Lot, f"tenant {among} AND remaining > 0"),

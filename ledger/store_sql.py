@@ -76,15 +76,16 @@ class SqlStore:
         Return the queries that every batch needs, the lock first.
         """
         sql = self._texts
-        among, keys, ids = driver.many(tenants), driver.many([op.key for op in ops]), driver.many(named)
+        among, ids = driver.many(tenants), driver.many(named)
+        keys = driver.pairs(dict.fromkeys((op.tenant, op.key) for op in ops))
         instants = [op.now_us for op in ops]
         queries: dict[str, Query] = {
             "lock": (sql.lock, (among,)),
-            "ops": (sql.ops, (among, keys)),
+            "ops": (sql.ops, keys),
             "budgets": (sql.budgets, (among,)),
             "windows": (sql.windows, (among, min(instants))),
             "lots": (sql.lots, (among,)),
-            "by_key": (sql.by_key, (among, keys)),
+            "by_key": (sql.by_key, keys),
             "due": (sql.due, (among, max(instants), among)),
         }
         lots = [op.lot_id for op in ops if isinstance(op, Reverse)]
