@@ -243,6 +243,12 @@ transfer = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_ledger_transfer_at", transfer.c.tenant, transfer.c.at)
+Index(
+    "ix_ledger_transfer_lot",
+    transfer.c.lot_id,
+    sqlite_where=text("lot_id IS NOT NULL"),
+    postgresql_where=text("lot_id IS NOT NULL"),
+)
 OF_DEBT = "debit = 6 OR credit = 6"  # the index is used where a query says exactly this
 Index(
     "ix_ledger_transfer_debt",

@@ -6,7 +6,7 @@ of its kind, and the checks are listed even when they pass.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from ledger.rows import (
     USAGE,
     WALLET,
 )
+from ledger.seals import check_seals
 
 PROBLEMS_MAX: Final = 100
 _REVERSALS: Final = frozenset({KIND["chargeback"], KIND["reversal"]})
@@ -59,6 +60,7 @@ class _Tenant:
     holds: list[Row[Any]] = field(default_factory=list)
     lots: list[Row[Any]] = field(default_factory=list)
     draws: list[Row[Any]] = field(default_factory=list)
+    archived: list[Row[Any]] = field(default_factory=list)
     seq: int = 0
     head: str = GENESIS
     wallet: int = 0
@@ -72,7 +74,7 @@ def verify(connection: Connection) -> Verification:
     """
     Check every invariant of every tenant; use a connection from `reading`, so that it is one picture.
     """
-    checks: dict[str, bool] = dict.fromkeys([*_CHECKS, *_CHAIN_CHECKS, "windows", "orphans"], True)
+    checks: dict[str, bool] = dict.fromkeys([*_CHECKS, *_CHAIN_CHECKS, "windows", "orphans", "seals"], True)
     problems: list[str] = []
     tenants = 0
 
@@ -89,10 +91,9 @@ def verify(connection: Connection) -> Verification:
         for check, rule in _CHECKS.items():
             for problem in rule(tenant):
                 found(check, problem)
-    for problem in _windows(connection):
-        found("windows", problem)
-    for problem in _orphans(connection):
-        found("orphans", problem)
+    for check, whole in (("windows", _windows), ("orphans", _orphans), ("seals", check_seals)):
+        for problem in whole(connection):
+            found(check, problem)
     transfers = int(connection.execute(select(func.count()).select_from(tables.transfer)).scalar_one())
     return Verification(not problems, checks, tuple(problems), tenants, transfers)
 
@@ -102,10 +103,16 @@ _CHAIN_CHECKS: Final = ("chain", "sequence", "running_balance")
 
 def _load(connection: Connection, row: Row[Any]) -> _Tenant:
     tenant = _Tenant(row)
-    for table, target in (
-        (tables.hold, tenant.holds), (tables.grant_lot, tenant.lots), (tables.draw, tenant.draws)
-    ):  # fmt: skip
-        target.extend(connection.execute(select(table).where(table.c.tenant == row.tenant)))
+    hold, draw = tables.hold.c, tables.draw.c
+    amounts = hold.amount, hold.expected, hold.captured, hold.refunded, hold.absorbed
+    for query, target in (
+        (select(hold.id, hold.state, hold.closed_at, *amounts), tenant.holds),
+        (select(tables.grant_lot), tenant.lots),
+        (select(draw.seq, draw.lot_id, draw.amount), tenant.draws),
+        (select(tables.archive), tenant.archived),
+    ):
+        table = query.get_final_froms()[0]
+        target.extend(connection.execute(query.where(table.c.tenant == row.tenant)))
     return tenant
 
 
@@ -193,11 +200,13 @@ def _lots(tenant: _Tenant) -> Problems:
 
 
 def _parties(tenant: _Tenant) -> Problems:
-    parties, holds = tenant.parties, tenant.holds
+    parties, holds, archived = tenant.parties, tenant.holds, tenant.archived
+    charged = sum(hold.captured - hold.refunded for hold in holds) + sum(row.charged for row in archived)
+    absorbed = sum(hold.absorbed for hold in holds) + sum(row.absorbed for row in archived)
     wanted = {
-        "usage": (parties[USAGE], sum(hold.captured - hold.refunded for hold in holds)),
+        "usage": (parties[USAGE], charged),
         "receivable": (-parties[RECEIVABLE], tenant.row.debt),
-        "absorbed": (-parties[ABSORBED], sum(hold.absorbed for hold in holds)),
+        "absorbed": (-parties[ABSORBED], absorbed),
         "wallet": (parties[WALLET], tenant.row.wallet),
         "scheduled": (parties[SCHEDULED], sum(lot.remaining for lot in tenant.lots if lot.scheduled)),
     }
@@ -217,8 +226,23 @@ def _holds(tenant: _Tenant) -> Problems:
             yield f"hold {hold.id} is not settled but charged {hold.captured}"
         if (hold.closed_at is None) != (hold.state == OPEN):
             yield f"hold {hold.id} has a state that does not match its closing time"
-    for hold_id in tenant.by_hold.keys() - known:
-        yield f"transfers name an unknown hold {hold_id}"
+    yield from _archived(tenant, tenant.by_hold.keys() - known)
+
+
+def _archived(tenant: _Tenant, unknown: Set[str]) -> Problems:
+    """
+    Compare what transfers say of holds that are no longer there with what the archive took.
+    """
+    holds = sum(row.holds for row in tenant.archived)
+    moved, charged = (
+        sum(tenant.by_hold[hold_id] for hold_id in unknown),
+        sum(row.charged for row in tenant.archived),
+    )
+    if len(unknown) > holds or moved != charged:
+        yield (
+            f"account {tenant.row.tenant}: transfers name {len(unknown)} unknown holds, the first "
+            f"{min(unknown, default='-')}, with {moved}; the archive took {holds} with {charged}"
+        )
 
 
 _CHECKS: Final[dict[str, Check]] = {
@@ -243,6 +267,8 @@ def _windows(connection: Connection) -> Problems:
         place = (row.budget_id, row.starts_at)
         held[place] += row.amount if row.state == OPEN else 0
         spent[place] += _spent(row)
+    for row in connection.execute(select(tables.archived_window)):
+        spent[(row.budget_id, row.starts_at)] += row.spent
     last: tuple[str, int] = ("", 0)
     for row in connection.execute(select(window).order_by(window.c.budget_id, window.c.starts_at)):
         place = (row.budget_id, row.starts_at)

@@ -54,6 +54,10 @@ def upgrade() -> None:
         "ix_ledger_transfer_debt", "ledger_transfer", ["tenant", "at"], unique=False,
         sqlite_where=sa.text(OF_DEBT), postgresql_where=sa.text(OF_DEBT),
     )  # fmt: skip
+    op.create_index(
+        "ix_ledger_transfer_lot", "ledger_transfer", ["lot_id"], unique=False,
+        sqlite_where=sa.text("lot_id IS NOT NULL"), postgresql_where=sa.text("lot_id IS NOT NULL"),
+    )  # fmt: skip
     op.drop_table("ledger_seal")
     create_seal()
     create_archive()
@@ -205,6 +209,7 @@ def downgrade() -> None:
     for name in ("ledger_archived_window", "ledger_archive", "ledger_seal"):
         op.drop_table(name)
     op.drop_index("ix_ledger_transfer_debt", "ledger_transfer")
+    op.drop_index("ix_ledger_transfer_lot", "ledger_transfer")
     if op.get_bind().dialect.name == "sqlite":
         rebuild_transfers(11, 6)
         rebuild_lots(new=False)
