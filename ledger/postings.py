@@ -109,7 +109,10 @@ def draw(books: Books, hold_id: str, seq: int, amount: int, now_us: int) -> None
 
 def _record(books: Books, hold_id: str, seq: int, lot: Lot, amount: int) -> None:
     known = books.draws.setdefault(hold_id, [])
-    row = Draw(books.tenant, seq, lot.id, hold_id, len(known), amount)
+    place = len(known)
+    if hold_id == "":  # what other transfers took without a call has no order among itself
+        place = sum(row.seq == seq for row in known[-len(books.lots) :])
+    row = Draw(books.tenant, seq, lot.id, hold_id, place, amount)
     known.append(row)
     books.changes.draws.append(row)
     books.changes.lots[lot.id] = lot
@@ -175,16 +178,18 @@ def schedule(
 def activate_due(books: Books, now_us: int) -> None:
     """
     Make scheduled lots part of the wallet once their date has come; debt is repaid first.
+
+    One that was taken back whole before its date stays as it is: the store loads no empty lots.
     """
-    due = [lot for lot in books.lots.values() if lot.scheduled and lot.effective_at <= now_us]
+    waiting = [lot for lot in books.lots.values() if lot.scheduled and lot.remaining > 0]
+    due = [lot for lot in waiting if lot.effective_at <= now_us]
     for lot in sorted(due, key=lambda lot: (lot.effective_at, lot.id)):
         lot.scheduled = 0
         account_of(books).last_at = now_us
         books.changes.lots[lot.id] = lot
-        if lot.remaining > 0:
-            _, repaid = _repay(books, lot.remaining, SCHEDULED, now_us, "", lot_id=lot.id)
-            lot.repaid += repaid
-            lot.remaining -= repaid
+        _, repaid = _repay(books, lot.remaining, SCHEDULED, now_us, "", lot_id=lot.id)
+        lot.repaid += repaid
+        lot.remaining -= repaid
         if lot.remaining > 0:
             post(books, "activate", SCHEDULED, WALLET, lot.remaining, now_us=now_us, key="", lot_id=lot.id)
 

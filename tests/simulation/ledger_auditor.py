@@ -5,8 +5,6 @@ An auditor of the ledger that shares no arithmetic with it: it is told what is a
 then holds the ledger's rows against the facts. Written from the study of the ledger, sections 4 to 7.
 """
 
-from typing import Any
-
 import ledger_calendar as calendar
 from ledger_facts import (
     Answer,
@@ -173,7 +171,8 @@ class Auditor:
         return captured
 
     def _activate(self, book: Book, now: int) -> None:
-        due = sorted((lot.since, lot.id) for lot in book.lots.values() if lot.waits and lot.since <= now)
+        waiting = [lot for lot in book.lots.values() if lot.waits and lot.left]
+        due = sorted((lot.since, lot.id) for lot in waiting if lot.since <= now)
         for _, name in due:
             lot = book.lots[name]
             lot.waits, book.clock = False, now
@@ -298,7 +297,8 @@ class Auditor:
             for (scope, kind), limit in book.limits.items():
                 ends = limit.move(kind, op.timezone, now)
                 since = ends if (scope, kind) == ("tenant", "day") else since
-        return "account_set", book.frozen, book.zone, since, book.ppm, book.absorbs
+        overage = "absorb" if book.absorbs else "debt"
+        return "account_set", book.frozen, book.zone, since, book.ppm, overage
 
     def _reserve(self, book: Book, op: Reserve, now: int) -> Answer:
         if book.frozen:

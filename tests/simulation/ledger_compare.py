@@ -30,47 +30,31 @@ from ledger.types import (
 )
 
 
+SHAPES: dict[type, tuple[str, str]] = {
+    Held: ("held", "hold_id offer_index amount_nanos opened_us"),
+    Settled: (
+        "settled",
+        "hold_id cost_nanos charge_nanos held_nanos from_free_nanos debt_nanos absorbed_nanos late",
+    ),
+    Released: ("released", "returned_nanos late"),
+    Renewed: ("renewed", "expires_us"),
+    Refunded: ("refunded", "amount_nanos credit_nanos repaid_nanos"),
+    ToppedUp: ("topped_up", "transfer credit_nanos repaid_nanos"),
+    Adjusted: ("adjusted", "transfer amount_nanos credit_nanos repaid_nanos debt_nanos"),
+    Reversed: ("reversed", "transfer amount_nanos taken_nanos debt_nanos credit_nanos frozen"),
+    AccountOpened: ("opened", "credit_nanos"),
+    BudgetSet: ("budget_set", "limit_nanos limit_before_nanos"),
+    AccountSet: ("account_set", "frozen timezone timezone_from_us multiplier_ppm overage"),
+    Swept: ("swept", "holds forfeited_nanos"),
+    Noted: ("noted", ""),
+    Refused: ("refused", "reason"),
+}
+
+
 def shape(answer: Result) -> Answer:
     """Return an answer as the auditor gives it: without the mark of a repetition, without gauges."""
-    match answer:
-        case Refused():
-            return "refused", answer.reason.value
-        case Held():
-            return "held", answer.hold_id, answer.offer_index, answer.amount_nanos, answer.opened_us
-        case Settled():
-            return (
-                "settled", answer.hold_id, answer.cost_nanos, answer.charge_nanos, answer.held_nanos,
-                answer.from_free_nanos, answer.debt_nanos, answer.absorbed_nanos, answer.late,
-            )  # fmt: skip
-        case Released():
-            return "released", answer.returned_nanos, answer.late
-        case Renewed():
-            return "renewed", answer.expires_us
-        case Refunded():
-            return "refunded", answer.amount_nanos, answer.credit_nanos, answer.repaid_nanos
-        case ToppedUp():
-            return "topped_up", answer.transfer, answer.credit_nanos, answer.repaid_nanos
-        case Adjusted():
-            repaid, debt = answer.repaid_nanos, answer.debt_nanos
-            return "adjusted", answer.transfer, answer.amount_nanos, answer.credit_nanos, repaid, debt
-        case Reversed():
-            return (
-                "reversed", answer.transfer, answer.amount_nanos, answer.taken_nanos, answer.debt_nanos,
-                answer.credit_nanos, answer.frozen,
-            )  # fmt: skip
-        case AccountOpened():
-            return "opened", answer.credit_nanos
-        case BudgetSet():
-            return "budget_set", answer.limit_nanos, answer.limit_before_nanos
-        case AccountSet():
-            absorbs = answer.overage == "absorb"
-            zone = (answer.timezone, answer.timezone_from_us)
-            return "account_set", answer.frozen, *zone, answer.multiplier_ppm, absorbs
-        case Swept():
-            return "swept", answer.holds, answer.forfeited_nanos
-        case Noted():
-            return ("noted",)
-    raise AssertionError(f"the auditor does not know {answer}")
+    word, names = SHAPES[type(answer)]
+    return word, *(getattr(answer, name) for name in names.split())
 
 
 def check(book: Book, ledger: MemoryLedger) -> None:
