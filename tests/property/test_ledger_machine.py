@@ -136,8 +136,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def test_any_history_is_what_the_auditor_says() -> None:
     """
-    Whatever is asked in whatever order, answers, balances, lots, windows, holds, debts and chains are those of
-    the auditor.
+    Whatever is asked in whatever order, answers, balances, lots, windows, holds, debts and chains are those
+    of the auditor.
     """
     run_state_machine_as_test(
         LedgerMachine,
