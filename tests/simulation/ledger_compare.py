@@ -29,7 +29,6 @@ from ledger.types import (
     ToppedUp,
 )
 
-
 SHAPES: dict[type, tuple[str, str]] = {
     Held: ("held", "hold_id offer_index amount_nanos opened_us"),
     Settled: (
