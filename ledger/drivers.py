@@ -25,6 +25,7 @@ class Trouble(StrEnum):
     LOST = "lost"  # the connection or the database is gone: connect again
     INTEGRITY = "integrity"  # a race on a new key, or a poisoned operation
     POISON = "poison"  # an operation that the database cannot take
+    READ_ONLY = "read_only"  # the database takes no writes: trying again would only keep callers waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +187,8 @@ class SqliteDriver:
 
 
 # Every statement of the writer finds its rows by an index. A planner that knows only old statistics of a table
-# that grows fast would scan it whole, under the lock; so it is told not to, and to keep its plans. Plans made
-# for an empty table may take the wrong index of a full one; so they are made again, ever more rarely.
+# that grows fast would scan it whole, under the lock: it is told not to, and to keep its plans. Plans made for
+# an empty table may take the wrong index of a full one: they are made again, ever more rarely.
 _PLANS: Final = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
     "SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan"
@@ -329,6 +330,8 @@ def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
     code = getattr(error, "sqlite_errorcode", 0) or 0
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Trouble.BUSY
+    if code == sqlite3.SQLITE_READONLY:  # its extended codes (a file that moved) may pass
+        return Trouble.READ_ONLY
     if isinstance(error, sqlite3.IntegrityError):
         return Trouble.INTEGRITY
     if isinstance(error, sqlite3.InterfaceError | sqlite3.DataError | sqlite3.ProgrammingError):
@@ -336,7 +339,8 @@ def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
     return Trouble.LOST
 
 
-_POSTGRES_BUSY = frozenset({"40001", "40P01", "55P03", "57014"})
+_POSTGRES_BUSY: Final = frozenset({"40001", "40P01", "55P03", "57014"})
+_POSTGRES_READ_ONLY: Final = "25006"
 
 
 def _postgres_trouble(error: BaseException) -> Trouble:
@@ -345,6 +349,8 @@ def _postgres_trouble(error: BaseException) -> Trouble:
     state = getattr(error, "sqlstate", None) or ""
     if state in _POSTGRES_BUSY:
         return Trouble.BUSY
+    if state == _POSTGRES_READ_ONLY:
+        return Trouble.READ_ONLY
     if isinstance(error, psycopg.IntegrityError):
         return Trouble.INTEGRITY
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

@@ -152,7 +152,7 @@ class Committer:
                     self._split(items, failed)
                     return
                 raced = raced or failed.kind is Trouble.INTEGRITY
-                if time.monotonic() + pause_s > deadline:
+                if failed.kind is Trouble.READ_ONLY or time.monotonic() + pause_s > deadline:
                     _give_up(items, failed)
                     return
                 time.sleep(pause_s)
@@ -209,7 +209,7 @@ class Committer:
         """
         Leave the transaction; a connection that cannot do that is dropped.
         """
-        if failed.kind is Trouble.LOST or not self._recovered():
+        if failed.kind in (Trouble.LOST, Trouble.READ_ONLY) or not self._recovered():
             self.disconnect()
 
     def _recovered(self) -> bool:

@@ -4,6 +4,7 @@ The writer: answers after COMMIT, failures, attachments, cancellation, shutdown.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from typing import Any
@@ -22,6 +23,7 @@ from ledger.types import (
     Noted,
     Offer,
     OpenAccount,
+    Operation,
     Reason,
     Refused,
     Reserve,
@@ -156,6 +158,26 @@ def test_lost_for_good_is_unknown_only_around_commit(
     assert isinstance(ledger.do(reserve("a")), Held)
 
 
+def test_a_database_that_takes_no_writes_fails_at_once(engine: Engine, ledger: Ledger) -> None:
+    """
+    Read-only, the answer is "not written" without the patience that a lost connection gets; once the database
+    takes writes again, so does the ledger.
+    """
+    opened(ledger)
+    driver = ledger._writer._committer._driver
+    assert driver is not None
+    lite = engine.dialect.name == "sqlite"
+    driver._connection.execute(  # type: ignore[attr-defined]  # both drivers have one
+        "PRAGMA query_only = ON" if lite else "SET default_transaction_read_only = on"
+    )
+    started = time.monotonic()
+    futures = [ledger.submit(reserve(f"{n}")) for n in range(20)]
+    assert isinstance(futures[0].exception(30), StoreUnavailable)
+    assert time.monotonic() - started < 2
+    wait(futures, 30)
+    assert isinstance(ledger.do(reserve("again")), Held)
+
+
 def test_poisoned_operation_fails_alone(engine: Engine, ledger: Ledger, more_tables: None) -> None:
     """
     One operation that the database rejects fails; the others of its batch are carried out.
@@ -214,8 +236,8 @@ def test_tap_sees_every_hold_event_once(
 
     ledger = open_ledger(tap=tap)
     opened(ledger)
-    ops = [reserve(f"{n}", 100 + n) for n in range(20)]
-    ops_after = [Settle("acme", f"s{n}", NOW_US, f"h-{n}", 90) for n in range(10)]
+    ops: list[Operation] = [reserve(f"{n}", 100 + n) for n in range(20)]
+    ops_after: list[Operation] = [Settle("acme", f"s{n}", NOW_US, f"h-{n}", 90) for n in range(10)]
     for future in [ledger.submit(op) for op in [*ops, *ops_after]]:
         future.result(30)
     with reading(engine) as connection:
