@@ -1,8 +1,8 @@
 """
-Budget windows in every zone of the tz database: they tile the time line, on the right dates, and reset ahead.
+Budget windows in every zone of the tz database: they tile the time line, on the right dates.
 
-Compared with windows worked out from nothing but the offsets of the zone (`ledger_calendar`). Days are swept in
-every zone around each change of offset, and whole years in one zone of each set of changes;
+Compared with windows worked out from nothing but the offsets of the zone (`ledger_calendar`). Days are swept
+in every zone around each change of offset, and whole years in one zone of each set of changes;
 `OUTLAY_TEST_LONG=1` sweeps whole years in every zone.
 """
 
