@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Engine
@@ -151,7 +152,30 @@ class SqliteDriver:
         Send each statement with its rows.
         """
         for write in writes:
-            _check_count(write, self._connection.executemany(write.bulk.text, _processed(write)).rowcount)
+            rows = _processed(write)
+            count = 0
+            if write.bulk.chunks:
+                count, rows = self._insert_chunks(write.bulk, rows)
+            if rows:
+                count += self._connection.executemany(write.bulk.text, rows).rowcount
+            _check_count(write, count)
+
+    def _insert_chunks(
+        self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]
+    ) -> tuple[int, Sequence[tuple[Any, ...]]]:
+        """
+        Insert all rows but a few in statements of many rows; returns the number of these, and the few.
+
+        The driver gives the interpreter up for every row that it sends alone, and with many callers at work
+        it stands in line to get it back.
+        """
+        done = 0
+        for size, text in bulk.chunks:
+            while len(rows) - done >= size:
+                flat = tuple(chain.from_iterable(rows[done : done + size]))
+                self._connection.execute(text, flat)
+                done += size
+        return done, rows[done:]
 
     def commit(self) -> None:
         """
@@ -186,9 +210,9 @@ class SqliteDriver:
         return (json.dumps(list(values)),)
 
 
-# Every statement of the writer finds its rows by an index. A planner that knows only old statistics of a table
-# that grows fast would scan it whole, under the lock: it is told not to, and to keep its plans. Plans made for
-# an empty table may take the wrong index of a full one: they are made again, ever more rarely.
+# Every statement of the writer finds its rows by an index. A planner that knows only old statistics of a
+# table that grows fast would scan it whole, under the lock: it is told not to, and to keep its plans. Plans
+# made for an empty table may take the wrong index of a full one: they are made again, ever more rarely.
 _PLANS: Final = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
     "SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan"

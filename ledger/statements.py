@@ -49,6 +49,9 @@ MUTABLE: Final[dict[type, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+_CHUNKS: Final = (32, 8, 2)  # 32 rows of 28 columns stay below the 999 parameters of an old SQLite
+
+
 class Kind(StrEnum):
     """
     How the values of a column are sent in bulk.
@@ -63,11 +66,14 @@ class Kind(StrEnum):
 class Bulk:
     """
     A statement that writes many rows; `kinds` says of each parameter how it is sent.
+
+    `chunks` are the same statement for a number of rows at once, the largest first (SQLite only).
     """
 
     text: str
     kinds: tuple[Kind, ...]
     processors: tuple[Processor, ...] = ()
+    chunks: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +189,10 @@ def insert(table: Table, names: Sequence[str], dialect: str, ending: str = "") -
     quote = _dialect(dialect).identifier_preparer
     into = f"INSERT INTO {quote.format_table(table)} ({', '.join(quote.quote(name) for name in names)})"
     if dialect == "sqlite":
-        text = f"{into} VALUES ({', '.join('?' for _ in names)}){ending}"
-    else:
-        text = f"{into} SELECT * FROM unnest({_arrays(table, names, dialect)}){ending}"  # noqa: S608 - our own names
+        row = f"({', '.join('?' for _ in names)})"
+        chunks = tuple((n, f"{into} VALUES {', '.join([row] * n)}{ending}") for n in _CHUNKS)
+        return Bulk(f"{into} VALUES {row}{ending}", _kinds(table, names), chunks=chunks)
+    text = f"{into} SELECT * FROM unnest({_arrays(table, names, dialect)}){ending}"  # noqa: S608 - our own names
     return Bulk(text, _kinds(table, names))
 
 
@@ -233,4 +240,4 @@ def attachment(
         ending = f" {ending}"
     bulk = insert(table, names, dialect.name, ending)
     bound = tuple(table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
-    return Bulk(bulk.text, bulk.kinds, bound if any(bound) else ())
+    return Bulk(bulk.text, bulk.kinds, bound if any(bound) else (), bulk.chunks)

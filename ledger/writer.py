@@ -81,12 +81,14 @@ class Item:
     """
     One operation in the writer's hands.
 
-    `ambiguous` is set when a COMMIT that carried it out got no answer: if the key is then found, it was ours.
+    A caller that cannot give up sleeps on `asleep`, which costs a third of a ticket. `ambiguous` is set when a
+    COMMIT that carried it out got no answer: if the key is then found, it was ours.
     """
 
     op: Operation
     attach: Sequence[Attachment]
     ticket: Ticket | None = None
+    asleep: "threading.Lock | None" = None
     result: Result | None = None
     error: LedgerError | None = None
     applied: bool = False
@@ -97,7 +99,9 @@ class Item:
         """
         Give the answer to whoever waits for it.
         """
-        if self.ticket is not None:
+        if self.asleep is not None:
+            self.asleep.release()
+        elif self.ticket is not None:
             if self.error is not None:
                 self.ticket.set_exception(self.error)
             else:
@@ -297,17 +301,26 @@ class Writer:
         """
         item = Item(op, attach)
         ticket = item.ticket = Ticket(item, self._release_abandoned)
+        if not self._put(item):
+            ticket.set_result(self._full())
+        return ticket
+
+    def _put(self, item: Item) -> bool:
+        """
+        Queue an item; False where the queue is full.
+        """
         with self._wake:
             self._check_open()
             if len(self._queue) >= self._queue_max:
-                refused = Refused(Reason.QUEUE_FULL, {"queue_max": self._queue_max})
-                ticket.set_result(refused)
-                return ticket
+                return False
             self._queue.append(item)
             if self._idle:
                 self._idle = False
                 self._wake.notify()
-        return ticket
+        return True
+
+    def _full(self) -> Refused:
+        return Refused(Reason.QUEUE_FULL, {"queue_max": self._queue_max})
 
     def do(self, op: Operation, attach: Sequence[Attachment]) -> Result:
         """
@@ -321,7 +334,17 @@ class Writer:
                 return item.answer()
             finally:
                 self._commit.release()
-        return self.submit(op, attach).result()
+        item = Item(op, attach, asleep=threading.Lock())
+        assert item.asleep is not None
+        item.asleep.acquire()
+        if not self._put(item):
+            return self._full()
+        try:
+            item.asleep.acquire()
+        except BaseException:  # an interrupt: nobody waits for the answer any more
+            self._abandon(item)
+            raise
+        return item.answer()
 
     def _check_open(self) -> None:
         if self._closing:
@@ -358,6 +381,18 @@ class Writer:
         with self._wake:
             taken = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
         return [item for item in taken if item.ticket is None or item.ticket.set_running_or_notify_cancel()]
+
+    def _abandon(self, item: Item) -> None:
+        """
+        Note that nobody waits for an item; it is taken out of the queue, or its hold is given back.
+        """
+        with self._wake:
+            if item in self._queue:
+                self._queue.remove(item)
+                return
+        item.abandoned = True
+        if item.result is not None:
+            self._release_abandoned(item)
 
     def _release_abandoned(self, item: Item) -> None:
         """
