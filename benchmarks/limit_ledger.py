@@ -158,7 +158,7 @@ class PostgresLimit:
 
     def scalar(self, query: str) -> int:
         """Return one number."""
-        return int(self._db.execute(query).fetchone()[0])  # type: ignore[index,arg-type]  # one row, our text
+        return int(self._db.execute(query).fetchone()[0])  # type: ignore[index]  # one row
 
     def close(self) -> None:
         """Close the connection."""
