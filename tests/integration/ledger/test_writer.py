@@ -3,6 +3,7 @@ The writer: answers after COMMIT, failures, attachments, cancellation, shutdown.
 """
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -287,6 +288,58 @@ def test_cancelled_caller_leaves_no_hold(engine: Engine, open_ledger: Callable[.
         assert given_back is not None
         assert given_back.state == "released"
         assert [one.id for one in open_holds(connection, "acme")] == ["h-taken"]
+
+
+def interrupt_after(seconds: float) -> None:
+    """Send this process a Ctrl-C from another thread."""
+    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def test_interrupted_caller_leaves_no_hold(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, open_ledger: Callable[..., Ledger]
+) -> None:
+    """
+    A Ctrl-C while a blocked caller waits in the queue: not carried out. While it is written: given back.
+    """
+    ledger = open_ledger()
+    opened(ledger)
+    writer_, run = ledger._writer, ledger._writer._committer.run
+
+    def slowly(items: Sequence[Any]) -> None:
+        run(items)
+        time.sleep(0.6)
+
+    with writer_._commit:
+        interrupt_after(0.2)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.do(reserve("waiting"))
+    monkeypatch.setattr(writer_._committer, "run", slowly)
+    writer_._commit.acquire()
+    threading.Timer(0.1, writer_._commit.release).start()
+    interrupt_after(0.4)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.do(reserve("written"))
+    ledger.close()
+    with reading(engine) as connection:
+        assert hold(connection, "h-waiting") is None
+        given_back = hold(connection, "h-written")
+    assert given_back is not None
+    assert given_back.state == "released"
+
+
+def test_a_blocked_caller_is_refused_by_a_full_queue(open_ledger: Callable[..., Ledger]) -> None:
+    """
+    `do` answers busy at once too, and the refused operation can be sent again.
+    """
+    ledger = open_ledger(queue_max=1)
+    opened(ledger)
+    with ledger._writer._commit:
+        first = ledger.submit(reserve("first"))
+        refused = ledger.do(reserve("second"))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.QUEUE_FULL
+    assert isinstance(first.result(30), Held)
+    assert isinstance(ledger.do(reserve("second")), Held)
 
 
 def test_close_drains_and_then_refuses_work(engine: Engine, open_ledger: Callable[..., Ledger]) -> None:
