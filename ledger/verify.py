@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from ledger import tables
 from ledger.chain import GENESIS, transfer_hash
+from ledger.evidence import check_rows
 from ledger.rows import (
     ABSORBED,
     COUNTS_COST,
@@ -74,7 +75,7 @@ def verify(connection: Connection) -> Verification:
     """
     Check every invariant of every tenant; use a connection from `reading`, so that it is one picture.
     """
-    checks: dict[str, bool] = dict.fromkeys([*_CHECKS, *_CHAIN_CHECKS, "windows", "orphans", "seals"], True)
+    checks: dict[str, bool] = dict.fromkeys([*_CHECKS, *_CHAIN_CHECKS, *_WHOLE], True)
     problems: list[str] = []
     tenants = 0
 
@@ -91,7 +92,7 @@ def verify(connection: Connection) -> Verification:
         for check, rule in _CHECKS.items():
             for problem in rule(tenant):
                 found(check, problem)
-    for check, whole in (("windows", _windows), ("orphans", _orphans), ("seals", check_seals)):
+    for check, whole in _WHOLE.items():
         for problem in whole(connection):
             found(check, problem)
     transfers = int(connection.execute(select(func.count()).select_from(tables.transfer)).scalar_one())
@@ -307,3 +308,11 @@ def _orphans(connection: Connection) -> Problems:
         query = select(table.c.tenant).where(table.c.tenant.not_in(known)).distinct()
         for name in connection.execute(query).scalars():
             yield f"{table.name} has rows of {name!r}, which has no account"
+
+
+_WHOLE: Final[dict[str, Callable[[Connection], Problems]]] = {
+    "windows": _windows,
+    "orphans": _orphans,
+    "seals": check_seals,
+    "rows": check_rows,
+}
