@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from ledger import tables
 from ledger.budget import budget_id
@@ -35,7 +35,7 @@ from ledger.rows import (
     USAGE,
 )
 from ledger.types import Settle
-from pricing.money import scale_ceil
+from pricing.money import PPM, scale_ceil
 
 _KIND_BY_SOURCE: Final = {CASH: PAID, PROMO_POOL: PROMO, ADJUSTMENTS: ADJUST, USAGE: REFUND}
 
@@ -75,43 +75,63 @@ def _holds(connection: Connection) -> Iterator[str]:
     """
     Compare each hold with its own price, the digest of its settlement, and what was moved for it.
     """
-    moved = _moved_for_holds(connection)
-    for row in connection.execute(select(tables.hold)):
-        worst = scale_ceil(row.cost_bound, row.multiplier_ppm)
-        if (row.amount != worst) if row.enforced else (row.amount > worst or row.overage != ABSORB):
-            yield f"hold {row.id} has {row.amount} for a worst case of {worst}"
-        if not row.opened_at < row.expires_at or (row.closed_at or row.opened_at) < row.opened_at:
-            yield f"hold {row.id} does not end after it began"
-        parts = row.charged + row.debt + row.absorbed
-        if (row.captured, row.actual, row.settle_hash) != _ending(row) or row.captured != parts:
-            yield f"hold {row.id} does not have the figures of its last state"
-        if (row.debt, row.absorbed) != (moved[(row.id, "debt")], moved[(row.id, "absorb")]):
-            yield f"hold {row.id} has debt {row.debt}, absorbed {row.absorbed}; its transfers say otherwise"
-        if row.overage not in (DEBT, ABSORB) or (row.debt if row.overage else row.absorbed):
-            yield f"hold {row.id} ended against its rule for overage"
+    hold = tables.hold.c
+    amounts = hold.amount, hold.cost_bound, hold.captured, hold.actual
+    query = select(
+        hold.id, hold.tenant, hold.state, hold.enforced, hold.multiplier_ppm, *amounts, hold.settle_hash,
+        hold.detail,
+    )  # fmt: skip
+    for row in connection.execute(query):
+        name, tenant, state, enforced, ppm, amount, bound, captured, actual, settled, detail = row
+        worst = bound if ppm == PPM else scale_ceil(bound, ppm)
+        if amount > worst or (enforced and amount < worst):
+            yield f"hold {name} has {amount} for a worst case of {worst}"
+        ending: tuple[int, int | None, str | None] = (0, None, None)
+        if state == EXPIRED:
+            ending = (amount, bound, None)
+        elif state == SETTLED and actual is not None:
+            truth = Settle(tenant, "", 0, name, actual, detail or "")
+            ending = (scale_ceil(actual, ppm), actual, digest(truth))
+        if (captured, actual, settled) != ending:
+            yield f"hold {name} does not have the figures of its last state"
+    yield from _contradictory_holds(connection)
+    yield from _debts(connection)
     yield from _settle_seqs(connection)
 
 
-def _moved_for_holds(connection: Connection) -> defaultdict[tuple[str, str], int]:
-    moved: defaultdict[tuple[str, str], int] = defaultdict(int)
-    transfer = tables.transfer.c
-    for name in ("debt", "absorb"):
-        query = select(transfer.hold_id, transfer.amount).where(transfer.kind == KIND[name])
-        for hold_id, amount in connection.execute(query):
-            moved[(hold_id, name)] += amount
-    return moved
+def _contradictory_holds(connection: Connection) -> Iterator[str]:
+    hold = tables.hold.c
+    wrong = or_(
+        hold.opened_at >= hold.expires_at,
+        hold.closed_at < hold.opened_at,
+        hold.captured != hold.charged + hold.debt + hold.absorbed,
+        and_(hold.overage == ABSORB, hold.debt > 0),
+        and_(hold.overage == DEBT, hold.absorbed > 0),
+        and_(hold.enforced == 0, hold.overage != ABSORB),
+    )
+    for name in connection.execute(select(hold.id).where(wrong)).scalars():
+        yield f"hold {name} contradicts itself in its times, its parts or its rule for overage"
 
 
-def _ending(row: Row[Any]) -> tuple[int, int | None, str | None]:
+def _debts(connection: Connection) -> Iterator[str]:
     """
-    Return what captured, actual and settle_hash must be in the state that the hold has.
+    Compare the debt and the loss of each hold with its transfers.
     """
-    if row.state == SETTLED and row.actual is not None:
-        truth = Settle(row.tenant, "", 0, row.id, row.actual, row.detail or "")
-        return scale_ceil(row.actual, row.multiplier_ppm), row.actual, digest(truth)
-    if row.state == EXPIRED:
-        return row.amount, row.cost_bound, None
-    return 0, None, None
+    transfer, hold = tables.transfer.c, tables.hold.c
+    moved: dict[tuple[str, int], int] = {}
+    booked = transfer.kind.in_((KIND["debt"], KIND["absorb"]))
+    for hold_id, kind, amount in connection.execute(
+        select(transfer.hold_id, transfer.kind, transfer.amount).where(booked)
+    ):
+        moved[hold_id, kind] = moved.get((hold_id, kind), 0) + amount
+    named = hold.id.in_(select(transfer.hold_id).where(booked))
+    concerned = or_(hold.debt > 0, hold.absorbed > 0, named)
+    for name, debt, absorbed in connection.execute(
+        select(hold.id, hold.debt, hold.absorbed).where(concerned)
+    ):
+        wanted = moved.get((name, KIND["debt"]), 0), moved.get((name, KIND["absorb"]), 0)
+        if (debt, absorbed) != wanted:
+            yield f"hold {name} has debt {debt} and absorbed {absorbed}, its transfers say {wanted}"
 
 
 def _settle_seqs(connection: Connection) -> Iterator[str]:
