@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from ledger import tables
 from ledger.chain import GENESIS, transfer_hash
@@ -102,6 +102,14 @@ def verify(connection: Connection) -> Verification:
 _CHAIN_CHECKS: Final = ("chain", "sequence", "running_balance")
 
 
+def _rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    """
+    Read rows in large parts: one by one, the fetching took a quarter of the time.
+    """
+    for part in connection.execute(query).partitions(10_000):
+        yield from part
+
+
 def _load(connection: Connection, row: Row[Any]) -> _Tenant:
     tenant = _Tenant(row)
     hold, draw = tables.hold.c, tables.draw.c
@@ -113,7 +121,7 @@ def _load(connection: Connection, row: Row[Any]) -> _Tenant:
         (select(tables.archive), tenant.archived),
     ):
         table = query.get_final_froms()[0]
-        target.extend(connection.execute(query.where(table.c.tenant == row.tenant)))
+        target.extend(connection.execute(query.where(table.c.tenant == row.tenant)).all())
     return tenant
 
 
@@ -123,7 +131,7 @@ def _replay(connection: Connection, tenant: _Tenant) -> Iterator[tuple[str, str]
     """
     table = tables.transfer
     query = select(table).where(table.c.tenant == tenant.row.tenant).order_by(table.c.seq)
-    for row in connection.execute(query):
+    for row in _rows(connection, query):
         name = f"transfer {row.tenant}-{row.seq}"
         if row.seq != tenant.seq + 1:
             yield "sequence", f"{name} follows {tenant.seq}"
@@ -264,7 +272,7 @@ def _windows(connection: Connection) -> Problems:
     held: defaultdict[tuple[str, int], int] = defaultdict(int)
     spent: defaultdict[tuple[str, int], int] = defaultdict(int)
     query = select(part, hold.c.state, hold.c.captured, hold.c.actual).join(hold, hold.c.id == part.c.hold_id)
-    for row in connection.execute(query):
+    for row in _rows(connection, query):
         place = (row.budget_id, row.starts_at)
         held[place] += row.amount if row.state == OPEN else 0
         spent[place] += _spent(row)
