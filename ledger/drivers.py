@@ -215,7 +215,8 @@ class SqliteDriver:
 # made for an empty table may take the wrong index of a full one: they are made again, ever more rarely.
 _PLANS: Final = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
-    "SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan"
+    "SET enable_bitmapscan = off; SET enable_sort = off; SET enable_incremental_sort = off; "
+    "SET jit = off; SET plan_cache_mode = force_generic_plan"
 )
 _REPLAN_EVERY: Final = 1_024
 
