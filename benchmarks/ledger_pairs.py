@@ -4,17 +4,25 @@ Pairs of reserve and settle per second: the group-commit writer against one tran
 Both ways run the same rules, statements and rows on one hot tenant (or on `--tenants` many), in one run on
 one machine; the machine varies, so read the ratios. The books of each engine are verified at the end.
 
+`naive` and `writer` give each caller a thread of its own. `loop` is how a server asks: one thread
+(`--threads`) has all callers' operations under way as futures and sends the next one of whoever was answered.
+The CPU is that of this process: rules, driver and the callers themselves, not a database server.
+
     python benchmarks/ledger_pairs.py --engines sqlite,postgresql --callers 1,16,64 --seconds 2 --json
 """
 
 import argparse
 import json
+import os
 import platform
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
+from queue import SimpleQueue
 from typing import Any
 
 from databases import postgres
@@ -64,6 +72,7 @@ class Measured:
     pairs_per_s: float
     reserve_p50_ms: float
     reserve_p99_ms: float
+    cpu_us_per_pair: float
 
 
 def slow(commit_ms: float) -> None:
@@ -77,45 +86,83 @@ def slow(commit_ms: float) -> None:
             time.sleep(commit_ms / 1_000)
             original(self)
 
-        kind.commit = commit  # type: ignore[method-assign,assignment]  # on purpose
+        kind.commit = commit  # type: ignore[method-assign]  # on purpose
 
 
-def measure(engine: Engine, name: str, way: str, callers: int, tenants: int, seconds: float) -> Measured:
-    """Let callers reserve and settle in a closed loop; verify the books afterwards."""
-    ledger: Ledger | Naive = Ledger(engine) if way == "writer" else Naive(engine)
-    latencies: list[list[float]] = [[] for _ in range(callers)]
+def pair(way: str, caller: int, turn: int, tenants: int) -> tuple[Reserve, Settle]:
+    """Return the next reservation of a caller and its settlement."""
+    key = f"{way}-{caller}-{turn}"
+    tenant = f"t{(caller * 7_919 + turn) % tenants}"
+    now_us = START_US + turn
+    held = Reserve(tenant, key, now_us, key, (Offer(9_000, 3_000, "{}"),), owner="bench")
+    return held, Settle(tenant, key + "s", now_us, key, 3_000, "{}")
+
+
+def alone(ledger: Ledger | Naive, mark: str, caller: int, tenants: int, stop: threading.Event) -> list[float]:
+    """Be one caller on a thread of its own: reserve, settle, again; returns the reservations' latencies."""
+    latencies: list[float] = []
+    for turn in count():
+        if stop.is_set():
+            return latencies
+        reserve, settle = pair(mark, caller, turn, tenants)
+        before = time.perf_counter()
+        held = ledger.do(reserve)
+        latencies.append(time.perf_counter() - before)
+        assert isinstance(held, Held), held
+        assert isinstance(ledger.do(settle), Settled)
+    return latencies
+
+
+def together(
+    ledger: Ledger, mark: str, callers: Sequence[int], tenants: int, stop: threading.Event
+) -> list[float]:
+    """Be many callers on one thread, each with one operation under way."""
+    answered: SimpleQueue[Future[Result]] = SimpleQueue()
+    under_way: dict[Future[Result], tuple[int, int, Settle | None, float]] = {}
+    latencies = []
+
+    def send(caller: int, turn: int, settle: Settle | None) -> None:
+        op: Operation
+        op, after = (settle, None) if settle is not None else pair(mark, caller, turn, tenants)
+        before = time.perf_counter()
+        future = ledger.submit(op)
+        under_way[future] = (caller, turn, after, before)
+        future.add_done_callback(answered.put)
+
+    for caller in callers:
+        send(caller, 0, None)
+    while under_way:
+        future = answered.get()
+        caller, turn, settle, before = under_way.pop(future)
+        assert isinstance(future.result(), Held | Settled), future.result()
+        if settle is not None:
+            latencies.append(time.perf_counter() - before)
+            send(caller, turn, settle)
+        elif not stop.is_set():
+            send(caller, turn + 1, None)
+    return latencies
+
+
+def measure(engine: Engine, name: str, way: str, callers: int, options: argparse.Namespace) -> Measured:
+    """Let callers reserve and settle in a closed loop."""
+    ledger: Ledger | Naive = Naive(engine) if way == "naive" else Ledger(engine)
     stop = threading.Event()
-    begin = threading.Barrier(callers + 1)
-
-    def work(caller: int) -> None:
-        turn = 0
-        begin.wait()
-        while not stop.is_set():
-            turn += 1
-            key = f"{way}-{callers}-{caller}-{turn}"
-            tenant = f"t{(caller * 7_919 + turn) % tenants}"
-            now_us = START_US + turn
-            before = time.perf_counter()
-            held = ledger.do(Reserve(tenant, key, now_us, key, (Offer(9_000, 3_000, "{}"),), owner="bench"))
-            latencies[caller].append(time.perf_counter() - before)
-            assert isinstance(held, Held), held
-            assert isinstance(ledger.do(Settle(tenant, key + "s", now_us, key, 3_000, "{}")), Settled)
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(callers)]
-    for thread in threads:
-        thread.start()
-    begin.wait()
-    started = time.perf_counter()
-    time.sleep(seconds)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    took = time.perf_counter() - started
+    mark = f"{way}-{callers}"
+    with ThreadPoolExecutor(callers) as pool:
+        started, cpu = time.perf_counter(), time.process_time()
+        if way == "loop" and isinstance(ledger, Ledger):
+            shares = [range(n, callers, options.threads) for n in range(min(options.threads, callers))]
+            work = [pool.submit(together, ledger, mark, some, options.tenants, stop) for some in shares]
+        else:
+            work = [pool.submit(alone, ledger, mark, n, options.tenants, stop) for n in range(callers)]
+        time.sleep(options.seconds)
+        stop.set()
+        every = sorted(one for some in work for one in some.result())
+    took, cpu = time.perf_counter() - started, time.process_time() - cpu
     ledger.close()
-    every = sorted(one for some in latencies for one in some)
     return Measured(
         name, way, callers, round(len(every) / took, 1), round(every[len(every) // 2] * 1_000, 3),
-        round(every[int(len(every) * 0.99)] * 1_000, 3),
+        round(every[int(len(every) * 0.99)] * 1_000, 3), round(cpu / len(every) * 1e6, 1),
     )  # fmt: skip
 
 
@@ -135,8 +182,8 @@ def compare(url: str, name: str, options: argparse.Namespace) -> list[Measured]:
     engine = prepare(url, options.tenants)
     found = []
     for callers in options.callers:
-        for way in ("naive", "writer"):
-            found.append(measure(engine, name, way, callers, options.tenants, options.seconds))
+        for way in options.ways:
+            found.append(measure(engine, name, way, callers, options))
             show(found[-1], options)
     with reading(engine) as connection:
         proved = verify(connection)
@@ -150,18 +197,19 @@ def show(one: Measured, options: argparse.Namespace) -> None:
     if not options.json:
         print(
             f"{one.engine:10} {one.way:6} {one.callers:4} callers {one.pairs_per_s:9.0f} pairs/s   "
-            f"reserve p50 {one.reserve_p50_ms:8.2f} ms  p99 {one.reserve_p99_ms:8.2f} ms",
+            f"reserve p50 {one.reserve_p50_ms:8.2f} ms  p99 {one.reserve_p99_ms:8.2f} ms   "
+            f"{one.cpu_us_per_pair:5.0f} us CPU a pair",
             flush=True,
         )
 
 
 def ratios(found: list[Measured]) -> dict[str, float]:
-    """Return writer / naive for each engine and number of callers."""
+    """Return each way's rate over that of a transaction per operation, same engine and callers."""
     rate = {(one.engine, one.way, one.callers): one.pairs_per_s for one in found}
     return {
-        f"{engine}-{callers}": round(value / rate[(engine, "naive", callers)], 2)
+        f"{engine}-{way}-{callers}": round(value / rate[(engine, "naive", callers)], 2)
         for (engine, way, callers), value in rate.items()
-        if way == "writer"
+        if way != "naive" and (engine, "naive", callers) in rate
     }
 
 
@@ -173,6 +221,8 @@ def arguments() -> argparse.Namespace:
     numbers = lambda text: [int(part) for part in text.split(",")]  # noqa: E731 - one word in two places
     parser.add_argument("--engines", type=lambda text: text.split(","), default=["sqlite", "postgresql"])
     parser.add_argument("--callers", type=numbers, default=[1, 16, 64])
+    parser.add_argument("--ways", type=lambda text: text.split(","), default=["naive", "writer", "loop"])
+    parser.add_argument("--threads", type=int, default=1, help="threads that share the callers of `loop`")
     parser.add_argument("--tenants", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--commit-ms", type=float, default=0.0, help="delay added to every commit")
@@ -198,7 +248,7 @@ def main() -> None:
         machine = f"{platform.machine()} {platform.python_version()}"
         print(json.dumps({"machine": machine, "measured": rows, "ratios": ratios(found)}))
     else:
-        print("writer / naive:", ratios(found))
+        print("over a transaction per operation:", ratios(found), f"load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ REJECTED_STATUS: Mapping[str, int] = {
     "key_conflict": 409,
     "hold_closed": 409,
     "refund_exceeds_charge": 409,
+    "reversal_exceeds_grant": 409,
 }
 """Status of refused orders; codes `unknown_*` are 404, all others 409."""
 

@@ -7,7 +7,7 @@ from typing import Final
 from ledger.budget import bounds_from, budget_id, current_window, keep_window, known_timezone, new_window
 from ledger.chain import GENESIS
 from ledger.outcome import AMOUNT_MAX, Outcome, invalid_amount, invalid_field, refuse, valid_amount
-from ledger.postings import account_of, take_in, transfer_id
+from ledger.postings import account_of, schedule, take_in, transfer_id
 from ledger.rows import COUNTS_CHARGE, COUNTS_NAMES, DAY, OVERAGE_NAMES, WINDOW_NAMES, Account, Books, Budget
 from ledger.types import (
     AccountOpened,
@@ -24,6 +24,7 @@ from ledger.types import (
 MULTIPLIER_MAX_PPM: Final = 1_000_000_000
 NAME_MAX: Final = 200
 WALLET_MAX: Final = 8 * AMOUNT_MAX
+PRIORITY_MAX: Final = 1_000_000
 _SCOPES: Final = ("key:", "task:", "user:", "tag:")
 
 
@@ -95,20 +96,44 @@ def _add_budget(books: Books, scope: str, kind: int, counts: int) -> Budget:
 
 def top_up(books: Books, op: TopUp, now_us: int, _digest: str) -> Outcome:
     """
-    Add credit; debt is repaid first.
+    Add credit; debt is repaid first. Credit that takes effect later is booked as scheduled until then.
     """
-    account = account_of(books)
-    if not valid_amount(op.amount_nanos, least=1) or account.wallet + op.amount_nanos > WALLET_MAX:
+    invalid = _invalid_top_up(books, op, now_us)
+    if invalid is not None:
+        return invalid
+    if op.effective_us is not None and op.effective_us > now_us:
+        repaid = 0
+        seq = schedule(
+            books, op.amount_nanos, kind=op.kind, now_us=now_us, key=op.key, effective_us=op.effective_us,
+            expires_us=op.expires_us, priority=op.priority, source_ref=op.source_ref,
+        )  # fmt: skip
+    else:
+        seq, repaid = take_in(
+            books, op.amount_nanos, kind=op.kind, now_us=now_us, key=op.key, expires_us=op.expires_us,
+            priority=op.priority, source_ref=op.source_ref,
+        )  # fmt: skip
+    return Outcome(ToppedUp(transfer_id(op.tenant, seq), account_of(books).wallet, repaid), applied=True)
+
+
+def room_for(books: Books, amount: int) -> bool:
+    """
+    Tell whether the wallet can take an amount, beside all that is scheduled, without leaving 64 bits.
+    """
+    scheduled = sum(lot.remaining for lot in books.lots.values() if lot.scheduled)
+    return account_of(books).wallet + scheduled + amount <= WALLET_MAX
+
+
+def _invalid_top_up(books: Books, op: TopUp, now_us: int) -> Outcome | None:
+    if not valid_amount(op.amount_nanos, least=1) or not room_for(books, op.amount_nanos):
         return invalid_amount("amount_nanos", op.amount_nanos)
     if op.kind not in ("paid", "promo"):
         return invalid_field("kind", op.kind, "paid or promo")
-    if op.expires_us is not None and op.expires_us <= now_us:
-        return invalid_field("expires_us", op.expires_us, "an instant in the future")
-    seq, repaid = take_in(
-        books, op.amount_nanos, kind=op.kind, now_us=now_us, key=op.key, expires_us=op.expires_us,
-        priority=op.priority, source_ref=op.source_ref,
-    )  # fmt: skip
-    return Outcome(ToppedUp(transfer_id(op.tenant, seq), account.wallet, repaid), applied=True)
+    if not valid_amount(op.priority) or op.priority > PRIORITY_MAX:
+        return invalid_field("priority", op.priority, f"0 to {PRIORITY_MAX}; lower is drawn earlier")
+    starts_us = max(now_us, op.effective_us or 0)
+    if op.expires_us is not None and op.expires_us <= starts_us:
+        return invalid_field("expires_us", op.expires_us, "an instant after now and the effective date")
+    return None
 
 
 def _valid_scope(scope: str) -> bool:

@@ -10,9 +10,11 @@ from typing import Any, cast
 from ledger import results
 from ledger.chain import compact_json
 from ledger.results import Reason, Refused, Result
-from ledger.types import Operation, Reserve
+from ledger.types import Operation, Reserve, TopUp
 
 _NOT_BODY = frozenset({"tenant", "key", "now_us", "actor"})
+_LATER: dict[type, dict[str, Any]] = {TopUp: {"effective_us": None}}
+"""Fields younger than their operation: left out where they say nothing, so older keys keep their digest."""
 _BODY: dict[type, tuple[str, ...]] = {}
 _FIELDS: dict[type, tuple[str, ...]] = {}
 
@@ -32,7 +34,11 @@ def digest(op: Operation) -> str:
     names = _BODY.get(kind)
     if names is None:
         names = _BODY[kind] = tuple(f.name for f in fields(op) if f.name not in _NOT_BODY)
-    return _sha([kind.__name__, *[getattr(op, name) for name in names]])
+    values = [getattr(op, name) for name in names]
+    for name, silent in _LATER.get(kind, {}).items():
+        if getattr(op, name) == silent:
+            del values[names.index(name)]
+    return _sha([kind.__name__, *values])
 
 
 def _sha(value: list[Any]) -> str:

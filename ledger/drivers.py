@@ -4,9 +4,10 @@ The two database drivers behind one small face: begin, select, write, commit, an
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Engine
@@ -25,6 +26,7 @@ class Trouble(StrEnum):
     LOST = "lost"  # the connection or the database is gone: connect again
     INTEGRITY = "integrity"  # a race on a new key, or a poisoned operation
     POISON = "poison"  # an operation that the database cannot take
+    READ_ONLY = "read_only"  # the database takes no writes: trying again would only keep callers waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class Driver(Protocol):
     def many(self, values: Sequence[str]) -> Any:
         """
         Return a list of texts as one parameter.
+        """
+
+    def pairs(self, values: Collection[tuple[str, str]]) -> tuple[Any, ...]:
+        """
+        Return a list of pairs of texts as parameters.
         """
 
 
@@ -145,7 +152,30 @@ class SqliteDriver:
         Send each statement with its rows.
         """
         for write in writes:
-            _check_count(write, self._connection.executemany(write.bulk.text, _processed(write)).rowcount)
+            rows = _processed(write)
+            count = 0
+            if write.bulk.chunks:
+                count, rows = self._insert_chunks(write.bulk, rows)
+            if rows:
+                count += self._connection.executemany(write.bulk.text, rows).rowcount
+            _check_count(write, count)
+
+    def _insert_chunks(
+        self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]
+    ) -> tuple[int, Sequence[tuple[Any, ...]]]:
+        """
+        Insert all rows but a few in statements of many rows; returns the number of these, and the few.
+
+        The driver gives the interpreter up for every row that it sends alone, and with many callers at work
+        it stands in line to get it back.
+        """
+        done = 0
+        for size, text in bulk.chunks:
+            while len(rows) - done >= size:
+                flat = tuple(chain.from_iterable(rows[done : done + size]))
+                self._connection.execute(text, flat)
+                done += size
+        return done, rows[done:]
 
     def commit(self) -> None:
         """
@@ -173,6 +203,23 @@ class SqliteDriver:
         """
         return json.dumps(values)
 
+    def pairs(self, values: Collection[tuple[str, str]]) -> tuple[str]:
+        """
+        Return pairs as JSON text.
+        """
+        return (json.dumps(list(values)),)
+
+
+# Every statement of the writer finds its rows by an index. A planner that knows only old statistics of a
+# table that grows fast would scan it whole, under the lock: it is told not to, and to keep its plans. Plans
+# made for an empty table may take the wrong index of a full one: they are made again, ever more rarely.
+_PLANS: Final = (
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
+    "SET enable_bitmapscan = off; SET enable_sort = off; SET enable_incremental_sort = off; "
+    "SET jit = off; SET plan_cache_mode = force_generic_plan"
+)
+_REPLAN_EVERY: Final = 1_024
+
 
 class PostgresDriver:
     """
@@ -182,14 +229,19 @@ class PostgresDriver:
     def __init__(self, engine: Engine) -> None:
         connection = _own_connection(engine)
         connection.autocommit = True  # transactions are begun in the first round trip
-        connection.prepare_threshold = 2
+        connection.prepare_threshold = 0
+        connection.execute(_PLANS, prepare=False)
         self._connection = connection
+        self._begun = 0
 
     def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
         """
         Begin, lock and look in one round trip; each statement sees what the lock's holder before committed.
         """
+        self._begun += 1
         with self._connection.pipeline():
+            if self._begun & (self._begun - 1) == 0 or self._begun % _REPLAN_EVERY == 0:
+                self._connection.execute("DISCARD PLANS")
             self._connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             cursors = [self._connection.execute(text, parameters) for text, parameters in queries]
             return [cursor.fetchall() for cursor in cursors]
@@ -238,6 +290,12 @@ class PostgresDriver:
         Return a list as array text.
         """
         return _text_array(values)
+
+    def pairs(self, values: Collection[tuple[str, str]]) -> tuple[str, str]:
+        """
+        Return pairs as two array texts.
+        """
+        return _text_array([one for one, _ in values]), _text_array([other for _, other in values])
 
 
 def _arrays(write: Write) -> list[Any]:
@@ -297,6 +355,8 @@ def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
     code = getattr(error, "sqlite_errorcode", 0) or 0
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Trouble.BUSY
+    if code == sqlite3.SQLITE_READONLY:  # its extended codes (a file that moved) may pass
+        return Trouble.READ_ONLY
     if isinstance(error, sqlite3.IntegrityError):
         return Trouble.INTEGRITY
     if isinstance(error, sqlite3.InterfaceError | sqlite3.DataError | sqlite3.ProgrammingError):
@@ -304,7 +364,8 @@ def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
     return Trouble.LOST
 
 
-_POSTGRES_BUSY = frozenset({"40001", "40P01", "55P03", "57014"})
+_POSTGRES_BUSY: Final = frozenset({"40001", "40P01", "55P03", "57014"})
+_POSTGRES_READ_ONLY: Final = "25006"
 
 
 def _postgres_trouble(error: BaseException) -> Trouble:
@@ -313,6 +374,8 @@ def _postgres_trouble(error: BaseException) -> Trouble:
     state = getattr(error, "sqlstate", None) or ""
     if state in _POSTGRES_BUSY:
         return Trouble.BUSY
+    if state == _POSTGRES_READ_ONLY:
+        return Trouble.READ_ONLY
     if isinstance(error, psycopg.IntegrityError):
         return Trouble.INTEGRITY
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

@@ -100,7 +100,7 @@ def _book_charge(books: Books, hold: Hold, charge: int, op: Settle, now_us: int)
     if take > 0:
         kind = "correction" if hold.state == EXPIRED else "settle"
         seq = post(books, kind, WALLET, USAGE, take, now_us=now_us, key=op.key, hold=hold, cost=op.cost_nanos)
-        draw(books, hold, seq, take, now_us)
+        draw(books, hold.id, seq, take, now_us)
         hold.settle_seq = seq
     if short > 0:
         hold.settle_seq = _book_short(books, hold, short, op, now_us)
@@ -191,7 +191,7 @@ def _capture(books: Books, hold: Hold, now_us: int) -> None:
             books, "expire_capture", WALLET, USAGE, hold.amount, now_us=now_us, key=f"expire:{hold.id}",
             hold=hold, cost=hold.cost_bound,
         )  # fmt: skip
-        draw(books, hold, seq, hold.amount, now_us)
+        draw(books, hold.id, seq, hold.amount, now_us)
         hold.settle_seq = seq
     hold.charged = hold.captured = hold.amount
     hold.actual = hold.cost_bound

@@ -42,6 +42,9 @@ class OpenAccount:
 class TopUp:
     """
     Add credit: paid money or a promotional grant; repays debt first.
+
+    With `effective_us` in the future it is scheduled: no part of the wallet before that instant. A lower
+    priority is drawn earlier.
     """
 
     tenant: str
@@ -54,6 +57,40 @@ class TopUp:
     actor: str = "system"
     reason: str = ""
     priority: int = 0
+    effective_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust:
+    """
+    Correct the credit by hand: a positive amount is added, a negative one taken, the rest of it as debt.
+    """
+
+    tenant: str
+    key: str
+    now_us: int
+    amount_nanos: int
+    reason: str
+    actor: str = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """
+    Take a lot back, for the bank's sake ("chargeback") or as a mistake ("reversal"); `None` is all of it.
+
+    What the lot no longer has becomes debt; `freeze` stops the tenant's spending in the same transaction.
+    """
+
+    tenant: str
+    key: str
+    now_us: int
+    lot_id: str
+    reason: str
+    amount_nanos: int | None = None
+    kind: str = "reversal"
+    freeze: bool = False
+    actor: str = "system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,5 +230,17 @@ class Note:
 
 
 Operation = (
-    OpenAccount | TopUp | SetBudget | SetAccount | Reserve | Settle | Release | Renew | Refund | Sweep | Note
+    OpenAccount
+    | TopUp
+    | Adjust
+    | Reverse
+    | SetBudget
+    | SetAccount
+    | Reserve
+    | Settle
+    | Release
+    | Renew
+    | Refund
+    | Sweep
+    | Note
 )

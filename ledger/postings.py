@@ -8,6 +8,8 @@ from typing import Final
 
 from ledger.chain import transfer_hash
 from ledger.rows import (
+    ADJUST,
+    ADJUSTMENTS,
     CASH,
     FORFEITED,
     KIND,
@@ -16,6 +18,7 @@ from ledger.rows import (
     PROMO_POOL,
     RECEIVABLE,
     REFUND,
+    SCHEDULED,
     USAGE,
     WALLET,
     Account,
@@ -27,6 +30,12 @@ from ledger.rows import (
 )
 
 REFUND_GRACE_US: Final = 30 * 86_400 * 1_000_000
+ORIGINS: Final = {
+    "paid": (PAID, CASH, "topup"),
+    "promo": (PROMO, PROMO_POOL, "grant"),
+    "adjust": (ADJUST, ADJUSTMENTS, "adjust"),
+}
+"""Of each kind of lot: its code, where its money comes from, and what its transfer is called."""
 _FIRST: Final = -1
 _LAST: Final = 2**63
 
@@ -83,23 +92,27 @@ def lot_order(lot: Lot, now_us: int) -> tuple[int, int, int, int, int, int, str]
     )  # fmt: skip
 
 
-def draw(books: Books, hold: Hold, seq: int, amount: int, now_us: int) -> None:
+def draw(books: Books, hold_id: str, seq: int, amount: int, now_us: int) -> None:
     """
-    Take an amount from the lots, in their order.
+    Take an amount from the lots, in their order; `hold_id` is empty where no call is behind it.
     """
     left = amount
-    for lot in sorted(books.lots.values(), key=lambda lot: lot_order(lot, now_us)):
+    usable = [lot for lot in books.lots.values() if not lot.scheduled]
+    for lot in sorted(usable, key=lambda lot: lot_order(lot, now_us)):
         part = min(lot.remaining, left)
         if part > 0:
             lot.remaining -= part
             left -= part
-            _record(books, hold, seq, lot, part)
+            _record(books, hold_id, seq, lot, part)
     assert left == 0, "the wallet is the sum of its lots"
 
 
-def _record(books: Books, hold: Hold, seq: int, lot: Lot, amount: int) -> None:
-    known = books.draws.setdefault(hold.id, [])
-    row = Draw(hold.tenant, seq, lot.id, hold.id, len(known), amount)
+def _record(books: Books, hold_id: str, seq: int, lot: Lot, amount: int) -> None:
+    known = books.draws.setdefault(hold_id, [])
+    place = len(known)
+    if hold_id == "":  # what other transfers took without a call has no order among itself
+        place = sum(row.seq == seq for row in known[-len(books.lots) :])
+    row = Draw(books.tenant, seq, lot.id, hold_id, place, amount)
     known.append(row)
     books.changes.draws.append(row)
     books.changes.lots[lot.id] = lot
@@ -107,14 +120,15 @@ def _record(books: Books, hold: Hold, seq: int, lot: Lot, amount: int) -> None:
 
 def add_lot(
     books: Books, kind: int, lot_id: str, amount: int, now_us: int, expires_us: int | None, *, priority: int,
-    source_ref: str,
+    source_ref: str, repaid: int = 0,
 ) -> None:  # fmt: skip
     """
-    Make a new lot part of the books.
+    Make a new lot part of the books; `repaid` of it has paid off debt already.
     """
     lot = Lot(
-        id=lot_id, tenant=books.tenant, kind=kind, priority=priority, granted=amount, remaining=amount,
-        effective_at=now_us, expires_at=expires_us, source_ref=source_ref, created_at=now_us, fresh=True,
+        id=lot_id, tenant=books.tenant, kind=kind, priority=priority, granted=amount,
+        remaining=amount - repaid, effective_at=now_us, expires_at=expires_us, source_ref=source_ref,
+        created_at=now_us, repaid=repaid, fresh=True,
     )  # fmt: skip
     books.lots[lot.id] = lot
     books.changes.lots[lot.id] = lot
@@ -130,20 +144,60 @@ def take_in(
     Returns:
         Sequence number of the last transfer, and the part that repaid debt.
     """
-    source = CASH if kind == "paid" else PROMO_POOL
-    seq, repaid = _repay(books, amount, source, now_us, key, None)
-    rest = amount - repaid
-    if rest > 0:
-        lot_id = transfer_id(books.tenant, account_of(books).seq + 1)
-        posting, code = ("topup", PAID) if kind == "paid" else ("grant", PROMO)
-        seq = post(books, posting, source, WALLET, rest, now_us=now_us, key=key, lot_id=lot_id)
-        add_lot(books, code, lot_id, rest, now_us, expires_us, priority=priority, source_ref=source_ref)
+    code, source, posting = ORIGINS[kind]
+    account = account_of(books)
+    last = account.seq + (1 if account.debt == 0 or account.debt >= amount else 2)
+    lot_id = transfer_id(books.tenant, last)
+    seq, repaid = _repay(books, amount, source, now_us, key, lot_id=lot_id)
+    if amount > repaid:
+        seq = post(books, posting, source, WALLET, amount - repaid, now_us=now_us, key=key, lot_id=lot_id)
+    assert seq == last, "a lot has the id of its last transfer"
+    add_lot(
+        books, code, lot_id, amount, now_us, expires_us, priority=priority, source_ref=source_ref,
+        repaid=repaid,
+    )  # fmt: skip
     return seq, repaid
 
 
+def schedule(
+    books: Books, amount: int, *, kind: str, now_us: int, key: str, effective_us: int, expires_us: int | None,
+    priority: int, source_ref: str,
+) -> int:  # fmt: skip
+    """
+    Book money that becomes credit at a later instant; returns the sequence number of its transfer.
+    """
+    code, source, _ = ORIGINS[kind]
+    lot_id = transfer_id(books.tenant, account_of(books).seq + 1)
+    seq = post(books, "schedule", source, SCHEDULED, amount, now_us=now_us, key=key, lot_id=lot_id)
+    add_lot(books, code, lot_id, amount, now_us, expires_us, priority=priority, source_ref=source_ref)
+    lot = books.lots[lot_id]
+    lot.effective_at, lot.scheduled = effective_us, 1
+    return seq
+
+
+def activate_due(books: Books, now_us: int) -> None:
+    """
+    Make scheduled lots part of the wallet once their date has come; debt is repaid first.
+
+    One that was taken back whole before its date stays as it is: the store loads no empty lots.
+    """
+    waiting = [lot for lot in books.lots.values() if lot.scheduled and lot.remaining > 0]
+    due = [lot for lot in waiting if lot.effective_at <= now_us]
+    for lot in sorted(due, key=lambda lot: (lot.effective_at, lot.id)):
+        lot.scheduled = 0
+        account_of(books).last_at = now_us
+        books.changes.lots[lot.id] = lot
+        _, repaid = _repay(books, lot.remaining, SCHEDULED, now_us, "", lot_id=lot.id)
+        lot.repaid += repaid
+        lot.remaining -= repaid
+        if lot.remaining > 0:
+            post(books, "activate", SCHEDULED, WALLET, lot.remaining, now_us=now_us, key="", lot_id=lot.id)
+
+
 def _repay(
-    books: Books, amount: int, source: int, now_us: int, key: str, hold: Hold | None
-) -> tuple[int, int]:
+    books: Books, amount: int, source: int, now_us: int, key: str, *, hold: Hold | None = None,
+    lot_id: str | None = None,
+) -> tuple[int, int]:  # fmt: skip
     """
     Pay off as much debt as the amount covers.
     """
@@ -151,7 +205,9 @@ def _repay(
     repaid = min(account.debt, amount)
     if repaid > 0:
         account.debt -= repaid
-        post(books, "repay", source, RECEIVABLE, repaid, now_us=now_us, key=key, hold=hold)
+        post(
+            books, "repay", source, RECEIVABLE, repaid, now_us=now_us, key=key, hold=hold, lot_id=lot_id
+        )  # fmt: skip
     return account.seq, repaid
 
 
@@ -162,7 +218,7 @@ def give_back(books: Books, kind: str, hold: Hold, amount: int, *, now_us: int, 
     Returns:
         Sequence number of the last transfer, and the part that repaid debt.
     """
-    seq, repaid = _repay(books, amount, USAGE, now_us, key, hold)
+    seq, repaid = _repay(books, amount, USAGE, now_us, key, hold=hold)
     rest = amount - repaid
     if rest > 0:
         seq = post(books, kind, USAGE, WALLET, rest, now_us=now_us, key=key, hold=hold)
@@ -174,31 +230,39 @@ def _refill(books: Books, hold: Hold, seq: int, amount: int, now_us: int) -> Non
     """
     Put money back into lots, newest draw first; what cannot go back becomes a refund lot with a grace period.
     """
-    left, homeless = amount, 0
-    for lot_id, drawn in reversed(list(_net_draws(books, hold).items())):
+    left, back, homeless = amount, dict[str, int](), 0
+    for lot_id, drawn in reversed(_owed(books, hold)):
         part = min(drawn, left)
         if part > 0:
-            lot = books.lots[lot_id]
+            back[lot_id] = back.get(lot_id, 0) + part
             left -= part
-            _record(books, hold, seq, lot, -part)
-            if lot.expires_at is not None and lot.expires_at <= now_us:
-                homeless += part
-            else:
-                lot.remaining += part
+    for lot_id, part in back.items():
+        lot = books.lots[lot_id]
+        _record(books, hold.id, seq, lot, -part)
+        if lot.expires_at is not None and lot.expires_at <= now_us:
+            homeless += part
+        else:
+            lot.remaining += part
     homeless += left
     if homeless > 0:
         lot_id, expires_us = transfer_id(books.tenant, seq), now_us + REFUND_GRACE_US
         add_lot(books, REFUND, lot_id, homeless, now_us, expires_us, priority=0, source_ref=hold.id)
 
 
-def _net_draws(books: Books, hold: Hold) -> dict[str, int]:
+def _owed(books: Books, hold: Hold) -> list[tuple[str, int]]:
     """
-    Return what the hold still owes each lot, in order of drawing.
+    Return what of each draw of the hold has not gone back, in order of drawing; a lot may be drawn twice.
     """
-    net: dict[str, int] = {}
-    for row in books.draws.get(hold.id, []):
-        net[row.lot_id] = net.get(row.lot_id, 0) + row.amount
-    return net
+    back: dict[str, int] = {}
+    owed: list[tuple[str, int]] = []
+    for row in reversed(books.draws.get(hold.id, [])):
+        returned = back.get(row.lot_id, 0)
+        if row.amount < 0:
+            back[row.lot_id] = returned - row.amount
+        else:
+            back[row.lot_id] = max(0, returned - row.amount)
+            owed.append((row.lot_id, max(0, row.amount - returned)))
+    return owed[::-1]
 
 
 def forfeit_due(books: Books, now_us: int) -> int:
@@ -207,7 +271,11 @@ def forfeit_due(books: Books, now_us: int) -> int:
     """
     account = account_of(books)
     total = 0
-    due = [lot for lot in books.lots.values() if lot.expires_at is not None and lot.expires_at <= now_us]
+    due = [
+        lot
+        for lot in books.lots.values()
+        if lot.expires_at is not None and lot.expires_at <= now_us and not lot.scheduled
+    ]
     for lot in sorted(due, key=lambda lot: lot_order(lot, now_us)):
         amount = min(lot.remaining, account.wallet - account.held)
         if amount > 0:

@@ -168,7 +168,8 @@ def credit_at(connection: Connection, tenant: str, at_us: int) -> int:
     """
     transfer = tables.transfer
     query = select(transfer.c.wallet_after).where(transfer.c.tenant == tenant, transfer.c.at <= at_us)
-    found = connection.execute(query.order_by(transfer.c.seq.desc()).limit(1)).scalar_one_or_none()
+    newest = query.order_by(transfer.c.at.desc(), transfer.c.seq.desc()).limit(1)  # as the index stands
+    found = connection.execute(newest).scalar_one_or_none()
     return 0 if found is None else int(found)
 
 

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     UNKNOWN_HOLD = "unknown_hold"
     HOLD_CLOSED = "hold_closed"
     REFUND_EXCEEDS_CHARGE = "refund_exceeds_charge"
+    UNKNOWN_LOT = "unknown_lot"
+    REVERSAL_EXCEEDS_GRANT = "reversal_exceeds_grant"
     FROZEN = "frozen"
     IN_DEBT = "in_debt"
     CREDIT_EXHAUSTED = "credit_exhausted"
@@ -93,6 +95,35 @@ class ToppedUp:
     transfer: str
     credit_nanos: int
     repaid_nanos: int = 0
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """
+    The credit was corrected; `credit_nanos` is the wallet afterwards, `debt_nanos` what no credit covered.
+    """
+
+    transfer: str
+    amount_nanos: int
+    credit_nanos: int
+    repaid_nanos: int = 0
+    debt_nanos: int = 0
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reversed:
+    """
+    A lot was taken back: `taken_nanos` of it was unspent, the rest is debt now.
+    """
+
+    transfer: str
+    amount_nanos: int
+    taken_nanos: int
+    debt_nanos: int
+    credit_nanos: int
+    frozen: bool
     replayed: bool = False
 
 
@@ -221,6 +252,8 @@ class Noted:
 Result = (
     AccountOpened
     | ToppedUp
+    | Adjusted
+    | Reversed
     | BudgetSet
     | AccountSet
     | Held

@@ -44,7 +44,19 @@ USAGE: Final = 3
 FORFEITED: Final = 4
 ABSORBED: Final = 5
 RECEIVABLE: Final = 6
-PARTY_NAMES: Final = ("wallet", "cash", "promo", "usage", "expired", "absorbed", "receivable")
+ADJUSTMENTS: Final = 7
+SCHEDULED: Final = 8
+PARTY_NAMES: Final = (
+    "wallet",
+    "cash",
+    "promo",
+    "usage",
+    "expired",
+    "absorbed",
+    "receivable",
+    "adjustments",
+    "scheduled",
+)
 
 KIND_NAMES: Final = (
     "topup",
@@ -59,6 +71,9 @@ KIND_NAMES: Final = (
     "adjust",
     "chargeback",
     "absorb",
+    "schedule",
+    "activate",
+    "reversal",
 )
 KIND: Final = {name: code for code, name in enumerate(KIND_NAMES)}
 
@@ -106,6 +121,9 @@ class Account:
 class Lot:
     """
     Credit of one origin, with its own priority and expiry.
+
+    granted = what repaid debt on arrival + what is left + what was drawn, forfeited or taken back. Until its
+    effective date a `scheduled` lot is not part of the wallet; `reversed` includes what became debt.
     """
 
     id: str
@@ -118,6 +136,9 @@ class Lot:
     expires_at: int | None
     source_ref: str
     created_at: int
+    repaid: int = 0
+    reversed: int = 0
+    scheduled: int = 0
     fresh: bool = False
 
 

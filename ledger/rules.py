@@ -3,19 +3,20 @@ The pure core: one operation applied to one tenant's books. No I/O, no clock, no
 
 Both the in-memory ledger and the database writer call `apply`. It changes the working copy it is given and
 answers; a refusal changes nothing but, for a client's own key, the stored refusal. Order inside an operation:
-the clock never steps back, a known key gets its stored answer, due holds are captured, due lots forfeited,
-then the operation itself.
+the clock never steps back, a known key gets its stored answer, scheduled lots take effect, due holds are
+captured, due lots forfeited, then the operation itself.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from ledger import accounts, admission, holds
+from ledger import accounts, admission, corrections, holds
 from ledger.codec import digest, result_from_json, result_to_json
 from ledger.outcome import Outcome, refuse
-from ledger.postings import account_of, forfeit_due
+from ledger.postings import account_of, activate_due, forfeit_due
 from ledger.rows import Books, Op
 from ledger.types import (
+    Adjust,
     Note,
     Noted,
     OpenAccount,
@@ -26,6 +27,7 @@ from ledger.types import (
     Release,
     Renew,
     Reserve,
+    Reverse,
     SetAccount,
     SetBudget,
     Settle,
@@ -44,6 +46,7 @@ Rule = Callable[[Books, Any, int, str], Outcome]
 
 
 def _sweep(books: Books, _op: Sweep, now_us: int, _digest: str) -> Outcome:
+    activate_due(books, now_us)
     captured = holds.expire_due(books, now_us)
     return Outcome(Swept(captured, forfeit_due(books, now_us)), applied=True)
 
@@ -59,6 +62,8 @@ _RULES: Final[dict[type, Rule]] = {
     Renew: holds.renew,
     Refund: holds.refund,
     TopUp: accounts.top_up,
+    Adjust: corrections.adjust,
+    Reverse: corrections.reverse,
     SetBudget: accounts.set_budget,
     SetAccount: accounts.set_account,
     OpenAccount: accounts.open_account,
@@ -80,6 +85,7 @@ def apply(books: Books, op: Operation) -> Outcome:
     if known is not None:
         return known
     if books.account is not None:
+        activate_due(books, now_us)
         holds.expire_due(books, now_us)
         forfeit_due(books, now_us)
     outcome = _RULES[type(op)](books, op, now_us, body)
@@ -156,7 +162,7 @@ def check_books(books: Books) -> None:
     assert 0 <= account.held <= account.wallet, f"overspent: held {account.held} of {account.wallet}"
     assert 0 <= account.held_expected <= account.held, "expected above held"
     assert account.debt >= 0, "negative debt"
-    left = sum(lot.remaining for lot in books.lots.values())
+    left = sum(lot.remaining for lot in books.lots.values() if not lot.scheduled)
     assert left == account.wallet, f"lots {left} are not the wallet {account.wallet}"
     for window in books.changes.windows.values():
         assert window.spent >= 0, "negative spending"

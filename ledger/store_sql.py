@@ -28,7 +28,7 @@ from ledger.rows import (
     columns,
 )
 from ledger.statements import MUTABLE, Bulk, Texts, attachment, guard_of, texts
-from ledger.types import Attachment, Operation, Refund
+from ledger.types import Attachment, Operation, Refund, Reverse
 
 Getter = Callable[[Any], tuple[Any, ...]]
 
@@ -76,17 +76,21 @@ class SqlStore:
         Return the queries that every batch needs, the lock first.
         """
         sql = self._texts
-        among, keys, ids = driver.many(tenants), driver.many([op.key for op in ops]), driver.many(named)
+        among, ids = driver.many(tenants), driver.many(named)
+        keys = driver.pairs(dict.fromkeys((op.tenant, op.key) for op in ops))
         instants = [op.now_us for op in ops]
         queries: dict[str, Query] = {
             "lock": (sql.lock, (among,)),
-            "ops": (sql.ops, (among, keys)),
+            "ops": (sql.ops, keys),
             "budgets": (sql.budgets, (among,)),
             "windows": (sql.windows, (among, min(instants))),
             "lots": (sql.lots, (among,)),
-            "by_key": (sql.by_key, (among, keys)),
+            "by_key": (sql.by_key, keys),
             "due": (sql.due, (among, max(instants), among)),
         }
+        lots = [op.lot_id for op in ops if isinstance(op, Reverse)]
+        if lots:  # also one of which nothing is left
+            queries["lots_by_id"] = (sql.lots_by_id, (driver.many(lots),))
         if named:
             queries["by_id"] = (sql.by_id, (ids,))
             queries["hold_windows"] = (sql.hold_windows, (ids,))
@@ -165,6 +169,7 @@ def _take_accounts(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]
         books[budget.tenant].budgets[(budget.scope, budget.window_kind)] = budget
     _take_windows(books, rows["windows"])
     _take_lots(books, rows["lots"])
+    _take_lots(books, rows.get("lots_by_id", ()))
 
 
 def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -176,7 +181,8 @@ def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> N
 def _take_lots(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
     for row in rows:
         lot = Lot(*row)
-        books[lot.tenant].lots.setdefault(lot.id, lot)
+        if lot.tenant in books:  # an operation may name a lot of somebody else
+            books[lot.tenant].lots.setdefault(lot.id, lot)
 
 
 def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:

@@ -39,6 +39,11 @@ def _money(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable)
 
 
+def _counter(name: str) -> Column[int]:
+    """An amount that rows older than the column do not have: it is 0 there."""
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
 def _code(name: str) -> Column[int]:
     return Column(name, SmallInteger, nullable=False)
 
@@ -91,8 +96,15 @@ grant_lot = Table(
     _money("expires_at", nullable=True),
     _words("source_ref"),
     _money("created_at"),
+    _counter("repaid"),
+    _counter("reversed"),
+    Column("scheduled", SmallInteger, nullable=False, server_default=text("0")),
     CheckConstraint("0 <= remaining AND remaining <= granted", name="remaining"),
     CheckConstraint("kind BETWEEN 0 AND 3", name="codes"),
+    CheckConstraint(
+        "repaid >= 0 AND reversed >= 0 AND repaid <= granted AND reversed <= granted", name="taken"
+    ),
+    CheckConstraint("scheduled IN (0, 1)", name="scheduled"),
 )
 Index(
     "ix_ledger_grant_lot_left",
@@ -226,11 +238,25 @@ transfer = Table(
     CheckConstraint("amount > 0 AND debit <> credit", name="one_row"),
     CheckConstraint("wallet_after >= 0 AND seq > 0", name="position"),
     CheckConstraint(
-        "kind BETWEEN 0 AND 11 AND debit BETWEEN 0 AND 6 AND credit BETWEEN 0 AND 6", name="codes"
+        "kind BETWEEN 0 AND 14 AND debit BETWEEN 0 AND 8 AND credit BETWEEN 0 AND 8", name="codes"
     ),
     sqlite_with_rowid=False,
 )
 Index("ix_ledger_transfer_at", transfer.c.tenant, transfer.c.at)
+Index(
+    "ix_ledger_transfer_lot",
+    transfer.c.lot_id,
+    sqlite_where=text("lot_id IS NOT NULL"),
+    postgresql_where=text("lot_id IS NOT NULL"),
+)
+OF_DEBT = "debit = 6 OR credit = 6"  # the index is used where a query says exactly this
+Index(
+    "ix_ledger_transfer_debt",
+    transfer.c.tenant,
+    transfer.c.at,
+    sqlite_where=text(OF_DEBT),
+    postgresql_where=text(OF_DEBT),
+)
 
 draw = Table(
     "ledger_draw",
@@ -265,11 +291,41 @@ seal = Table(
     "ledger_seal",
     metadata,
     _key("tenant"),
-    _instant_key("seq_from"),
+    _key("day"),  # UTC, ISO 8601: sorts by time
+    _money("seq_from"),
     _money("seq_to"),
-    _words("hash"),
+    _words("head_hash"),  # of the last transfer of the day
+    _money("wallet"),
+    _money("debt"),
     _money("at"),
-    CheckConstraint("seq_from <= seq_to", name="span"),
+    _words("prev_hash"),
+    _words("hash"),
+    CheckConstraint("0 < seq_from AND seq_from <= seq_to", name="span"),
+    CheckConstraint("wallet >= 0 AND debt >= 0", name="balances"),
+    sqlite_with_rowid=False,
+)
+
+archive = Table(
+    "ledger_archive",
+    metadata,
+    _key("id"),
+    _key("tenant"),
+    _money("before_at"),
+    _money("holds"),
+    _money("charged"),  # moved by the transfers of the archived holds, less refunds
+    _money("absorbed"),
+    _words("digest"),  # of the archived rows as they stand in the file
+    _money("at"),
+    CheckConstraint("holds > 0 AND absorbed >= 0", name="sums"),
+)
+
+archived_window = Table(
+    "ledger_archived_window",
+    metadata,
+    _key("budget_id"),
+    _instant_key("starts_at"),
+    _money("spent"),
+    sqlite_with_rowid=False,
 )
 
 outbox = Table(
@@ -282,7 +338,7 @@ outbox = Table(
 )
 Index("ix_ledger_outbox_at", outbox.c.at)
 
-APPEND_ONLY = (transfer, draw, seal)
+APPEND_ONLY = (transfer, draw, seal, archive)
 
 
 _SQLITE_GUARD = """

@@ -11,9 +11,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from sqlalchemy import Engine
@@ -24,6 +24,7 @@ from ledger.outcome import Outcome
 from ledger.rows import Books
 from ledger.rules import apply, check_books
 from ledger.store_sql import SqlStore
+from ledger.tickets import Item, Ticket
 from ledger.types import (
     Attachment,
     Held,
@@ -37,81 +38,12 @@ from ledger.types import (
     Tap,
 )
 
+__all__ = ["Committer", "Item", "Ticket", "Writer"]
+
 BATCH_MAX: Final = 256
 PATIENCE_S: Final = 15.0
 _PAUSE_MIN_S: Final = 0.002
 _PAUSE_MAX_S: Final = 0.5
-
-
-class Ticket(Future[Result]):
-    """
-    The future of one operation; remembers that its caller gave up although the operation was under way.
-    """
-
-    def __init__(self, item: "Item", gave_up: Callable[["Item"], None]) -> None:
-        super().__init__()
-        self._item = item
-        self._gave_up = gave_up
-        self._delivered = False
-
-    def result(self, timeout: float | None = None) -> Result:
-        """
-        Return the answer; from now on the caller knows it and cancelling means nothing.
-        """
-        answer = super().result(timeout)
-        self._delivered = True
-        return answer
-
-    def cancel(self) -> bool:
-        """
-        Cancel the operation; a hold that is under way is given back once it has committed.
-        """
-        if super().cancel():
-            return True
-        if self._delivered:
-            return False
-        self._item.abandoned = True
-        if self.done():
-            self._gave_up(self._item)
-        return False
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """
-    One operation in the writer's hands.
-
-    `ambiguous` is set when a COMMIT that carried it out got no answer: if the key is then found, it was ours.
-    """
-
-    op: Operation
-    attach: Sequence[Attachment]
-    ticket: Ticket | None = None
-    result: Result | None = None
-    error: LedgerError | None = None
-    applied: bool = False
-    ambiguous: bool = False
-    abandoned: bool = False
-
-    def finish(self) -> None:
-        """
-        Give the answer to whoever waits for it.
-        """
-        if self.ticket is not None:
-            if self.error is not None:
-                self.ticket.set_exception(self.error)
-            else:
-                assert self.result is not None
-                self.ticket.set_result(self.result)
-
-    def answer(self) -> Result:
-        """
-        Return the answer to the caller whose own thread carried the operation out.
-        """
-        if self.error is not None:
-            raise self.error
-        assert self.result is not None
-        return self.result
 
 
 class _Failed(Exception):  # noqa: N818 - carries the meaning of an error out of one attempt
@@ -152,7 +84,7 @@ class Committer:
                     self._split(items, failed)
                     return
                 raced = raced or failed.kind is Trouble.INTEGRITY
-                if time.monotonic() + pause_s > deadline:
+                if failed.kind is Trouble.READ_ONLY or time.monotonic() + pause_s > deadline:
                     _give_up(items, failed)
                     return
                 time.sleep(pause_s)
@@ -209,7 +141,7 @@ class Committer:
         """
         Leave the transaction; a connection that cannot do that is dropped.
         """
-        if failed.kind is Trouble.LOST or not self._recovered():
+        if failed.kind in (Trouble.LOST, Trouble.READ_ONLY) or not self._recovered():
             self.disconnect()
 
     def _recovered(self) -> bool:
@@ -297,17 +229,26 @@ class Writer:
         """
         item = Item(op, attach)
         ticket = item.ticket = Ticket(item, self._release_abandoned)
+        if not self._put(item):
+            ticket.set_result(self._full())
+        return ticket
+
+    def _put(self, item: Item) -> bool:
+        """
+        Queue an item; False where the queue is full.
+        """
         with self._wake:
             self._check_open()
             if len(self._queue) >= self._queue_max:
-                refused = Refused(Reason.QUEUE_FULL, {"queue_max": self._queue_max})
-                ticket.set_result(refused)
-                return ticket
+                return False
             self._queue.append(item)
             if self._idle:
                 self._idle = False
                 self._wake.notify()
-        return ticket
+        return True
+
+    def _full(self) -> Refused:
+        return Refused(Reason.QUEUE_FULL, {"queue_max": self._queue_max})
 
     def do(self, op: Operation, attach: Sequence[Attachment]) -> Result:
         """
@@ -321,7 +262,17 @@ class Writer:
                 return item.answer()
             finally:
                 self._commit.release()
-        return self.submit(op, attach).result()
+        item = Item(op, attach, asleep=threading.Lock())
+        assert item.asleep is not None
+        item.asleep.acquire()
+        if not self._put(item):
+            return self._full()
+        try:
+            item.asleep.acquire()
+        except BaseException:  # an interrupt: nobody waits for the answer any more
+            self._abandon(item)
+            raise
+        return item.answer()
 
     def _check_open(self) -> None:
         if self._closing:
@@ -358,6 +309,18 @@ class Writer:
         with self._wake:
             taken = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
         return [item for item in taken if item.ticket is None or item.ticket.set_running_or_notify_cancel()]
+
+    def _abandon(self, item: Item) -> None:
+        """
+        Note that nobody waits for an item; it is taken out of the queue, or its hold is given back.
+        """
+        with self._wake:
+            if item in self._queue:
+                self._queue.remove(item)
+                return
+        item.abandoned = True
+        if item.result is not None:
+            self._release_abandoned(item)
 
     def _release_abandoned(self, item: Item) -> None:
         """

@@ -68,7 +68,8 @@ class Engine:
         self._app = app
         self._typical = Typical()
         self._storms = Storms()
-        self._later = Later(app.ledger)
+        self._later = Later(app.ledger, app.settings.spool_folder, app.owner)
+        self._later.start()
         self._full_credit: dict[str, tuple[float, int | None]] = {}
         self.tools = Tools(
             now_us=clock,

@@ -43,6 +43,8 @@ LEDGER: Final[Mapping[ledger.Reason, Shape]] = {
     ledger.Reason.UNKNOWN_HOLD: Shape("outlay_unknown_hold", 404, "not_found_error"),
     ledger.Reason.HOLD_CLOSED: Shape("outlay_hold_closed", 409, "conflict_error"),
     ledger.Reason.REFUND_EXCEEDS_CHARGE: Shape("outlay_refund_exceeds_charge", 409, "conflict_error"),
+    ledger.Reason.UNKNOWN_LOT: Shape("outlay_unknown_lot", 404, "not_found_error"),
+    ledger.Reason.REVERSAL_EXCEEDS_GRANT: Shape("outlay_reversal_exceeds_grant", 409, "conflict_error"),
     ledger.Reason.FROZEN: Shape("outlay_tenant_frozen", 403, "permission_error"),
     ledger.Reason.IN_DEBT: Shape("outlay_credit_exhausted", 402, "billing_error"),
     ledger.Reason.CREDIT_EXHAUSTED: Shape("outlay_credit_exhausted", 402, "billing_error"),

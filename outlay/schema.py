@@ -82,9 +82,11 @@ def check(where: Engine | str) -> None:
         raise SchemaMismatch(found, head(), UPGRADE if found is None or found in revisions() else NEWER)
 
 
-def upgrade(where: Engine | str) -> str | None:
+def upgrade(where: Engine | str, to: str | None = None) -> str | None:
     """
-    Bring a database to the wanted revision, all or nothing; processes that do so at once take turns.
+    Bring a database to the wanted revision, or up to an earlier one, all or nothing.
+
+    Processes that do so at once take turns.
 
     Returns:
         The revision that was found; None for a database that was empty.
@@ -98,18 +100,18 @@ def upgrade(where: Engine | str) -> str | None:
         if found is not None and found not in revisions():
             raise SchemaMismatch(found, head(), NEWER)
         if found != head():
-            _migrate(connection)
+            _migrate(connection, to or head())
         return found
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, to: str) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 @contextmanager

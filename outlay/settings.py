@@ -28,6 +28,7 @@ class Settings:
         upstream_key: Key for the provider; None where no call is ever sent.
         admin_key: A key with the admin role that needs no database row; None turns it off.
         policy_file: TOML file applied once, when the database holds no policy yet.
+        spool_folder: Where closings wait that the database cannot take; None keeps them in memory.
         host, port: Where the gateway listens.
         secrets: The environment, in which a policy's upstreams name the variables of their keys.
     """
@@ -37,6 +38,7 @@ class Settings:
     upstream_key: str | None = field(default=None, repr=False)
     admin_key: str | None = field(default=None, repr=False)
     policy_file: str | None = None
+    spool_folder: str | None = None
     host: str = "127.0.0.1"
     port: int = PORT_DEFAULT
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -62,6 +64,7 @@ class Settings:
             upstream_key=environ.get("ANTHROPIC_API_KEY") or None,
             admin_key=environ.get("OUTLAY_ADMIN_KEY") or None,
             policy_file=environ.get("OUTLAY_POLICY") or None,
+            spool_folder=environ.get("OUTLAY_SPOOL") or str(_data_folder(environ) / "spool"),
             host=environ.get("OUTLAY_HOST") or "127.0.0.1",
             port=_port(environ.get("OUTLAY_PORT")),
             secrets=dict(environ),
@@ -86,8 +89,10 @@ def _port(text: str | None) -> int:
     return int(text)
 
 
+def _data_folder(environ: Mapping[str, str]) -> Path:
+    home = Path(environ.get("HOME", "."))
+    return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "outlay"
+
+
 def _default_database(environ: Mapping[str, str]) -> str:
-    folder = (
-        Path(environ.get("XDG_DATA_HOME") or Path(environ.get("HOME", ".")) / ".local" / "share") / "outlay"
-    )
-    return f"sqlite:///{folder / 'outlay.db'}"
+    return f"sqlite:///{_data_folder(environ) / 'outlay.db'}"

@@ -90,6 +90,8 @@ class TopUp(Body):
     amount: Usd
     kind: str = "paid"
     expires: str | None = None
+    effective: str | None = None
+    priority: int = 0
     reason: Reason = ""
     idempotency_key: str | None = None
 
@@ -103,6 +105,25 @@ class Refund(Body):
     idempotency_key: str | None = None
 
 
+class Adjustment(Body):
+    """A correction of the credit by hand; `take` takes the amount instead of adding it."""
+
+    amount: Usd
+    take: bool = False
+    reason: Reason
+    idempotency_key: str | None = None
+
+
+class Reversal(Body):
+    """A lot to take back: as a mistake ("reversal"), or because the bank did ("chargeback")."""
+
+    kind: str = "reversal"
+    amount: Usd | None = None
+    freeze: bool | None = None
+    reason: Reason
+    idempotency_key: str | None = None
+
+
 class Budget(Body):
     """A limit for a window; `until` makes it temporary."""
 
@@ -110,6 +131,7 @@ class Budget(Body):
     window: str = "day"
     scope: str = "tenant"
     until: str | None = None
+    counts: str | None = None
     reason: Reason = ""
     idempotency_key: str | None = None
 
@@ -189,6 +211,19 @@ class Period(Query):
     since: str | None = None
     until: str | None = None
     limit: int | None = None
+
+
+class AtInstant(Query):
+    """As of a past instant; now if it is left out."""
+
+    at: str | None = None
+
+
+class HoldFilter(Query):
+    """Which open holds, the next to expire first."""
+
+    tenant: str | None = None
+    limit: int = 1_000
 
 
 class DecisionFilter(Query):

@@ -4,46 +4,26 @@ The routes of the control plane: each is one function of `outlay.admin`, for cal
 Plain functions block, so that the server runs them in threads of its own.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter
 from fastapi import Query as InQuery
 
-from gateway.control import bodies
-from gateway.control.access import RANKS, Caller, at_least, own_or_viewer
+from gateway.control import bodies, lots
+from gateway.control.access import RANKS, Caller
+from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
 from gateway.intake import forbidden
 from outlay.admin import breakers, decisions, keys, money, policies, tenants
-from outlay.errors import BadInput
 
 if TYPE_CHECKING:
     from gateway.house import House
-
-Viewer = Annotated[Caller, Depends(at_least("viewer"))]
-Operator = Annotated[Caller, Depends(at_least("operator"))]
-OwnOrViewer = Annotated[Caller, Depends(own_or_viewer)]
-IdempotencyKey = Annotated[str | None, Header(description="Same key and same body: same answer, done once")]
-Answer = dict[str, Any]
-
-
-def order_key(header: str | None, body: str | None) -> str | None:
-    """
-    Return the idempotency key, which may stand in a header or in the body.
-
-    Raises:
-        BadInput: both are given, and differ.
-    """
-    if header is not None and body is not None and header != body:
-        raise BadInput(
-            "idempotency_key", body, "differs from the Idempotency-Key header", "Give one of them."
-        )
-    return body if header is None else header
 
 
 def routes(house: "House") -> tuple[APIRouter, ...]:
     """
     Return all routes of operators.
     """
-    books = _tenants(house), _money(house), _budgets(house), _keys(house)
+    books = _tenants(house), _money(house), lots.routes(house), _budgets(house), _keys(house)
     return *books, _policies(house), _watch(house), _switches(house)
 
 
@@ -77,9 +57,9 @@ def _money(house: "House") -> APIRouter:
     router = APIRouter(tags=["money"])
 
     @router.get("/tenants/{tenant}/balance")
-    def balance(tenant: str, _caller: OwnOrViewer) -> Answer:
-        """Show credits, holds and budgets."""
-        return money.balance(house.app, tenant)
+    def balance(tenant: str, query: Annotated[bodies.AtInstant, InQuery()], _caller: OwnOrViewer) -> Answer:
+        """Show credits, holds and budgets, or the balance at a past instant."""
+        return money.balance(house.app, tenant, at=query.at)
 
     @router.get("/tenants/{tenant}/statement")
     def statement(tenant: str, query: Annotated[bodies.Period, InQuery()], _caller: OwnOrViewer) -> Answer:
@@ -91,12 +71,12 @@ def _money(house: "House") -> APIRouter:
         tenant: str, body: bodies.TopUp, caller: Operator, idempotency_key: IdempotencyKey = None
     ) -> Answer:
         """Add credits."""
-        return money.top_up(house.app, tenant, actor=caller.actor, **_order(body, idempotency_key))
+        return money.top_up(house.app, tenant, actor=caller.actor, **order(body, idempotency_key))
 
     @router.post("/refunds")
     def refund(body: bodies.Refund, caller: Operator, idempotency_key: IdempotencyKey = None) -> Answer:
         """Give back what a call was charged."""
-        values = _order(body, idempotency_key)
+        values = order(body, idempotency_key)
         return money.refund(house.app, values.pop("hold"), actor=caller.actor, **values)
 
     return router
@@ -110,20 +90,16 @@ def _budgets(house: "House") -> APIRouter:
         tenant: str, body: bodies.Budget, caller: Operator, idempotency_key: IdempotencyKey = None
     ) -> Answer:
         """Set a budget."""
-        return money.set_budget(house.app, tenant, actor=caller.actor, **_order(body, idempotency_key))
+        return money.set_budget(house.app, tenant, actor=caller.actor, **order(body, idempotency_key))
 
     @router.post("/tenants/{tenant}/budgets/raise")
     def raise_budget(
         tenant: str, body: bodies.Raise, caller: Operator, idempotency_key: IdempotencyKey = None
     ) -> Answer:
         """Raise a budget for some time."""
-        return money.raise_budget(house.app, tenant, actor=caller.actor, **_order(body, idempotency_key))
+        return money.raise_budget(house.app, tenant, actor=caller.actor, **order(body, idempotency_key))
 
     return router
-
-
-def _order(body: bodies.TopUp | bodies.Refund | bodies.Budget | bodies.Raise, header: str | None) -> Answer:
-    return {**body.model_dump(), "idempotency_key": order_key(header, body.idempotency_key)}
 
 
 def _keys(house: "House") -> APIRouter:

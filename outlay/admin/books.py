@@ -4,6 +4,7 @@ its hold.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -11,22 +12,26 @@ from sqlalchemy import Connection, select
 from circuit.journal import check_chains, replay
 from ledger import tables
 from ledger.rows import OPEN, SETTLED
+from ledger.seals import SealFileError, check_export
 from ledger.verify import PROBLEMS_MAX
 from ledger.verify import verify as verify_ledger
-from outlay.errors import translated
+from outlay.errors import BadInput, translated
 from outlay.tables import decision, policy
 from outlay.wiring import App
 
 _SPENT: Final = ("served", "broken")
 
 
-def verify(app: App) -> dict[str, Any]:
+def verify(app: App, *, seal: str | None = None) -> dict[str, Any]:
     """
     Check everything that is stored against everything else; reads only.
 
+    Args:
+        seal: File with seals that `outlay seal export` wrote, to be compared as well.
     Returns:
         ok, checks (by name), tenants, transfers, problems (the first hundred, each a sentence).
     """
+    kept = None if seal is None else _read(seal)
     with translated(), app.reading() as connection:
         books = verify_ledger(connection)
         found = {
@@ -34,6 +39,8 @@ def verify(app: App) -> dict[str, Any]:
             "decisions": list(_decisions(connection)),
             "policies": list(_policies(connection)),
         }
+        if kept is not None and seal is not None:
+            found["seal_file"] = _sealed(connection, seal, kept)
     told = [f"{check}: {problem}" for check, problems in found.items() for problem in problems]
     return {
         "ok": books.ok and not told,
@@ -42,6 +49,24 @@ def verify(app: App) -> dict[str, Any]:
         "transfers": books.transfers,
         "problems": [*books.problems, *told][:PROBLEMS_MAX],
     }
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput("seal", path, "cannot be read", "Name a file made by: outlay seal export.") from error
+
+
+def _sealed(connection: Connection, path: str, kept: str) -> list[str]:
+    """
+    Compare the chains with a copy of their seals that was kept elsewhere.
+    """
+    try:
+        return list(check_export(connection, kept))
+    except SealFileError as error:
+        fix = "Use an unchanged copy of a file made by: outlay seal export."
+        raise BadInput("seal", path, str(error), fix) from error
 
 
 def _circuit(app: App) -> Iterator[str]:

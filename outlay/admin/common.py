@@ -111,5 +111,7 @@ _TEXT: Final[Mapping[Reason, str]] = {
     Reason.UNKNOWN_TIMEZONE: "unknown time zone {timezone}",
     Reason.UNKNOWN_HOLD: "there is no hold {hold_id}",
     Reason.HOLD_CLOSED: "only a settled hold can be refunded; this one is {state}",
+    Reason.UNKNOWN_LOT: "the tenant has no lot {lot_id}",
+    Reason.REVERSAL_EXCEEDS_GRANT: "{reversible_usd} USD of this lot can be taken back, not {needed_usd} USD",
     Reason.REFUND_EXCEEDS_CHARGE: "{refundable_usd} USD of this hold can be refunded, not {needed_usd} USD",
 }

@@ -10,7 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from ledger import reads, tables
-from ledger.rows import WINDOW_NAMES
+from ledger.accounts import PRIORITY_MAX
+from ledger.history import balance_at
+from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
 from outlay.admin.common import account, carry_out, known_tenant, order_key, own_key
@@ -33,6 +35,8 @@ def top_up(
     *,
     kind: str = "paid",
     expires: str | None = None,
+    effective: str | None = None,
+    priority: int = 0,
     idempotency_key: str | None = None,
     reason: str = "",
     actor: str,
@@ -43,6 +47,8 @@ def top_up(
     Args:
         kind: "paid", or "promo" for a grant.
         expires: Date or time at which what is left of it ends, in the tenant's zone.
+        effective: Date or time before which it is no credit yet; None is now.
+        priority: Credit of a lower priority is drawn earlier; 0 to 1,000,000.
     Returns:
         transfer, credit_usd (afterwards), repaid_usd, replayed.
     """
@@ -50,8 +56,12 @@ def top_up(
     reason, actor = fields.reason(reason), fields.word(actor, "actor")
     row, at_us = account(app, tenant), now_us()
     ends_us = None if expires is None else fields.instant_us(expires, "expires", row.timezone)
-    key = order_key(idempotency_key, at_us)
-    op = TopUp(row.tenant, key, at_us, amount_nanos, kind, ends_us, actor=actor, reason=reason)
+    starts_us = None if effective is None else fields.instant_us(effective, "effective", row.timezone)
+    rank = fields.whole(priority, "priority", 0, PRIORITY_MAX)
+    op = TopUp(
+        row.tenant, order_key(idempotency_key, at_us), at_us, amount_nanos, kind, ends_us, actor=actor,
+        reason=reason, priority=rank, effective_us=starts_us,
+    )  # fmt: skip
     with _future("expires", expires):
         result = carry_out(app, op, ToppedUp)
     return {
@@ -105,6 +115,7 @@ def set_budget(
     window: str = "day",
     scope: str = "tenant",
     until: str | None = None,
+    counts: str | None = None,
     reason: str = "",
     idempotency_key: str | None = None,
     actor: str,
@@ -115,10 +126,12 @@ def set_budget(
     Args:
         limit: USD; "none" is no limit, "0" lets nothing be spent.
         until: Date or time at which the standing limit returns, in the tenant's zone; None sets that one.
+        counts: "charge" (what the tenant pays) or "cost" (what the provider bills); a budget keeps it.
     Returns:
         tenant, window, scope, limit_usd, limit_before_usd, until, replayed.
     """
     order = _BudgetOrder(app, tenant, limit, window, scope, until, reason, idempotency_key, actor)
+    order.counts = None if counts is None else fields.choice(counts, "counts", COUNTS_NAMES)
     with translated(), app.reading() as connection:
         _check_scope(app, connection, order)
     return order.carry_out()
@@ -178,6 +191,7 @@ class _BudgetOrder:
         zone = self.row.timezone
         self.until_us = None if until is None else fields.instant_us(until, "until", zone)
         self.key = order_key(idempotency_key, self.at_us)
+        self.counts: str | None = None
 
     def carry_out(self) -> dict[str, Any]:
         """
@@ -185,7 +199,7 @@ class _BudgetOrder:
         """
         op = SetBudget(
             self.row.tenant, self.key, self.at_us, self.limit_nanos, self.scope, self.window, self.until_us,
-            self.actor, self.reason,
+            self.actor, self.reason, self.counts,
         )  # fmt: skip
         with _future("until", self.until):
             result = carry_out(self.app, op, BudgetSet)
@@ -261,16 +275,38 @@ class _future:  # noqa: N801 - reads as the word it is in a with statement
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, Rejected) and error.details.get("field") in ("expires_us", "valid_until_us"):
-            fix = "Give an instant in the future."
+            fix = "Give an instant in the future, after the effective date if there is one."
             raise BadInput(self._field, self._value, "has passed", fix) from error
 
 
-def balance(app: App, tenant: str) -> dict[str, Any]:
+def balance(app: App, tenant: str, *, at: str | None = None) -> dict[str, Any]:
     """
-    Return a tenant's credit, what is held of it, its debt, and its budgets.
+    Return a tenant's credit, what is held of it, its debt, and its budgets; with `at` as of a past instant.
     """
     with translated(), app.reading() as connection:
-        return balance_dict(connection, known_tenant(connection, tenant).tenant, now_us())
+        row = known_tenant(connection, tenant)
+        if at is not None:
+            return _past(connection, row, at)
+        return balance_dict(connection, row.tenant, now_us())
+
+
+def _past(connection: Connection, row: reads.AccountRow, at: str) -> dict[str, Any]:
+    """
+    Return a balance of the past; what was held is not known (null) where holds of that time are archived.
+    """
+    at_us = fields.instant_us(at, "at", row.timezone)
+    if at_us > now_us():
+        raise BadInput("at", at, "is in the future", "Give an instant that has passed.")
+    found = balance_at(connection, row.tenant, at_us)
+    free = None if found.held_nanos is None else found.credit_nanos - found.held_nanos
+    return {
+        "tenant": row.tenant,
+        "at": instant_text(at_us, row.timezone),
+        "credit_usd": usd(found.credit_nanos),
+        "held_usd": usd(found.held_nanos),
+        "available_usd": usd(free),
+        "debt_usd": usd(found.debt_nanos),
+    }
 
 
 def statement(

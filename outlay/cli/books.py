@@ -1,14 +1,15 @@
 """
-The books themselves: `outlay db upgrade|current|check`, `outlay verify`, `outlay version`.
+The books themselves: `outlay db`, `outlay verify`, `outlay version`.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Pairs, Rows
 
+_TO = typer.Option("--to", metavar="FILE", help="New file to write.")
 group = typer.Typer(help="The database: its schema and its revision.")
 
 
@@ -60,12 +61,64 @@ def check(common: Common) -> Answer:
     return Answer({"ok": True, "revision": schema.head()}, (f"The database is at {schema.head()}.",))
 
 
-def verify(common: Common) -> Answer:
+@command(group, "backup")
+def backup(common: Common, to: Annotated[str, _TO]) -> Answer:
+    """Copy the books to a file, while they are in use."""
+    from outlay.admin.backup import backup as make
+    from outlay.cli.database import missing_file, refuse_foreign
+    from outlay.errors import SchemaMismatch
+    from outlay.schema import UPGRADE, head
+
+    url = common.settings().database_url
+    refuse_foreign(url)
+    if missing_file(url) is not None:
+        raise SchemaMismatch(None, head(), UPGRADE)
+    return _pairs(make(url, to))
+
+
+@command(group, "restore")
+def restore(
+    common: Common, file: Annotated[str, typer.Argument(metavar="FILE", help="Made by: outlay db backup.")]
+) -> Answer:
+    """Bring a backup into an empty database."""
+    from outlay.admin.backup import restore as bring_back
+    from outlay.cli.database import refuse_foreign
+
+    url = common.settings().database_url
+    refuse_foreign(url)
+    return _pairs(bring_back(url, file))
+
+
+@command(group, "archive")
+def archive(
+    common: Common,
+    before: Annotated[
+        str, typer.Option("--before", metavar="DATE", help="Only what was closed before (UTC).")
+    ],
+    to: Annotated[str, _TO],
+) -> Answer:
+    """Move old decisions, closed holds and keys of calls to a file."""
+    from outlay.admin.archive import archive as move
+
+    with common.opened() as app:
+        return _pairs(move(app, before, to))
+
+
+def _pairs(result: dict[str, Any]) -> Answer:
+    return Answer(result, (Pairs(tuple(result.items())),))
+
+
+def verify(
+    common: Common,
+    seal: Annotated[
+        str | None, typer.Option("--seal", metavar="FILE", help="Also against exported seals.")
+    ] = None,
+) -> Answer:
     """Check every rule of the books: sums, hash chains, decisions and their holds."""
     from outlay.admin.books import verify as check_all
 
     with common.opened() as app:
-        found = check_all(app)
+        found = check_all(app, seal=seal)
     return Answer(found, _verified(found), 0 if found["ok"] else 1)
 
 

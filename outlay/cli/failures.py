@@ -175,6 +175,8 @@ _REFUSED: Final[Mapping[str, tuple[str | None, str]]] = {
     "unknown_version": ("version", "list them with: outlay policy history"),
     "key_conflict": ("idempotency_key", "use another key for another order"),
     "hold_closed": ("hold_id", "see: outlay explain"),
+    "unknown_lot": ("lot", "list them with: outlay lot list TENANT"),
+    "reversal_exceeds_grant": ("amount", "take back what is left of it, or leave --amount out"),
     "refund_exceeds_charge": ("amount", "refund what is left of the charge, or leave --amount out"),
 }
 """What a refusal is about, and what to do."""

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from outlay.cli import books, breakers, decisions, doctor, keys, money, policies, servers, tenants
+from outlay.cli import books, breakers, decisions, doctor, keys, lots, money, policies, servers, tenants
 from outlay.cli.failures import FAILED, STOPPED, report
 
 
@@ -61,7 +61,7 @@ def build() -> typer.Typer:
         add_completion=False,
         help="Outlay: credits, daily budgets and routing for LLM applications.",
     )
-    for module in (servers, books, tenants, keys, money, policies, breakers, decisions, doctor):
+    for module in (servers, books, tenants, keys, money, lots, policies, breakers, decisions, doctor):
         module.register(app)
     _register_up(app)
     return app

@@ -17,6 +17,13 @@ Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help="tenant, or
 _UNTIL = typer.Option("--until", metavar="DATE", help="When the old limit holds again.")
 Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="paid or promo.")]
 Expires = Annotated[str | None, typer.Option("--expires", metavar="DATE", help="When unused credit ends.")]
+Effective = Annotated[
+    str | None, typer.Option("--effective", metavar="DATE", help="No credit before this; now.")
+]
+Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Lower is spent earlier.")]
+Counts = Annotated[
+    str | None, typer.Option("--counts", metavar="WHAT", help="charge or cost; of a new budget.")
+]
 LimitUsd = Annotated[str, typer.Argument(metavar="USD", help='Limit in USD; "none" is no limit.')]
 
 _SHOWN = ("at", "kind", "change_usd", "balance_usd", "hold", "actor", "reason")
@@ -37,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 def topup(
     common: Common, tenant: Tenant, amount: Usd, kind: Kind = "paid", expires: Expires = None,
-    idempotency_key: Once = None, reason: Reason = "",
+    effective: Effective = None, priority: Priority = 0, idempotency_key: Once = None, reason: Reason = "",
 ) -> Answer:  # fmt: skip
     """Add credit to a tenant."""
     from outlay.admin.money import top_up
@@ -45,6 +52,8 @@ def topup(
     terms: dict[str, Any] = {
         "kind": kind,
         "expires": expires,
+        "effective": effective,
+        "priority": priority,
         "idempotency_key": idempotency_key,
         "reason": reason,
     }
@@ -67,12 +76,16 @@ def refund(
         return _pairs(give_back(app, hold, **terms, actor=common.actor))
 
 
-def balance(common: Common, tenant: Tenant) -> Answer:
-    """Show a tenant's credit and what is left of its day."""
+def balance(
+    common: Common,
+    tenant: Tenant,
+    at: Annotated[str | None, typer.Option("--at", metavar="DATE", help="As it was then.")] = None,
+) -> Answer:
+    """Show a tenant's credit and what is left of its day, or what they were."""
     from outlay.admin.money import balance as read
 
     with common.opened() as app:
-        found = read(app, tenant)
+        found = read(app, tenant, at=at)
     return Answer(found, describe(found))
 
 
@@ -98,7 +111,8 @@ def statement(
 @command(group, "set")
 def set_limit(
     common: Common, tenant: Tenant, limit: LimitUsd, window: Window = "day", scope: Scope = "tenant",
-    until: Annotated[str | None, _UNTIL] = None, idempotency_key: Once = None, reason: Reason = "",
+    until: Annotated[str | None, _UNTIL] = None, counts: Counts = None, idempotency_key: Once = None,
+    reason: Reason = "",
 ) -> Answer:  # fmt: skip
     """Set the limit of a window, for good or until a date."""
     from outlay.admin.money import set_budget
@@ -110,7 +124,7 @@ def set_limit(
         "reason": reason,
     }
     with common.opened() as app:
-        return _pairs(set_budget(app, tenant, limit, until=until, **terms, actor=common.actor))
+        return _pairs(set_budget(app, tenant, limit, until=until, counts=counts, **terms, actor=common.actor))
 
 
 @command(group, "raise")

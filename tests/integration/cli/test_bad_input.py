@@ -48,6 +48,32 @@ CASES: list[tuple[list[str], int, str | None, str]] = [
     (["topup", "acme", "5", "--reason", "x" * 1001], 2, "reason", "1000"),
     (["topup", "acme", "5", "--reason", "\udcff"], 2, None, "UTF-8"),
     (["topup", "acme", "5", "--amout", "1"], 2, "--amout", "topup --help"),
+    (["topup", "acme", "5", "--effective", "soon"], 2, "effective", "2026-12-31"),
+    (["topup", "acme", "5", "--priority", "-1"], 2, "priority", "0 to"),
+    (["adjust", "acme", "5"], 2, "reason", "adjust --help"),
+    (["adjust", "acme", "-5", "--reason", "x"], 2, "amount", "never negative"),
+    (["adjust", "acme", "5", "--reason", " "], 2, "reason", "record"),
+    (["adjust", "nobody", "5", "--reason", "x"], 1, "tenant", "tenant list"),
+    (["lot", "list", "nobody"], 1, "tenant", "tenant list"),
+    (["lot", "show", "acme-99"], 1, "lot", "lot list"),
+    (["lot", "reverse", "acme-1"], 2, "reason", "reverse --help"),
+    (["lot", "reverse", "acme-99", "--reason", "x"], 1, "lot", "lot list"),
+    (["lot", "reverse", "acme-1", "--reason", "x", "--amount", "999"], 1, "amount", "leave --amount out"),
+    (["lot", "chargeback", "acme-1", "--reason", ""], 2, "reason", "record"),
+    (["holds", *T], 1, "tenant", "tenant list"),
+    (["holds", "--limit", "0"], 2, "limit", ""),
+    (["seal", "make", "extra"], 2, None, "make --help"),
+    (["seal", "export"], 2, "to", "export --help"),
+    (["seal", "export", "--to", "GOOD"], 2, "to", "new file"),
+    (["verify", "--seal", "GOOD"], 2, "seal", "seal export"),
+    (["verify", "--seal", "/nowhere"], 2, "seal", "seal export"),
+    (["db", "backup", "--to", "GOOD"], 2, "to", "new file"),
+    (["db", "restore", "/nowhere"], 2, "file", "db backup"),
+    (["db", "restore", "GOOD"], 2, "database_url", "empty database"),
+    (["db", "archive", "--before", "soon", "--to", "new"], 2, "before", "2026-12-31"),
+    (["db", "archive", "--before", "2999-01-01", "--to", "new"], 2, "before", "corrected"),
+    (["balance", "acme", "--at", "2999-01-01"], 2, "at", "passed"),
+    (["budget", "set", "acme", "5", "--counts", "calls"], 2, "counts", "cost"),
     (["refund", "nothing"], 1, "hold_id", ""),
     (["refund", ""], 2, "hold", ""),
     (["refund", "HOLD", "--amount", "-1"], 2, "amount", "never negative"),
@@ -233,7 +259,10 @@ def test_every_command_takes_the_shared_options(leaf: tuple[str, ...]) -> None:
     assert options >= {"--json", "--actor", "--database-url", "--debug"}
 
 
-@pytest.mark.parametrize("group", ["tenant", "key", "budget", "policy", "route", "breaker", "db"])
+GROUPS = ["tenant", "key", "budget", "lot", "seal", "policy", "route", "breaker", "db"]
+
+
+@pytest.mark.parametrize("group", GROUPS)
 def test_group_without_a_command_names_its_help(group: str, outlay: Outlay) -> None:
     """
     Half a command is a usage error that says where the other half is listed.

@@ -24,6 +24,10 @@ ENOUGH: dict[tuple[str, ...], list[str]] = {
     ("key", "create"): ["--tenant", "acme"], ("key", "revoke"): ["x"], ("route", "set"): ["crm/*", "small"],
     ("policy", "apply"): ["-"], ("policy", "rollback"): ["0"], ("halt",): ["--reason", "x", "--yes"],
     ("breaker", "reset"): ["global", "--reason", "x"], ("explain",): ["x"],
+    ("adjust",): ["acme", "5", "--reason", "x"], ("lot", "list"): ["acme"], ("lot", "show"): ["acme-1"],
+    ("lot", "reverse"): ["acme-1", "--reason", "x"], ("lot", "chargeback"): ["acme-1", "--reason", "x"],
+    ("seal", "export"): ["--to", "never-made"], ("db", "backup"): ["--to", "never-made"],
+    ("db", "restore"): [__file__], ("db", "archive"): ["--before", "2020-01-01", "--to", "never-made"],
 }  # fmt: skip
 BOOKLESS = {("policy", "validate"), ("policy", "schema"), ("version",), ("doctor",), ("db", "current")}
 

@@ -17,6 +17,8 @@ READS = [
     "/policy/versions",
     "/decisions",
     "/breakers",
+    "/open-holds",
+    "/lots/acme-1",
 ]
 CHANGES = [
     ("POST", "/tenants", {"tenant": "new"}),
@@ -25,6 +27,9 @@ CHANGES = [
     ("POST", "/tenants/acme/budgets", {"limit": "1"}),
     ("POST", "/tenants/acme/budgets/raise", {"limit": "9", "until": "2099-01-01"}),
     ("POST", "/refunds", {"hold": "x"}),
+    ("POST", "/tenants/acme/adjustments", {"amount": "1", "reason": "r"}),
+    ("POST", "/lots/acme-1/reverse", {"reason": "r"}),
+    ("POST", "/seals", {}),
     ("POST", "/keys", {"tenant": "acme"}),
     ("POST", "/keys/x/revoke", {}),
     ("POST", "/policy", {"text": ""}),
@@ -55,6 +60,40 @@ def test_the_life_of_a_tenant(gateway: Any, http: Any) -> None:
     assert http("GET", f"{base}/tenants/life/statement?limit=1")[1]["closing_usd"] == "30.00"
     assert http("PATCH", f"{base}/tenants/life", json={"frozen": True})[1]["frozen"] is True
     assert "life" in [row["tenant"] for row in http("GET", f"{base}/tenants")[1]["tenants"]]
+
+
+def test_the_life_of_a_lot(gateway: Any, http: Any) -> None:
+    """Grant, correct, charge back, look back: once per key, each with a reason."""
+    base = gateway.url + PLANE
+    own = http("POST", f"{base}/tenants", json={"tenant": "lots", "credit": "20"})[1]["key"]
+    grant = {
+        "amount": "5",
+        "kind": "promo",
+        "priority": 3,
+        "effective": "2099-01-01",
+        "expires": "2099-02-01",
+    }
+    made = http("POST", f"{base}/tenants/lots/top-ups", json=grant)[1]
+    fix = {"amount": "4", "take": True, "reason": "twice"}
+    key = {"Idempotency-Key": "fix"}
+    once = [http("POST", f"{base}/tenants/lots/adjustments", json=fix, headers=key)[1] for _ in range(2)]
+    assert [one["replayed"] for one in once] == [False, True]
+    assert http("POST", f"{base}/tenants/lots/adjustments", json={"amount": "4"})[0] == 400
+    found = http("GET", f"{base}/tenants/lots/lots", key=own)[1]["lots"]
+    assert [(lot["state"], lot["remaining_usd"]) for lot in found] == [
+        ("open", "16.00"),
+        ("scheduled", "5.00"),
+    ]
+    assert http("GET", f"{base}/lots/{made['transfer']}")[1]["lines"][0]["kind"] == "schedule"
+    back = {"kind": "chargeback", "reason": "bank"}
+    assert http("POST", f"{base}/lots/lots-1/reverse", json=back)[1]["debt_usd"] == "4.00"
+    status, refused, _ = http("POST", f"{base}/lots/lots-1/reverse", json=back)
+    assert (status, refused["error"]["details"]["error_code"]) == (409, "reversal_exceeds_grant")
+    assert http("POST", f"{base}/lots/nobody-1/reverse", json=back)[0] == 404
+    past = http("GET", f"{base}/tenants/lots/balance?at=2020-01-01", key=own)[1]
+    assert (past["credit_usd"], past["debt_usd"]) == ("0.00", "0.00")
+    assert http("GET", f"{base}/open-holds?tenant=lots")[1]["count"] == 0
+    assert http("POST", f"{base}/seals", json={})[1]["sealed"] == 0
 
 
 def test_keys_halts_and_policies(gateway: Any, http: Any) -> None:

@@ -3,7 +3,9 @@ The writer: answers after COMMIT, failures, attachments, cancellation, shutdown.
 """
 
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from typing import Any
@@ -22,6 +24,7 @@ from ledger.types import (
     Noted,
     Offer,
     OpenAccount,
+    Operation,
     Reason,
     Refused,
     Reserve,
@@ -156,6 +159,26 @@ def test_lost_for_good_is_unknown_only_around_commit(
     assert isinstance(ledger.do(reserve("a")), Held)
 
 
+def test_a_database_that_takes_no_writes_fails_at_once(engine: Engine, ledger: Ledger) -> None:
+    """
+    Read-only, the answer is "not written" without the patience that a lost connection gets; once the database
+    takes writes again, so does the ledger.
+    """
+    opened(ledger)
+    driver = ledger._writer._committer._driver
+    assert driver is not None
+    lite = engine.dialect.name == "sqlite"
+    driver._connection.execute(  # type: ignore[attr-defined]  # both drivers have one
+        "PRAGMA query_only = ON" if lite else "SET default_transaction_read_only = on"
+    )
+    started = time.monotonic()
+    futures = [ledger.submit(reserve(f"{n}")) for n in range(20)]
+    assert isinstance(futures[0].exception(30), StoreUnavailable)
+    assert time.monotonic() - started < 2
+    wait(futures, 30)
+    assert isinstance(ledger.do(reserve("again")), Held)
+
+
 def test_poisoned_operation_fails_alone(engine: Engine, ledger: Ledger, more_tables: None) -> None:
     """
     One operation that the database rejects fails; the others of its batch are carried out.
@@ -214,8 +237,8 @@ def test_tap_sees_every_hold_event_once(
 
     ledger = open_ledger(tap=tap)
     opened(ledger)
-    ops = [reserve(f"{n}", 100 + n) for n in range(20)]
-    ops_after = [Settle("acme", f"s{n}", NOW_US, f"h-{n}", 90) for n in range(10)]
+    ops: list[Operation] = [reserve(f"{n}", 100 + n) for n in range(20)]
+    ops_after: list[Operation] = [Settle("acme", f"s{n}", NOW_US, f"h-{n}", 90) for n in range(10)]
     for future in [ledger.submit(op) for op in [*ops, *ops_after]]:
         future.result(30)
     with reading(engine) as connection:
@@ -265,6 +288,58 @@ def test_cancelled_caller_leaves_no_hold(engine: Engine, open_ledger: Callable[.
         assert given_back is not None
         assert given_back.state == "released"
         assert [one.id for one in open_holds(connection, "acme")] == ["h-taken"]
+
+
+def interrupt_after(seconds: float) -> None:
+    """Send this process a Ctrl-C from another thread."""
+    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def test_interrupted_caller_leaves_no_hold(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, open_ledger: Callable[..., Ledger]
+) -> None:
+    """
+    A Ctrl-C while a blocked caller waits in the queue: not carried out. While it is written: given back.
+    """
+    ledger = open_ledger()
+    opened(ledger)
+    writer_, run = ledger._writer, ledger._writer._committer.run
+
+    def slowly(items: Sequence[Any]) -> None:
+        run(items)
+        time.sleep(0.6)
+
+    with writer_._commit:
+        interrupt_after(0.2)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.do(reserve("waiting"))
+    monkeypatch.setattr(writer_._committer, "run", slowly)
+    writer_._commit.acquire()
+    threading.Timer(0.1, writer_._commit.release).start()
+    interrupt_after(0.4)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.do(reserve("written"))
+    ledger.close()
+    with reading(engine) as connection:
+        assert hold(connection, "h-waiting") is None
+        given_back = hold(connection, "h-written")
+    assert given_back is not None
+    assert given_back.state == "released"
+
+
+def test_a_blocked_caller_is_refused_by_a_full_queue(open_ledger: Callable[..., Ledger]) -> None:
+    """
+    `do` answers busy at once too, and the refused operation can be sent again.
+    """
+    ledger = open_ledger(queue_max=1)
+    opened(ledger)
+    with ledger._writer._commit:
+        first = ledger.submit(reserve("first"))
+        refused = ledger.do(reserve("second"))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.QUEUE_FULL
+    assert isinstance(first.result(30), Held)
+    assert isinstance(ledger.do(reserve("second")), Held)
 
 
 def test_close_drains_and_then_refuses_work(engine: Engine, open_ledger: Callable[..., Ledger]) -> None:

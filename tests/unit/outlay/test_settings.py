@@ -17,7 +17,9 @@ def test_everything_has_a_default() -> None:
         8787,
     )
     assert settings.upstream_key is settings.admin_key is settings.policy_file is None
-    assert Settings.from_env({"XDG_DATA_HOME": "/d"}).database_url == "sqlite:////d/outlay/outlay.db"
+    settings = Settings.from_env({"XDG_DATA_HOME": "/d"})
+    assert settings.database_url == "sqlite:////d/outlay/outlay.db"
+    assert settings.spool_folder == "/d/outlay/spool"
 
 
 def test_every_variable_is_read() -> None:
@@ -29,6 +31,7 @@ def test_every_variable_is_read() -> None:
             "ANTHROPIC_API_KEY": "sk",
             "OUTLAY_ADMIN_KEY": "adm",
             "OUTLAY_POLICY": "p.toml",
+            "OUTLAY_SPOOL": "/s",
             "OUTLAY_HOST": "0.0.0.0",
             "OUTLAY_PORT": "1",
             "OTHER": "kept",
@@ -37,6 +40,7 @@ def test_every_variable_is_read() -> None:
     assert settings.database_url == "postgresql+psycopg://u@h/d"
     assert (settings.upstream_url, settings.upstream_key) == ("http://127.0.0.1:1", "sk")
     assert (settings.admin_key, settings.policy_file, settings.port) == ("adm", "p.toml", 1)
+    assert settings.spool_folder == "/s"
     assert settings.secrets["OTHER"] == "kept"
 
 

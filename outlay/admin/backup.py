@@ -1,0 +1,229 @@
+"""
+Online backup and restore. The books may be in use while a backup is made; it is one consistent instant.
+
+SQLite: its own backup API makes a file that is a database. PostgreSQL: every table by COPY in one REPEATABLE
+READ transaction, into a zip with a list of contents; no program of the server is needed. A restore only goes
+into an empty place, and brings an older backup to the schema of this version.
+"""
+
+import json
+import os
+import sqlite3
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from ledger import make_engine
+from outlay import schema
+from outlay.clock import now_us
+from outlay.errors import BadInput, SchemaMismatch, translated
+from outlay.fields import instant_text
+
+FORMAT: Final = "outlay-backup/1"
+_MANIFEST: Final = "manifest.json"
+_CHUNK: Final = 1 << 20
+
+
+def backup(url: str, path: str) -> dict[str, Any]:
+    """
+    Write a backup of the books to a new file.
+
+    Returns:
+        file, engine, revision, bytes, made_at.
+    """
+    target = _new_path(path)
+    with translated(), _opened(url) as engine:
+        revision = schema.current(engine)
+        if revision is None:
+            raise SchemaMismatch(None, schema.head(), schema.UPGRADE)
+        part = target.with_name(f"{target.name}.part")
+        try:
+            if engine.dialect.name == "sqlite":
+                _copy_sqlite(Path(str(engine.url.database)), part)
+            else:
+                _write_zip(engine, part, revision)
+            _sync(part)
+            part.rename(target)
+        finally:
+            part.unlink(missing_ok=True)
+        name = engine.dialect.name
+    made_at = instant_text(now_us())
+    return {
+        "file": path, "engine": name, "revision": revision, "bytes": target.stat().st_size, "made_at": made_at
+    }  # fmt: skip
+
+
+def restore(url: str, path: str) -> dict[str, Any]:
+    """
+    Bring a backup into an empty database, and to the schema of this version.
+
+    Raises:
+        BadInput: The file is no backup for this engine, is damaged, or the database holds books already.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise BadInput("file", path, "there is no such file", "Name a file made by: outlay db backup.")
+    with translated(), _opened(url) as engine:
+        if _in_use(engine):
+            fix = "Restore into an empty database, and point OUTLAY_DATABASE_URL to it."
+            raise BadInput("database_url", None, "holds books already", fix)
+        if engine.dialect.name == "sqlite":
+            found = _restore_sqlite(source, Path(str(engine.url.database)), engine)
+        else:
+            found = _restore_zip(source, engine)
+        schema.upgrade(engine)
+    return {"file": path, "engine": engine.dialect.name, "found": found, "revision": schema.head()}
+
+
+def _in_use(engine: Engine) -> bool:
+    """
+    Tell whether there are books; what a failed restore has left behind is none.
+    """
+    if schema.current(engine) is None:
+        return False
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT 1 FROM ledger_account LIMIT 1")).first() is not None
+
+
+def _new_path(path: str) -> Path:
+    target = Path(path)
+    if target.exists():
+        raise BadInput("to", path, "there is a file already", "Name a new file.")
+    if not target.absolute().parent.is_dir() or not os.access(target.absolute().parent, os.W_OK):
+        raise BadInput("to", path, "cannot be written there", "Name a file in a folder of your own.")
+    return target
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Engine]:
+    engine = make_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _copy_sqlite(source: Path, target: Path) -> None:
+    """
+    Copy a database that may be in use; the whole copy is one read transaction, which no writer waits for.
+    """
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    address = f"{source.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+        new.execute("PRAGMA journal_mode=DELETE")  # one file, without companions
+        damage = new.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if damage != "ok":
+        raise BadInput("database_url", str(source), f"is damaged: {damage}", "Restore an earlier backup.")
+
+
+def _restore_sqlite(source: Path, target: Path, engine: Engine) -> str:
+    address = f"sqlite:///{source.absolute()}"
+    try:
+        with _opened(address) as old:
+            found = schema.current(old)
+    except Exception as error:
+        raise _no_backup(source) from error
+    if found not in schema.revisions():
+        raise _no_backup(source)
+    engine.dispose()
+    with closing(sqlite3.connect(source)) as old_file, closing(sqlite3.connect(target)) as new:
+        old_file.backup(new)
+    _sync(target)
+    return str(found)
+
+
+def _no_backup(source: Path) -> BadInput:
+    return BadInput("file", str(source), "is no backup for this engine, or damaged", "Name another file.")
+
+
+def _tables(connection: Connection) -> list[str]:
+    """
+    Name the tables in an order in which rows can be inserted.
+    """
+    ordered = inspect(connection).get_sorted_table_and_fkc_names()
+    return [name for name, _ in ordered if name is not None and name != "alembic_version"]
+
+
+def _write_zip(engine: Engine, target: Path, revision: str) -> None:
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    contents: list[dict[str, Any]] = []
+    with (
+        engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+    ):
+        for name in _tables(connection):
+            columns = [column["name"] for column in inspect(connection).get_columns(name)]
+            contents.append(
+                {"table": name, "columns": columns, "digest": _copy_out(connection, file, name, columns)}
+            )
+        manifest = {"format": FORMAT, "revision": revision, "tables": contents}
+        file.writestr(_MANIFEST, json.dumps(manifest, indent=1))
+
+
+def _list(columns: list[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _copy_out(connection: Connection, file: zipfile.ZipFile, name: str, columns: list[str]) -> str:
+    """
+    Write the rows of a table; returns the digest of what was written.
+    """
+    digest = sha256()
+    cursor: Any = connection.connection.cursor()
+    with (
+        file.open(name, "w", force_zip64=True) as member,
+        cursor.copy(f'COPY "{name}" ({_list(columns)}) TO STDOUT') as copy,
+    ):
+        for block in copy:
+            digest.update(block)
+            member.write(block)
+    return digest.hexdigest()
+
+
+def _restore_zip(source: Path, engine: Engine) -> str:
+    try:
+        with zipfile.ZipFile(source) as file:
+            manifest = json.loads(file.read(_MANIFEST))
+            if manifest["format"] != FORMAT or manifest["revision"] not in schema.revisions():
+                raise _no_backup(source)
+            schema.upgrade(engine, manifest["revision"])
+            _copy_all(engine, file, manifest["tables"])
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise _no_backup(source) from error
+    return str(manifest["revision"])
+
+
+def _copy_all(engine: Engine, file: zipfile.ZipFile, contents: list[dict[str, Any]]) -> None:
+    """
+    Bring all rows in, or none: a digest that does not match undoes everything.
+    """
+    with engine.begin() as connection:
+        known = set(_tables(connection))
+        for item in contents:
+            name, digest = item["table"], sha256()
+            if name not in known or not set(item["columns"]) <= {
+                column["name"] for column in inspect(connection).get_columns(name)
+            }:
+                raise ValueError(f"unknown table {name}")
+            cursor: Any = connection.connection.cursor()
+            with (
+                file.open(name) as member,
+                cursor.copy(f'COPY "{name}" ({_list(item["columns"])}) FROM STDIN') as copy,
+            ):
+                while block := member.read(_CHUNK):
+                    digest.update(block)
+                    copy.write(block)
+            if digest.hexdigest() != item["digest"]:
+                raise ValueError(f"the rows of {name} do not match their digest")
+        connection.execute(text("ANALYZE"))

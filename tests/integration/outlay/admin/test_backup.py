@@ -1,0 +1,118 @@
+"""
+A backup made while calls go on is one instant, restores into an empty place, and verifies.
+"""
+
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from ledger import make_engine
+from ledger.types import TopUp
+from outlay.admin import backup as backups
+from outlay.admin import books, money
+from outlay.clock import now_us
+from outlay.errors import BadInput, SchemaMismatch
+from outlay.settings import Settings
+from outlay.wiring import App, open_app
+
+
+@pytest.fixture
+def other_url(app: App, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """The address of a second, empty database of the same kind."""
+    if app.engine.dialect.name == "sqlite":
+        return f"sqlite:///{tmp_path / 'restored.db'}"
+    return str(request.getfixturevalue("postgres_server").new_database())
+
+
+def test_a_backup_under_writes_restores_and_verifies(
+    app: App, acme: dict[str, Any], other_url: str, tmp_path: Path
+) -> None:
+    """
+    Top-ups go on during the backup; what is restored is a whole prefix of them, and goes on by itself.
+    """
+    stop, made = threading.Event(), []
+
+    def work() -> None:
+        while not stop.is_set():
+            made.append(app.ledger.do(TopUp("acme", f"k{len(made)}", now_us(), 1_000_000_000)))
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    try:
+        while len(made) < 20:
+            pass
+        file = tmp_path / "backup"
+        done = backups.backup(app.settings.database_url, str(file))
+        at_end = len(made)
+    finally:
+        stop.set()
+        writer.join()
+    assert done["bytes"] == file.stat().st_size > 0
+    assert file.stat().st_mode & 0o077 == 0
+    assert backups.restore(other_url, str(file))["found"] == done["revision"]
+    restored = open_app(Settings(database_url=other_url))
+    try:
+        assert books.verify(restored)["problems"] == []
+        lines = money.statement(restored, "acme")["lines"]
+        assert 20 <= len(lines) - 1 <= at_end + 1
+        assert lines == money.statement(app, "acme")["lines"][: len(lines)]
+        assert money.top_up(restored, "acme", "1", actor="t")["replayed"] is False
+    finally:
+        restored.close()
+
+
+def test_a_backup_is_never_written_over_or_into_something(
+    app: App, acme: dict[str, Any], tmp_path: Path
+) -> None:
+    """
+    An existing file, a missing folder, books that are there: refused with field and fix, nothing changed.
+    """
+    url, file = app.settings.database_url, tmp_path / "backup"
+    backups.backup(url, str(file))
+    for path in (file, tmp_path / "no" / "folder"):
+        with pytest.raises(BadInput) as caught:
+            backups.backup(url, str(path))
+        assert (caught.value.field, bool(caught.value.fix)) == ("to", True)
+    for source, field in ((file, "database_url"), (tmp_path / "none", "file")):
+        with pytest.raises(BadInput) as caught:
+            backups.restore(url, str(source))
+        assert caught.value.field == field
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
+def test_a_damaged_backup_restores_nothing(
+    app: App, acme: dict[str, Any], other_url: str, tmp_path: Path
+) -> None:
+    """
+    A file that is no backup, or whose rows were changed, is refused; the place stays usable for a good one.
+    """
+    file, bad = tmp_path / "backup", tmp_path / "bad"
+    backups.backup(app.settings.database_url, str(file))
+    bad.write_bytes(b"no backup" * 100)
+    with pytest.raises(BadInput):
+        backups.restore(other_url, str(bad))
+    if app.engine.dialect.name == "postgresql":
+        with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "forged", "w") as new:
+            for name in old.namelist():
+                data = old.read(name)
+                new.writestr(name, data.replace(b"acme", b"ecma") if name == "ledger_transfer" else data)
+        with pytest.raises(BadInput):
+            backups.restore(other_url, str(tmp_path / "forged"))
+    backups.restore(other_url, str(file))
+    engine = make_engine(other_url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM ledger_account")).scalar_one() == 1
+    engine.dispose()
+
+
+def test_no_books_no_backup(other_url: str, tmp_path: Path) -> None:
+    """
+    An empty database has nothing to back up.
+    """
+    with pytest.raises(SchemaMismatch):
+        backups.backup(other_url, str(tmp_path / "backup"))
+    assert not (tmp_path / "backup").exists()

@@ -1,0 +1,145 @@
+"""
+Lots, corrections, seals and the past, as operators reach them.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from ledger.types import Offer, Reserve
+from outlay.admin import books, lots, money, tenants
+from outlay.clock import now_us
+from outlay.errors import BadInput, Rejected
+from outlay.wiring import App
+
+
+def soon(days: int) -> str:
+    """A time in the future, without an offset."""
+    return (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def test_a_correction_needs_a_reason_and_counts_once(app: App, acme: dict[str, Any]) -> None:
+    """
+    Taking 25 of 20 leaves 5 owed; the statement says who did it and why.
+    """
+    order = {"take": True, "reason": "booked twice", "idempotency_key": "fix-1", "actor": "ann"}
+    done = lots.adjust(app, "acme", "25", **order)  # type: ignore[arg-type]
+    assert (done["credit_usd"], done["debt_usd"], done["amount_usd"]) == ("0.00", "5.00", "-25.00")
+    assert lots.adjust(app, "acme", "25", **order) == {**done, "replayed": True}  # type: ignore[arg-type]
+    line = money.statement(app, "acme")["lines"][-1]
+    assert (line["kind"], line["actor"], line["reason"]) == ("adjust", "ann", "booked twice")
+    for bad, field in (({"reason": " "}, "reason"), ({"reason": "x", "amount": "-1"}, "amount")):
+        with pytest.raises(BadInput) as caught:
+            lots.adjust(app, "acme", bad.get("amount", "1"), reason=bad["reason"], actor="t")
+        assert (caught.value.field, bool(caught.value.fix)) == (field, True)
+
+
+def test_a_chargeback_freezes_and_the_next_payment_repays(app: App, acme: dict[str, Any]) -> None:
+    """
+    The opening credit of 20 is charged back while 8 are held: 12 are taken, 8 owed, then 10 paid repay them.
+    """
+    app.ledger.do(Reserve("acme", "k", now_us(), "h", (Offer(8 * 10**9 // 2, 1),)))
+    back = lots.reverse(app, "acme-1", kind="chargeback", reason="bank", actor="ann")
+    assert (back["taken_usd"], back["debt_usd"], back["frozen"]) == ("16.00", "4.00", True)
+    assert tenants.show_tenant(app, "acme")["frozen"] is True
+    assert money.top_up(app, "acme", "10", actor="t")["repaid_usd"] == "4.00"
+    with pytest.raises(Rejected) as caught:
+        lots.reverse(app, "acme-1", reason="again", actor="ann")
+    assert caught.value.code == "reversal_exceeds_grant"
+    with pytest.raises(Rejected) as caught:
+        lots.reverse(app, "acme-77", reason="x", actor="ann")
+    assert caught.value.code == "unknown_lot"
+    assert books.verify(app)["problems"] == []
+
+
+def test_scheduled_credit_is_listed_and_can_be_told(app: App, acme: dict[str, Any]) -> None:
+    """
+    A grant of next week is shown as scheduled, counts nowhere, and may be taken back.
+    """
+    made = money.top_up(
+        app, "acme", "7", kind="promo", effective=soon(7), expires=soon(9), priority=5, actor="t"
+    )
+    assert made["credit_usd"] == "20.00"
+    found = lots.list_lots(app, "acme")["lots"]
+    assert [(lot["state"], lot["priority"]) for lot in found] == [("open", 0), ("scheduled", 5)]
+    assert [line["kind"] for line in lots.show_lot(app, made["transfer"])["lines"]] == ["schedule"]
+    assert lots.reverse(app, made["transfer"], reason="mistake", actor="t")["taken_usd"] == "7.00"
+    for bad, field in (
+        ({"expires": soon(3)}, "expires"),
+        ({"priority": -1}, "priority"),
+        ({"effective": "never"}, "effective"),
+    ):
+        terms: dict[str, Any] = {"effective": soon(7), **bad}
+        with pytest.raises(BadInput) as caught:
+            money.top_up(app, "acme", "7", actor="t", **terms)
+        assert caught.value.field == field
+
+
+def test_the_balance_of_the_past(app: App, acme: dict[str, Any]) -> None:
+    """
+    Before the account there was nothing; a future instant is refused.
+    """
+    assert money.balance(app, "acme", at="2020-01-01")["credit_usd"] == "0.00"
+    now = money.balance(app, "acme", at=datetime.now(UTC).isoformat())
+    assert (now["credit_usd"], now["held_usd"], now["available_usd"]) == ("20.00", "0.00", "20.00")
+    with pytest.raises(BadInput) as caught:
+        money.balance(app, "acme", at=soon(2))
+    assert caught.value.field == "at"
+
+
+def test_open_holds_are_listed(app: App, acme: dict[str, Any]) -> None:
+    """
+    The next to expire first, counted even where fewer are shown.
+    """
+    for name, ttl in (("late", 900), ("soon", 60)):
+        app.ledger.do(Reserve("acme", name, now_us(), name, (Offer(10**9, 1),), ttl_us=ttl * 1_000_000))
+    found = lots.list_holds(app, "acme", limit=1)
+    assert (found["count"], found["held_usd"], [hold["hold"] for hold in found["holds"]]) == (
+        2,
+        "2.00",
+        ["soon"],
+    )
+
+
+def test_an_export_convicts_a_rewritten_book(app: App, acme: dict[str, Any], tmp_path: Path) -> None:
+    """
+    `verify` with the exported seals fails where the head of a chain is another; a damaged file is refused.
+    """
+    file = tmp_path / "seals.json"
+    lots.export_seals(app, str(file))
+    assert books.verify(app, seal=str(file))["checks"]["seal_file"] is True
+    money.top_up(app, "acme", "1", actor="t")
+    assert books.verify(app, seal=str(file))["ok"] is True  # what came later is no contradiction
+    with pytest.raises(BadInput):
+        lots.export_seals(app, str(file))
+    with app.engine.begin() as connection:
+        if app.engine.dialect.name == "sqlite":
+            connection.execute(text("DROP TRIGGER ledger_transfer_no_update"))
+        else:
+            connection.execute(text("ALTER TABLE ledger_transfer DISABLE TRIGGER USER"))
+        connection.execute(text("UPDATE ledger_transfer SET hash = 'x' WHERE seq = 1"))
+    found = books.verify(app, seal=str(file))
+    assert found["checks"]["seal_file"] is False
+    document = json.loads(file.read_text())
+    document["heads"][0]["seq"] = 2
+    (tmp_path / "forged").write_text(json.dumps(document))
+    for path in (tmp_path / "forged", tmp_path / "none"):
+        with pytest.raises(BadInput) as caught:
+            books.verify(app, seal=str(path))
+        assert (caught.value.field, bool(caught.value.fix)) == ("seal", True)
+
+
+def test_a_budget_may_count_cost(app: App, acme: dict[str, Any]) -> None:
+    """
+    What a budget counts is chosen when it is made, and kept.
+    """
+    assert money.set_budget(app, "acme", "3", window="hour", counts="cost", actor="t")["limit_usd"] == "3.00"
+    with pytest.raises(BadInput):
+        money.set_budget(app, "acme", "3", window="hour", counts="calls", actor="t")
+    with pytest.raises(Rejected) as caught:
+        money.set_budget(app, "acme", "3", window="hour", counts="charge", actor="t")
+    assert caught.value.code == "field_invalid"

@@ -1,0 +1,88 @@
+"""
+A database of every earlier revision, with rows in it, comes to the newest one and proves itself.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from ledger import Ledger, make_engine, reading
+from ledger.types import Offer, OpenAccount, Reserve, Reverse, Reversed, Settle, TopUp
+from ledger.verify import verify
+from outlay import schema
+
+NOW = 1_763_700_000 * 1_000_000
+EARLIER = schema.revisions()[:-1]
+LOT = (
+    "INSERT INTO ledger_grant_lot (id, tenant, kind, priority, granted, remaining, effective_at, expires_at,"
+    " source_ref, created_at) VALUES (:id, :tenant, :kind, :priority, :granted, :remaining, :effective_at,"
+    " :expires_at, :source_ref, :created_at)"
+)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on an empty database."""
+    made = make_engine(database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def rows(tmp_path: Any) -> dict[str, list[dict[str, Any]]]:
+    """Rows of some calls, made by the ledger of today; the first revision has all columns they need."""
+    source = make_engine(f"sqlite:///{tmp_path / 'source.db'}")
+    schema.upgrade(source)
+    with Ledger(source) as ledger:
+        ledger.do(OpenAccount("acme", "open", NOW, "Europe/Berlin", 1_000, 900))
+        ledger.do(TopUp("acme", "more", NOW, 500, "promo", NOW + 10**15))
+        for turn in range(3):
+            ledger.do(Reserve("acme", f"r{turn}", NOW, f"h{turn}", (Offer(100, 10),)))
+            ledger.do(Settle("acme", f"s{turn}", NOW, f"h{turn}", 60))
+    words = "account budget budget_window hold hold_window transfer draw op grant_lot"
+    with source.connect() as connection:
+        found = {
+            f"ledger_{name}": [
+                dict(row) for row in connection.execute(text(f"SELECT * FROM ledger_{name}")).mappings()
+            ]
+            for name in words.split()
+        }
+    source.dispose()
+    return found
+
+
+def fill(engine: Engine, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Write rows with the columns that the first revision has."""
+    with engine.begin() as connection:
+        for name, values in rows.items():
+            columns = list(values[0])
+            marks = ", ".join(f":{column}" for column in columns)
+            insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})"
+            connection.execute(text(LOT if name == "ledger_grant_lot" else insert), values)
+
+
+@pytest.mark.parametrize("revision", EARLIER)
+def test_rows_of_an_earlier_revision_go_on(
+    engine: Engine, rows: dict[str, list[dict[str, Any]]], revision: str
+) -> None:
+    """
+    Every row is there after the upgrade, the chain is whole, an old lot can be charged back, and history is
+    append-only still.
+    """
+    schema.upgrade(engine, revision)
+    assert schema.current(engine) == revision
+    fill(engine, rows)
+    assert schema.upgrade(engine) == revision
+    with reading(engine) as connection:
+        found = verify(connection)
+        assert (found.problems, found.transfers) == ((), 5)
+    with Ledger(engine) as ledger:
+        assert ledger.do(TopUp("acme", "more", NOW, 500, "promo", NOW + 10**15)).replayed  # type: ignore[union-attr]
+        back = ledger.do(Reverse("acme", "back", NOW, "acme-1", "bank", kind="chargeback"))
+        assert isinstance(back, Reversed)
+    with reading(engine) as connection:
+        assert verify(connection).problems == ()
+    with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
+        connection.execute(text("UPDATE ledger_transfer SET amount = 1"))
