@@ -204,6 +204,7 @@ _PUBLIC: Final[Mapping[str, _Make]] = {
     "ledger.errors.LedgerClosed": _unavailable,
     "ledger.drivers.RowMissing": _rejected("operation_failed"),
     "ledger.connect.DatabaseUrlError": _input("database_url"),
+    "ledger.seals.SealFileError": _input("seal"),
     "router.codec.CodecError": _rejected("record_unreadable"),
     "router.problems.PolicyError": _policy,
     "circuit.types.CircuitError": _unavailable,

@@ -65,7 +65,7 @@ def check(common: Common) -> Answer:
 def backup(common: Common, to: Annotated[str, _TO]) -> Answer:
     """Copy the books to a file, while they are in use."""
     from outlay.admin.backup import backup as make
-    from outlay.cli.database import missing_file, refuse_foreign
+    from outlay.database import missing_file, refuse_foreign
     from outlay.errors import SchemaMismatch
     from outlay.schema import UPGRADE, head
 
@@ -82,7 +82,7 @@ def restore(
 ) -> Answer:
     """Bring a backup into an empty database."""
     from outlay.admin.backup import restore as bring_back
-    from outlay.cli.database import refuse_foreign
+    from outlay.database import refuse_foreign
 
     url = common.settings().database_url
     refuse_foreign(url)
