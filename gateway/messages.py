@@ -25,9 +25,10 @@ from gateway.exchange import (
     to_json,
 )
 from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
-from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Outcome, Sending, Uncertain, Upstream
+from outlay.calls import CallRequest, Done, NotSent, Outcome, Sending, Uncertain, Upstream
 from outlay.errors import OutlayError
-from outlay.meter import StreamMeter, error_of
+from outlay.meter import StreamMeter
+from outlay.outcomes import outcome_of_answer
 from outlay.upstream import Answer, Lost, NotReached, TooLarge
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class _Passage:
                 await self._unanswered(error)
                 return
             raw = b""
-        known = await self._settle(_outcome_of(found, raw, self._sending.model))
+        known = await self._settle(outcome_of_answer(found.status, raw, self._sending.model))
         await answer(self._exchange, found.status, raw, {**passed_headers(found.headers), **known})
 
     async def _stream(self, found: Answer) -> None:
@@ -288,17 +289,6 @@ class _Client:
         Stop watching.
         """
         self._watch.cancel()
-
-
-def _outcome_of(found: Answer, raw: bytes, model: str) -> Outcome:
-    try:
-        body = parse_object(raw)
-    except ApiError as error:
-        return Uncertain(f"answer_unreadable: {error}") if found.ok else Failed(found.status)
-    if not found.ok:
-        return Failed(found.status, *error_of(body))
-    served, usage = body.get("model"), body.get("usage")
-    return Completed(served if isinstance(served, str) else model, usage if isinstance(usage, dict) else {})
 
 
 def _kind(error: Exception) -> str:

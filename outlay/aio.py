@@ -17,7 +17,6 @@ from outlay.calls import CallRequest, NotSent, Outcome, Result, Sending
 from outlay.clock import now_us
 from outlay.effects import CheckSwitches, CloseHold, Ended, Look, Remember, Send, fail, feed
 from outlay.engine import RECHECKS_MAX, SWITCH_FRESH_S, Engine, LedgerEffect
-from outlay.errors import OutlayError
 from outlay.flow import run
 from outlay.shared_reads import SharedReads
 from outlay.wiring import App
@@ -108,7 +107,9 @@ class AsyncCalls:
         """
         try:
             reply = await self.perform(effect)
-        except OutlayError as error:
+        except GeneratorExit:
+            raise  # the loop is gone: nothing can be awaited any more
+        except BaseException as error:  # noqa: BLE001 - a loop that stops, too: what is held is given back
             return fail(steps, error)
         return feed(steps, reply)
 

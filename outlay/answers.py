@@ -35,8 +35,10 @@ def before(decision_id: str, choice: Choice, offer: Offer, held: Held) -> dict[s
 
 def after(closing: Closing) -> Mapping[str, str]:
     """
-    Write the headers that are known once the call is closed.
+    Write the headers that are known once the call is closed; one that may have been billed is not repeated.
     """
+    if closing.outcome == "uncertain":
+        return {"x-should-retry": "false"}
     return {} if closing.cost_nanos is None else {"outlay-cost-usd": format_usd(closing.cost_nanos)}
 
 

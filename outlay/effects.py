@@ -169,9 +169,9 @@ def feed(steps: Generator[Any, Any, Any], reply: Any) -> Any:
         return Ended(stop.value)
 
 
-def fail(steps: Generator[Any, Any, Any], error: Exception) -> Any:
+def fail(steps: Generator[Any, Any, Any], error: BaseException) -> Any:
     """
-    Tell steps that their effect could not be carried out; returns their next effect, or `Ended`.
+    Tell steps that their effect was not carried out to its end; returns their next effect, or `Ended`.
     """
     try:
         return steps.throw(error)

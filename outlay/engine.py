@@ -36,7 +36,7 @@ from outlay.effects import (
     fail,
     feed,
 )
-from outlay.errors import OutlayError, translated
+from outlay.errors import translated
 from outlay.ids import new_id
 from outlay.later import Later
 from outlay.levels_sql import read_level, write_level
@@ -99,6 +99,9 @@ class Engine:
                 return self.reply(effect, self._app.ledger.do(op, attach))
             except LedgerError as error:
                 return self.failed(effect, error)
+            except BaseException:
+                self._interrupted(effect)
+                raise
         with translated():
             return self._read_or_move(effect)
 
@@ -108,7 +111,7 @@ class Engine:
         """
         try:
             reply = self.perform(effect)
-        except OutlayError as error:
+        except BaseException as error:  # noqa: BLE001 - an interrupt, too: what is held is given back
             return fail(steps, error)
         return feed(steps, reply)
 
@@ -191,6 +194,14 @@ class Engine:
                     self._later.add(_give_back(op, self.tools.now_us()))
                 with translated():
                     raise error
+
+    def _interrupted(self, effect: LedgerEffect) -> None:
+        """Leave nothing open though the thread was told to stop: it may or may not have been written."""
+        match effect:
+            case CloseHold():
+                self._later.add(*self.operation(effect))
+            case Commit(Reserve() as op, _):
+                self._later.add(_give_back(op, self.tools.now_us()))
 
     def _record(self, row: Any) -> Attachment:
         """Keep a refusal as a record of its own, unless there is a storm of its like."""

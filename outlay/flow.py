@@ -282,13 +282,17 @@ class _Call:
         return refused
 
     def _or_give_back(self, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Take steps between hold and send; where they fail nothing was sent, so the hold is given back."""
+        """
+        Take steps between hold and send; where they fail nothing was sent, so the hold is given back.
+
+        So it is where the process is told to stop there; steps that are dropped cannot ask for anything.
+        """
         try:
             return (yield from steps)
-        except Exception as error:
-            yield from self._withdraw(
-                "books_unavailable" if isinstance(error, OutlayError) else "internal_error"
-            )
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            yield from self._withdraw(_stopped_by(error))
             raise
 
     def _withdraw(self, code: str, *, recorded: bool = True) -> Generator[Any, Any, None]:
@@ -386,3 +390,10 @@ class _Call:
         record = records.refused(self.record, refused)
         yield from ask(Note(records.row(record, outcome="refused", code=refused.code, finished_us=now_us)))
         return refused
+
+
+def _stopped_by(error: BaseException) -> str:
+    """Name what kept a call from being sent, for its record."""
+    if isinstance(error, OutlayError):
+        return "books_unavailable"
+    return "internal_error" if isinstance(error, Exception) else "interrupted"

@@ -88,6 +88,8 @@ class StreamMeter:
         model = self.usage.model or self._model
         if self.usage.finished:
             return Completed(model, self.usage.usage)
+        if self.usage.seen_start and not self.usage.counted:
+            return Uncertain(why, given_up)  # captured at its bound: the bill was to come in the last event
         if self.usage.seen_start:
             return Broken(model, self.usage.usage, self.usage.output_bytes_seen, given_up)
         if self._error is not None:

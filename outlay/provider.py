@@ -21,8 +21,9 @@ from outlay.api_async import AsyncOutlay
 from outlay.calls import Done, Failed, NotSent, Outcome, Refused, Sending, Uncertain
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
 from outlay.open_holds import HintWords
+from outlay.outcomes import outcome_of_answer
 from outlay.sdk_requests import MESSAGES, Kind, Terms, kind_of
-from outlay.sdk_streams import AsyncMeteredStream, MeteredStream, outcome_of, streams
+from outlay.sdk_streams import AsyncMeteredStream, MeteredStream, streams
 
 if TYPE_CHECKING:
     from outlay.aio import AsyncCall
@@ -313,9 +314,9 @@ class _Passage:
                 raw = http.read()
             except httpx2.HTTPError as error:
                 if not http.is_success:
-                    self.close(Failed(http.status_code))
+                    self.close(outcome_of_answer(http.status_code, b"", self._sending.model))
                 raise _lost(error, http) from error
-            http.headers.update(self.close(outcome_of(http, raw, self._sending.model)))
+            http.headers.update(self.close(outcome_of_answer(http.status_code, raw, self._sending.model)))
             return response
         assert isinstance(http.stream, httpx2.SyncByteStream)
         http.headers.update(self._sending.headers)
@@ -357,9 +358,11 @@ class _AsyncPassage:
                 raw = await http.aread()
             except httpx2.HTTPError as error:
                 if not http.is_success:
-                    await self.close(Failed(http.status_code))
+                    await self.close(outcome_of_answer(http.status_code, b"", self._sending.model))
                 raise _lost(error, http) from error
-            http.headers.update(await self.close(outcome_of(http, raw, self._sending.model)))
+            http.headers.update(
+                await self.close(outcome_of_answer(http.status_code, raw, self._sending.model))
+            )
             return response
         assert isinstance(http.stream, httpx2.AsyncByteStream)
         http.headers.update(self._sending.headers)

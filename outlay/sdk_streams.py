@@ -5,14 +5,13 @@ A stream is read by its caller and by nobody else: closed early, it is settled b
 upper end of what that can have cost.
 """
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import httpx2
 
-from outlay.calls import Completed, Failed, Outcome, Uncertain
-from outlay.meter import StreamMeter, error_of
+from outlay.calls import Outcome
+from outlay.meter import StreamMeter
 
 CUT: Final = "stream_broken: the stream ended before its last event"
 LEFT: Final = "caller_left: the caller closed the stream"
@@ -24,25 +23,6 @@ def streams(response: httpx2.Response) -> bool:
     """
     kind = str(response.headers.get("content-type", ""))
     return response.is_success and kind.partition(";")[0].strip().lower() == "text/event-stream"
-
-
-def outcome_of(response: httpx2.Response, raw: bytes, model: str) -> Outcome:
-    """
-    Say what came of a call that was answered whole.
-
-    Args:
-        model: The one that was asked, for answers that name none.
-    """
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        body = None
-    if not response.is_success:
-        return Failed(response.status_code, *error_of(body))
-    if not isinstance(body, dict):
-        return Uncertain("answer_unreadable: the answer is no JSON object")
-    served, usage = body.get("model"), body.get("usage")
-    return Completed(served if isinstance(served, str) else model, usage if isinstance(usage, dict) else {})
 
 
 class _Body:

@@ -4,10 +4,11 @@ What a request can cost at most, and what it will typically cost, before it is s
 Basis of the worst case (promise P1: spend never exceeds, so this must be a true upper bound):
 
 * **Text: one token per UTF-8 byte.** In a byte-level BPE tokenizer each token stands for at least one byte;
-  where a normaliser could lengthen the text first (NFKC), the longer form counts. This is about four times
-  the typical count. Nothing tighter is provable without the vocabulary, which is not published: adversarial
-  text reaches one token per byte. Tighter numbers are for the router's choice between offers
-  (`expected_*`), never for the hold. What is held in excess comes back at settlement, in seconds.
+  where a normaliser could lengthen the text first, each character counts at its longest normal form (NFC,
+  NFD, NFKC, NFKD). This is about four times the typical count. Nothing tighter is provable without the
+  vocabulary, which is not published: adversarial text reaches one token per byte. Tighter numbers are for
+  the router's choice between offers (`expected_*`), never for the hold. What is held in excess comes back
+  at settlement, in seconds.
 * **JSON** (tools, tool calls, schemas): as ASCII JSON, which is at least as long as any form the provider
   renders.
 * **Frames** (roles, tool prompts): constants above what is documented, see the `scan*.py` modules.

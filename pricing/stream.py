@@ -9,6 +9,7 @@ true output count: the estimate from the bytes seen is explained at `broken_stre
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_COUNTED = ("text", "tool_use", "thinking", "redacted_thinking")
 _DELTA_TEXT = {
     "text_delta": "text",
     "input_json_delta": "partial_json",
@@ -23,12 +24,17 @@ class StreamUsage:
     Events of unknown kinds and of malformed shape are ignored: a stream is forwarded whether or not we
     understand it. `output_bytes_seen` counts the UTF-8 bytes of generated content. Once the model thought,
     it is None: thinking is shown in summary or not at all, so nobody can say how much was generated.
+
+    `counted` tells whether the input side of `message_start` and the bytes seen bound what is billed.
+    Searches, their results, declined attempts before a fallback and the like are reported at the end only, so
+    the first block of any kind but text, tool use and thinking makes it false.
     """
 
     __slots__ = (
         "_seen_bytes",
         "_thought",
         "_usage",
+        "counted",
         "finished",
         "model",
         "seen_start",
@@ -39,6 +45,7 @@ class StreamUsage:
         self._usage: dict[str, object] = {}
         self._seen_bytes = 0
         self._thought = False
+        self.counted = True
         self.model: str | None = None
         self.stop_reason: str | None = None
         self.seen_start = False
@@ -94,6 +101,7 @@ class StreamUsage:
 
     def _block_start(self, block: Mapping[str, object]) -> None:
         kind = block.get("type")
+        self.counted = self.counted and kind in _COUNTED
         self._thought = self._thought or kind in ("thinking", "redacted_thinking")
         if kind == "fallback":
             served = _mapping(block, "to").get("model")
@@ -126,7 +134,7 @@ def broken_stream_usage(
     are at most its bytes: `upper` never undercounts what was seen, and stops at max_tokens, which the
     provider enforces (a higher count that it did report is kept). Tokens generated but not delivered are
     unknown either way; the truth, when it arrives, corrects the settlement. The input side is as
-    `message_start` reported it.
+    `message_start` reported it, which holds for streams that are `counted` only.
 
     Args:
         usage: `StreamUsage.usage`; empty when not even `message_start` arrived, and then it stays

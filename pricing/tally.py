@@ -6,12 +6,16 @@ How text and JSON become an upper bound of tokens is decided here; why that boun
 """
 
 import json
+import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+
+_DECOMPOSED_END = 0x30000  # Unicode decomposes no character from here on; a test holds this module to it
+_BLOCK_CHARS = 65_536  # read at a time, so that a long text takes no multiple of its size in memory
 
 
 class RequestInvalid(ValueError):  # noqa: N818 reads better without a suffix
@@ -83,7 +87,7 @@ class Tally:
 
     def text(self, text: str) -> None:
         """
-        Count text: at most one token per byte, of the text as sent or as a normaliser would expand it.
+        Count text: at most one token per byte, of the text as sent or as any normal form would expand it.
         """
         size, worst = _text_bytes(text)
         self.here.tokens += worst
@@ -196,11 +200,31 @@ def as_list(value: object, at: str) -> list[object] | tuple[object, ...]:
 
 
 def _text_bytes(text: str) -> tuple[int, int]:
-    """Return the UTF-8 bytes of a text as sent, and of the longer of that and its NFKC form."""
+    """Return the UTF-8 bytes of a text as sent, and the most that any of its normal forms can have."""
     if text.isascii():
         return len(text), len(text)
     size = len(text.encode("utf-8", "surrogatepass"))
-    if unicodedata.is_normalized("NFKC", text):
-        return size, size
-    expanded = unicodedata.normalize("NFKC", text)
-    return size, max(size, len(expanded.encode("utf-8", "surrogatepass")))
+    growing, growth = _growth()
+    blocks = (text[start : start + _BLOCK_CHARS] for start in range(0, len(text), _BLOCK_CHARS))
+    return size, size + sum(growth[char] for block in blocks for char in growing.findall(block))
+
+
+@cache
+def _growth() -> tuple[re.Pattern[str], dict[str, int]]:
+    """
+    Return the characters that a normal form lengthens, and the bytes that it adds at most to each.
+
+    Decomposing goes character by character and composing never adds a byte, so their sum bounds each normal
+    form of a whole text, in linear time; to normalise the text itself is quadratic in runs of marks.
+    """
+    growth = {}
+    for char in map(chr, range(0x80, _DECOMPOSED_END)):
+        if (decomposed := unicodedata.normalize("NFKD", char)) != char:
+            forms = (decomposed, *(unicodedata.normalize(form, char) for form in ("NFC", "NFD", "NFKC")))
+            if (added := max(map(_utf8, forms)) - _utf8(char)) > 0:
+                growth[char] = added
+    return re.compile(f"[{''.join(growth)}]"), growth
+
+
+def _utf8(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

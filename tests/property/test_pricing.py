@@ -6,6 +6,7 @@ import copy
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from genai_prices import Usage as LibraryUsage
@@ -18,6 +19,7 @@ from pricing.cost import cost_nanos
 from pricing.facts import known_models, model_facts
 from pricing.money import MAX_NANOS, MoneyError, ceil_div, format_usd, parse_usd, scale_ceil
 from pricing.table import UnknownPrice, load_prices
+from pricing.tally import Tally
 from pricing.usage import StreamUsage, Usage, UsageError, billed_from_api, broken_stream_usage
 
 PRICES = load_prices()
@@ -264,6 +266,31 @@ def test_more_text_and_more_output_never_cost_less(
         model_facts(model)
     )
     assert added >= len(more.encode("utf-8", "surrogatepass"))
+
+
+MARKS_AND_LETTERS = st.one_of(
+    st.characters(),
+    st.characters(min_codepoint=0x20, max_codepoint=0x500),
+    st.characters(min_codepoint=0x300, max_codepoint=0x36F),
+    st.characters(min_codepoint=0x1100, max_codepoint=0x11FF),
+    st.characters(min_codepoint=0x1E00, max_codepoint=0x1FFF),
+    st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3),
+    st.characters(min_codepoint=0xF900, max_codepoint=0xFFEF),
+    st.characters(min_codepoint=0x1D100, max_codepoint=0x1F2FF),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(MARKS_AND_LETTERS, max_size=60))
+def test_no_normal_form_of_a_text_is_longer_than_its_count(text: str) -> None:
+    """Whichever form a tokenizer brings text into, as text or inside JSON."""
+    forms = [text, *(normalize(form, text) for form in ("NFC", "NFD", "NFKC", "NFKD"))]
+    longest = max(len(form.encode("utf-8", "surrogatepass")) for form in forms)
+    as_text, as_json = Tally(), Tally()
+    as_text.text(text)
+    as_json.json({"x": text}, "x")
+    assert as_text.here.tokens >= longest
+    assert as_json.here.tokens >= longest
 
 
 @given(

@@ -16,6 +16,7 @@ from outlay.admin.breakers import halt
 from outlay.admin.money import set_budget
 from outlay.aio import AsyncCall, AsyncCalls
 from outlay.calls import CallRequest, Completed, Done, NotSent, Refused
+from outlay.effects import CheckSwitches
 from outlay.errors import BooksUnavailable
 from outlay.wiring import App
 
@@ -158,6 +159,34 @@ def test_a_loop_that_stops_does_not_take_settlements_with_it(app: App, rich: Non
     asyncio.run(story())
     writer.release()
     app.ledger.close()  # drains what waits
+    assert select("SELECT held FROM ledger_account") == [{"held": 0}]
+
+
+def test_a_loop_that_stops_leaves_no_hold(app: App, rich: None, select: Select) -> None:
+    """A loop that ends while a call is being decided sends nothing, so that nothing stays held."""
+    made: list[AsyncCalls] = []
+
+    async def story() -> None:
+        calls = AsyncCalls(app)
+        made.append(calls)
+        perform, reached = calls.perform, asyncio.Event()
+
+        async def slow(asked: Any) -> Any:
+            reply = perform(asked)
+            if not isinstance(asked, CheckSwitches):
+                return await reply
+            asyncio.get_running_loop().call_soon(reached.set)
+            return (await asyncio.gather(reply, asyncio.sleep(60)))[0]
+
+        calls.perform = slow  # type: ignore[method-assign,assignment]
+        asyncio.ensure_future(calls.start(REQUEST))  # noqa: RUF006 - it is cancelled with the loop
+        await reached.wait()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(story())
+    for calls in made:
+        calls._readers.shutdown()
+        calls.engine.close()
     assert select("SELECT held FROM ledger_account") == [{"held": 0}]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from circuit.types import State, model_scope
+from ledger.types import Operation, Settle
 from outlay import effects
 from outlay.admin.breakers import halt, resume
 from outlay.admin.money import set_budget
@@ -169,7 +170,8 @@ def test_a_task_that_no_database_stores_does_not_stop_a_call(calls: Calls, selec
 
 def after(calls: Calls, kind: type, action: Callable[[], object]) -> None:
     """Do something once, right after the first effect of a kind."""
-    perform, done = calls.engine.perform, []
+    perform = calls.engine.perform
+    done: list[bool] = []
 
     def hooked(effect: Any) -> Any:
         reply = perform(effect)
@@ -179,6 +181,54 @@ def after(calls: Calls, kind: type, action: Callable[[], object]) -> None:
         return reply
 
     calls.engine.perform = hooked  # type: ignore[method-assign]
+
+
+def test_an_interrupt_after_the_hold_gives_it_back(calls: Calls, select: Select) -> None:
+    """Ctrl-C between hold and send is raised to the caller, and nothing stays held."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    after(calls, effects.CheckSwitches, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        calls.start(asking())
+    assert select("SELECT held FROM ledger_account") == [{"held": 0}]
+    assert [row["code"] for row in select("SELECT code FROM outlay_decision")] == ["interrupted"]
+
+
+def test_an_interrupt_while_money_is_held_gives_it_back(flaky: Any, calls: Calls, select: Select) -> None:
+    """Ctrl-C before the ledger has answered: the hold that it made all the same is released soon."""
+
+    def interrupt(op: Operation) -> None:
+        flaky.failing = lambda _op: None
+        flaky.real.do(op)
+        raise KeyboardInterrupt
+
+    flaky.failing = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        calls.start(asking())
+    assert select("SELECT held FROM ledger_account") != [{"held": 0}]
+    calls.close()
+    assert select("SELECT held FROM ledger_account") == [{"held": 0}]
+
+
+def test_an_interrupt_while_a_call_is_settled_does_not_lose_the_settlement(
+    flaky: Any, calls: Calls, select: Select
+) -> None:
+    """Interrupted before the ledger had it, the settlement is written in the background."""
+    call = calls.start(asking())
+
+    def interrupt(op: Operation) -> None:
+        if isinstance(op, Settle):
+            flaky.failing = lambda _op: None
+            raise KeyboardInterrupt
+
+    flaky.failing = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        call.resume(Completed(OPUS, USAGE))
+    calls.close()
+    assert select("SELECT held FROM ledger_account") == [{"held": 0}]
+    assert [row["outcome"] for row in select("SELECT outcome FROM outlay_decision")] == ["served"]
 
 
 @pytest.mark.parametrize("tenant", [None, "acme"])

@@ -49,8 +49,8 @@ def test_headers_known_before_the_first_byte() -> None:
 
 
 def test_headers_known_at_the_end() -> None:
-    """The cost is told where it is known, zero included."""
-    assert answers.after(Closing(None, "uncertain", {})) == {}
+    """The cost is told where it is known, zero included; else the call may have been billed: no repeat."""
+    assert answers.after(Closing(None, "uncertain", {})) == {"x-should-retry": "false"}
     assert answers.after(Closing(None, "failed", {}, cost_nanos=0)) == {"outlay-cost-usd": "0.00"}
 
 

@@ -2,6 +2,7 @@
 The order of a call, fed with plain values and stopped at every step to play a crash.
 """
 
+import asyncio
 import json
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
@@ -320,6 +321,32 @@ def test_a_request_that_cannot_be_put_together_gives_the_money_back() -> None:
     assert one.states() == {"id-1": "released"}
     assert one.rows()["id-1"]["code"] == "internal_error"
     assert [wish.to_state for wish in _moves(one)] == ["half_open", "open"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), asyncio.CancelledError(), SystemExit(1)])
+def test_who_is_told_to_stop_between_hold_and_send_gives_the_money_back(stop: BaseException) -> None:
+    """An interrupt sends nothing, so it may not leave the hold to be captured; it goes on to the caller."""
+    one = world()
+    steps = flow.run(CallRequest("acme", BODY), one.tools())
+    effect = feed(steps, None)
+    while not isinstance(effect, effects.CheckSwitches):
+        effect = feed(steps, one.reply(effect))
+    effect = fail(steps, stop)
+    with pytest.raises(type(stop)):
+        one.play(steps, one.reply(effect))
+    assert one.states() == {"id-1": "released"}
+    assert one.rows()["id-1"]["code"] == "interrupted"
+
+
+def test_steps_that_are_dropped_between_hold_and_send_end_quietly() -> None:
+    """A generator that is closed may not ask for anything any more."""
+    one = world()
+    steps = flow.run(CallRequest("acme", BODY), one.tools())
+    effect = feed(steps, None)
+    while not isinstance(effect, effects.CheckSwitches):
+        effect = feed(steps, one.reply(effect))
+    steps.close()
+    assert one.states() == {"id-1": "held"}
 
 
 @pytest.mark.parametrize("broken", [effects.Look, effects.SetLevel])

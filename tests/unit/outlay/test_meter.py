@@ -73,6 +73,20 @@ def test_an_error_in_the_middle_is_settled_as_broken() -> None:
     assert isinstance(meter.outcome(""), Broken)
 
 
+@given(
+    st.sampled_from(["server_tool_use", "web_search_tool_result", "fallback", "new_kind"]),
+    st.booleans(),
+)
+def test_a_break_after_what_only_the_last_event_counts_is_uncertain(kind: str, given_up: bool) -> None:
+    """A search or a declined attempt is billed, but not reported yet: the hold is captured at its bound."""
+    block = event("content_block_start", index=1, content_block={"type": kind})
+    for end in ((), (ERROR,)):
+        meter, _ = fed(START, block, DELTA, *end)
+        assert meter.outcome("stream_broken", given_up=given_up) == Uncertain("stream_broken", given_up)
+    meter, _ = fed(START, block, DELTA, FINAL)
+    assert meter.outcome("") == Completed("m-1", {"input_tokens": 9, "output_tokens": 5})
+
+
 def test_silence_and_nonsense_are_uncertain() -> None:
     """Without a single event that is understood, nobody knows what was billed."""
     for raw in (b"", b"<html>\n\n", b"data: {\n\n", b": ping\n\n"):

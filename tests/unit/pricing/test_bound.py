@@ -10,6 +10,7 @@ import struct
 import time
 from dataclasses import replace
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 
@@ -18,6 +19,7 @@ from pricing.cost import cost_nanos
 from pricing.facts import UnknownModel, model_facts
 from pricing.scan_content import IMAGE_TOKENS
 from pricing.table import PriceTable, UnknownPrice
+from pricing.tally import Tally
 from pricing.usage import Usage
 
 OPUS = model_facts("claude-opus-5-5")
@@ -44,7 +46,7 @@ def base64_of(raw: bytes, media_type: str) -> dict[str, str]:
 def test_text_is_bounded_by_its_bytes() -> None:
     """One token per UTF-8 byte at most: adding n bytes adds n tokens, in every generation."""
     assert tokens(body("x" * 1_000)) - tokens(body("")) == 1_000
-    assert tokens(body("é" * 1_000)) - tokens(body("")) == 2_000
+    assert tokens(body("я" * 1_000)) - tokens(body("")) == 2_000
     assert (
         tokens(body([{"type": "text", "text": "x" * 1_000}])) - tokens(body([{"type": "text", "text": ""}]))
         == 1_000
@@ -60,6 +62,34 @@ def test_text_that_a_normaliser_lengthens_counts_at_its_longest() -> None:
     tool = {"name": "t", "input_schema": {}, "description": ""}
     lengthened = tokens(body(tools=[{**tool, "description": "\ufdfa" * 100}]))
     assert lengthened - tokens(body(tools=[tool])) == pytest.approx(3_300, abs=100)
+
+
+def test_text_that_a_normaliser_takes_apart_counts_in_its_parts() -> None:
+    """An accent of its own makes é three bytes, a syllable of Hangul is up to three letters; ſ with a dot is
+    longest under NFD."""
+    for char, worst in {"é": 3, "각": 9, "\u1e9b": 4}.items():
+        assert tokens(body(char * 1_000)) - tokens(body("")) == worst * 1_000
+
+
+def test_no_character_outlasts_its_count_in_any_normal_form() -> None:
+    """Every character of Unicode, also those that the counting leaves out."""
+    for start in range(0, 0x110000, 0x100):
+        for char in map(chr, range(start, start + 0x100)):
+            decomposed = normalize("NFKD", char)
+            if decomposed != char:
+                longest = max(len(normalize(form, char).encode()) for form in ("NFC", "NFD", "NFKC", "NFKD"))
+                tally = Tally()
+                tally.text(char)
+                assert tally.here.tokens >= longest, hex(ord(char))
+
+
+def test_runs_of_combining_marks_take_linear_time() -> None:
+    """Putting marks in their canonical order is quadratic: 117 KB took seconds when the text was
+    normalised."""
+    marks = "\u0315" * 500_000 + "\u0316" * 500_000
+    started = time.perf_counter()
+    assert tokens(body(marks)) == model_facts(OPUS.id).context_tokens
+    assert time.perf_counter() - started < 2
 
 
 def test_the_typical_count_goes_by_generation() -> None:

@@ -103,6 +103,24 @@ def test_a_fallback_in_the_stream_names_the_serving_model() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "counted"),
+    [
+        *((kind, True) for kind in ("text", "tool_use", "thinking", "redacted_thinking")),
+        *((kind, False) for kind in ("server_tool_use", "web_search_tool_result", "fallback", "compaction")),
+        ("new_kind", False),
+        (None, False),
+        (["text"], False),
+    ],
+)
+def test_only_known_content_is_bounded_by_what_was_seen(kind: object, counted: bool) -> None:
+    """Searches, search results and declined attempts are reported at the end: until then nobody knows."""
+    block = {"type": "content_block_start", "content_block": {"type": kind}}
+    plain = {"type": "content_block_start", "content_block": {"type": "text"}}
+    assert fed(START).counted
+    assert fed(START, block, plain).counted is counted
+
+
+@pytest.mark.parametrize(
     "event",
     [
         {},
