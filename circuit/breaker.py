@@ -188,7 +188,7 @@ def finish_probe(claim: Transition, *, succeeded: bool | None, cooldown: Cooldow
             probe is handed back and the next caller may claim it at once.
     """
     state = after(claim)
-    numbers = {"probe_us": now_us - claim.at_us, "trips": state.trips}
+    numbers = {"probe_ms": (now_us - claim.at_us) // 1_000, "trips": state.trips}
     actor = claim.actor
     if succeeded is None:
         cause = Cause("probe", "probe said nothing: handed back", numbers, actor)

@@ -6,7 +6,7 @@ Pure. It needs only the plan that was stored with the hold, so that any process 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ledger.types import Release, Settle
@@ -17,6 +17,7 @@ from pricing.cost import bill_nanos
 from pricing.facts import UnknownModel
 from pricing.table import PriceTable, UnknownPrice
 from pricing.usage import Billed, UsageError, billed_from_api, broken_stream_usage
+from router.types import Reason
 
 _UNPRICED: Final = (UsageError, UnknownModel, UnknownPrice)
 
@@ -66,7 +67,7 @@ def close(held: Held, outcome: Outcome, prices: PriceTable, now_us: int) -> Clos
         case Broken(model, usage, output_bytes, _):
             most = _max_tokens(held.plan)
             seen = broken_stream_usage(usage, output_bytes_seen=output_bytes, max_tokens=most).upper
-            return _billed(held, "broken", model, seen, prices, now_us)
+            return _billed(_estimated(held, seen), "broken", model, seen, prices, now_us)
         case Failed(_, error_type, error_code):
             return _released(held, error_code or error_type or "provider_error", now_us)
         case NotSent(why, _):
@@ -106,6 +107,16 @@ def _billed(
         return _unknown(held, f"usage_unreadable: {error}", now_us, usage)
     asked_nanos = _asked_cost_nanos(held.plan, billed, prices)
     return _settled(held, outcome, cost_nanos, asked_nanos, usage, now_us)
+
+
+def _estimated(held: Held, usage: Mapping[str, Any]) -> Held:
+    """Say in the record that the provider never reported this usage: the most that it may have billed."""
+    told = Reason(
+        "estimated_usage",
+        "the stream ended before its final counts; the most that the provider may have billed is booked",
+        {"output_tokens": usage.get("output_tokens")},
+    )
+    return replace(held, plan=records.with_reason(held.plan, told))
 
 
 def _settled(

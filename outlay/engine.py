@@ -260,7 +260,7 @@ class Engine:
         if name is None:
             return Upstream("default", settings.upstream_url, settings.upstream_key)
         found = policy.upstreams[name]
-        return Upstream(name, str(found.url).rstrip("/"), settings.secrets.get(found.key_env))
+        return Upstream(name, str(found.url).rstrip("/"), settings.upstream_keys.get(found.key_env))
 
 
 def rules_of(policy: Policy, shared: Policy) -> Rules:

@@ -77,14 +77,16 @@ def limit(value: object, field: str) -> int | None:
 
 def multiplier_ppm(value: object, field: str = "multiplier") -> int:
     """
-    Return a price multiplier, decimal text from 0 to 1000 with at most six decimals, in parts per million.
+    Return a price multiplier in parts per million: decimal text above 0, up to 1000, at most six decimals.
+
+    0 is refused: calls that are charged nothing are limited by nothing.
     """
     match = _FACTOR.fullmatch(value) if isinstance(value, str) else None
     if match is not None:
         ppm = int(match.group(1)) * PPM + int((match.group(2) or "").ljust(6, "0"))
-        if ppm <= MULTIPLIER_MAX * PPM:
+        if 0 < ppm <= MULTIPLIER_MAX * PPM:
             return ppm
-    fix = f'Write decimal text from 0 to {MULTIPLIER_MAX}, at most six decimals, as in "1.2".'
+    fix = f'Write decimal text above 0 and up to {MULTIPLIER_MAX}, at most six decimals, as in "1.2".'
     raise BadInput(field, value, "not a multiplier", fix)
 
 

@@ -84,9 +84,16 @@ def refused(record: Plan, refusal: Refused) -> dict[str, Any]:
     """
     Let the explanation end with the refusal: of all reasons it is the one that decided.
     """
-    numbers = {name: value for name, value in refusal.details.items() if name not in _OF_EVERY_REFUSAL}
-    told = {"code": refusal.code, "text": refusal.message, "numbers": numbers}
-    return {**record, "reasons": to_json([*json.loads(record["reasons"]), told])}
+    numbers: Any = {name: value for name, value in refusal.details.items() if name not in _OF_EVERY_REFUSAL}
+    return with_reason(record, Reason(refusal.code, refusal.message, numbers))
+
+
+def with_reason(record: Plan, reason: Reason) -> dict[str, Any]:
+    """
+    Add a reason at the end of the explanation.
+    """
+    told = [*json.loads(record["reasons"]), *json.loads(to_json((reason,)))]
+    return {**record, "reasons": to_json(told)}
 
 
 def plans(record: Plan, offers: Sequence[Offer]) -> tuple[str, ...]:

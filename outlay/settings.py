@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PORT_DEFAULT = 8787
+UPSTREAM_KEY = "ANTHROPIC_API_KEY"
 UPSTREAM_DEFAULT = "https://api.anthropic.com"
 
 
@@ -30,7 +31,8 @@ class Settings:
         policy_file: TOML file applied once, when the database holds no policy yet.
         spool_folder: Where closings wait that the database cannot take; None keeps them in memory.
         host, port: Where the gateway listens.
-        secrets: The environment, in which a policy's upstreams name the variables of their keys.
+        upstream_keys: Values of the variables that a policy's upstreams may name for their keys: those that
+            OUTLAY_UPSTREAM_KEYS lists, and no other, as a policy must not reach the rest of the environment.
     """
 
     database_url: str
@@ -41,7 +43,7 @@ class Settings:
     spool_folder: str | None = None
     host: str = "127.0.0.1"
     port: int = PORT_DEFAULT
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    upstream_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -61,13 +63,13 @@ class Settings:
         return cls(
             database_url=normal_url(environ.get("OUTLAY_DATABASE_URL") or _default_database(environ)),
             upstream_url=(environ.get("OUTLAY_UPSTREAM_URL") or UPSTREAM_DEFAULT).rstrip("/"),
-            upstream_key=environ.get("ANTHROPIC_API_KEY") or None,
-            admin_key=environ.get("OUTLAY_ADMIN_KEY") or None,
+            upstream_key=_key(environ, UPSTREAM_KEY),
+            admin_key=_key(environ, "OUTLAY_ADMIN_KEY"),
             policy_file=environ.get("OUTLAY_POLICY") or None,
             spool_folder=environ.get("OUTLAY_SPOOL") or str(_data_folder(environ) / "spool"),
             host=environ.get("OUTLAY_HOST") or "127.0.0.1",
             port=_port(environ.get("OUTLAY_PORT")),
-            secrets=dict(environ),
+            upstream_keys=_upstream_keys(environ),
         )
 
 
@@ -79,6 +81,25 @@ def normal_url(url: str) -> str:
         if url.startswith(scheme):
             return "postgresql+psycopg://" + url.removeprefix(scheme)
     return url
+
+
+def _key(environ: Mapping[str, str], name: str) -> str | None:
+    """
+    Read a key; files of secrets often end in a line break, which no header may hold.
+
+    Raises:
+        SettingsError: It holds what no header may hold.
+    """
+    key = environ.get(name, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise SettingsError(f"{name} holds characters that no key has; set it to the key alone")
+    return key or None
+
+
+def _upstream_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    named = environ.get("OUTLAY_UPSTREAM_KEYS") or UPSTREAM_KEY
+    found = {name: _key(environ, name) for name in (part.strip() for part in named.split(",")) if name}
+    return {name: key for name, key in found.items() if key is not None}
 
 
 def _port(text: str | None) -> int:

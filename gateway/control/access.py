@@ -82,6 +82,14 @@ def at_least(role: str) -> Callable[[Request], Caller]:
     return check
 
 
+def admin_only(caller: Caller) -> None:
+    """
+    Let only the role admin pass.
+    """
+    if caller.rank < RANKS["admin"]:
+        raise forbidden("this needs a key with the role admin: it sends the provider's key elsewhere")
+
+
 def own_or_viewer(request: Request) -> Caller:
     """
     Let operators pass, and a tenant's key for the tenant that the path names.

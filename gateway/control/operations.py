@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi import Query as InQuery
 
 from gateway.control import bodies, lots
-from gateway.control.access import RANKS, Caller
+from gateway.control.access import RANKS, Caller, admin_only
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
 from gateway.intake import forbidden
 from outlay.admin import breakers, decisions, keys, money, policies, tenants
@@ -151,12 +151,16 @@ def _policies(house: "House") -> APIRouter:
 
     @router.post("/policy", status_code=201)
     def apply_policy(body: bodies.NewPolicy, caller: Operator) -> Answer:
-        """Apply a policy as a new version."""
+        """Apply a policy as a new version; another upstream needs the role admin."""
+        if policies.changes_upstreams(house.app, tenant=body.tenant, text=body.text):
+            admin_only(caller)
         return policies.apply_policy(house.app, actor=caller.actor, **body.model_dump())
 
     @router.post("/policy/rollback", status_code=201)
     def rollback_policy(body: bodies.Rollback, caller: Operator) -> Answer:
         """Apply an earlier version again, as a new one."""
+        if policies.changes_upstreams(house.app, tenant=body.tenant, version=body.version):
+            admin_only(caller)
         return policies.rollback_policy(house.app, body.version, tenant=body.tenant, actor=caller.actor)
 
     return router

@@ -23,7 +23,7 @@ from outlay.fields import instant_text, usd
 from outlay.wiring import App
 
 KINDS: Final = ("paid", "promo")
-SCOPE_RULE: Final = "Use tenant, key:ID, task:NAME, user:ID or tag:NAME."
+SCOPE_RULE: Final = "Use tenant, key:ID, task:NAME, user:ID or tag:NAME=VALUE."
 LINES_MAX: Final = 1_000_000
 _SCOPES: Final = ("key:", "task:", "user:", "tag:")
 
@@ -220,6 +220,8 @@ def _scope(value: object) -> str:
     found = fields.word(value, "scope")
     if not found.startswith(_SCOPES) or found.endswith(":"):
         raise BadInput("scope", value, "not a scope", SCOPE_RULE)
+    if found.startswith("tag:") and "=" not in found:
+        raise BadInput("scope", value, "names no value of the tag, so it would limit nothing", SCOPE_RULE)
     return found
 
 
@@ -373,7 +375,7 @@ def _line(line: reads.StatementLine, zone: str) -> dict[str, Any]:
         "amount_usd": usd(line.amount_nanos),
         "change_usd": usd(line.change_nanos),
         "balance_usd": usd(line.balance_nanos),
-        "cost_usd": usd(line.cost_nanos),
+        "cost_usd": usd(line.cost_nanos) if line.kind != "absorb" else None,  # once for each call
         "hold": line.hold_id,
         "key": own_key(line.key),
         "actor": line.actor,

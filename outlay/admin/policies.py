@@ -106,6 +106,22 @@ def apply_policy(
     return {"version": version, "tenant": tenant, "warnings": list(lint(policy))}
 
 
+def changes_upstreams(app: App, *, tenant: str | None, text: str | None = None, version: int = 0) -> bool:
+    """
+    Tell whether a policy would send calls, and with them the provider's key, elsewhere than now.
+
+    Args:
+        text: The policy to be applied; None means the stored version of this number.
+    """
+    name = EVERYBODY if tenant is None else fields.tenant_name(tenant)
+    with translated(), app.reading() as connection:
+        now = app.policies.applied(connection, name).policy.upstreams
+        stored = app.policies.text(connection, name, version) if text is None else text
+        if not stored:  # the tenant's own policy ends, or there is no such version
+            return app.policies.applied(connection, EVERYBODY).policy.upstreams != now
+    return _loaded(stored).upstreams != now
+
+
 def rollback_policy(app: App, version: int, *, tenant: str | None = None, actor: str) -> dict[str, Any]:
     """
     Apply an older version again, as a new one.

@@ -1,5 +1,5 @@
 """
-Money: `outlay topup`, `refund`, `balance`, `statement`, `budget set`, `budget raise`.
+Money: `outlay topup`, `refund`, `settle`, `balance`, `statement`, `budget set`, `budget raise`.
 """
 
 from typing import Annotated, Any
@@ -37,8 +37,8 @@ def register(app: typer.Typer) -> None:
     """
     Put these commands on the command line.
     """
-    for name, body in (("topup", topup), ("refund", refund), ("balance", balance), ("statement", statement)):
-        command(app, name)(body)
+    for body in (topup, refund, settle, balance, statement):
+        command(app, body.__name__)(body)
     app.add_typer(group, name="budget")
 
 
@@ -74,6 +74,19 @@ def refund(
     terms: dict[str, Any] = {"amount": amount, "idempotency_key": idempotency_key, "reason": reason}
     with common.opened() as app:
         return _pairs(give_back(app, hold, **terms, actor=common.actor))
+
+
+def settle(
+    common: Common,
+    hold: Annotated[str, typer.Argument(metavar="HOLD_ID", help="Id of the hold; also of its decision.")],
+    cost: Annotated[str, typer.Argument(metavar="USD", help="What the provider billed; 0 for nothing.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Where the truth is from.")],
+) -> Answer:
+    """Correct a call that was captured when its hold expired, once the truth is known."""
+    from outlay.admin.captured import settle_captured
+
+    with common.opened() as app:
+        return _pairs(settle_captured(app, hold, cost, reason=reason, actor=common.actor))
 
 
 def balance(

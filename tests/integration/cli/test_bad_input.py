@@ -79,6 +79,12 @@ CASES: list[tuple[list[str], int, str | None, str]] = [
     (["refund", "HOLD", "--amount", "-1"], 2, "amount", "never negative"),
     (["refund", "HOLD", "--amount", "999999999"], 1, "amount", ""),
     (["refund", "HOLD", "--amount", "0"], 2, "amount", "above 0"),
+    (["settle", "nothing", "1", "--reason", "r"], 1, "hold_id", ""),
+    (["settle", "HOLD", "-1", "--reason", "r"], 2, "cost", "never negative"),
+    (["settle", "HOLD", "1"], 2, "reason", ""),
+    (["settle", "HOLD", "9", "--reason", "r"], 1, "hold_id", ""),
+    (["budget", "set", "acme", "5", "--scope", "tag:team"], 2, "scope", "tag:NAME=VALUE"),
+    (["tenant", "create", "free", "--multiplier", "0"], 2, "multiplier", "above 0"),
     (["balance"], 2, "tenant", "balance --help"),
     (["balance", "nobody"], 1, "tenant", "tenant list"),
     (["balance", "a/b"], 2, "tenant", "letters"),
@@ -194,7 +200,7 @@ def files(tmp_path: Path) -> dict[str, str]:
         "BYTES": b"\xff\xfe\x00",
         "LONG": b"#" * 1_000_001,
         "TYPO": good.replace("default_tier", "default_teir").encode(),
-        "MONEY": good.replace('timezone = "UTC"', "daily_usd = 5.0").encode(),
+        "MONEY": good.replace("[budget]", "[budget]\ndaily_usd = 5.0").encode(),
     }
     for name, text in texts.items():
         (tmp_path / f"{name}.toml").write_bytes(text)

@@ -139,6 +139,23 @@ def test_changing_needs_an_operator(
         assert headers["request-id"] == answer["request_id"]
 
 
+def test_only_an_admin_sends_the_provider_key_elsewhere(gateway: Any, tenant: Any, http: Any) -> None:
+    """An operator applies thresholds, but no policy with other upstreams, also not by a rollback."""
+    base = f"{gateway.url}/outlay/v1"
+    operator = create_key(gateway.app, role="operator", name="o", actor="test")["key"]
+    admin = create_key(gateway.app, role="admin", name="a", actor="test")["key"]
+    plain = '[tiers.one]\nmodels = ["claude-opus-5-5"]\n[routing]\ndefault_tier = "one"\n'
+    elsewhere = plain + '[upstreams.default]\nurl = "https://evil.example"\nkey_env = "ANTHROPIC_API_KEY"\n'
+    for whose in (None, tenant[0]):
+        named = {} if whose is None else {"tenant": whose}
+        assert http("POST", f"{base}/policy", key=operator, json={"text": elsewhere, **named})[0] == 403
+        assert http("POST", f"{base}/policy", key=operator, json={"text": plain, **named})[0] == 201
+        assert http("POST", f"{base}/policy", key=admin, json={"text": elsewhere, **named})[0] == 201
+        back = {"version": 1, **named}
+        assert http("POST", f"{base}/policy/rollback", key=operator, json=back)[0] == 403
+        assert http("POST", f"{base}/policy/rollback", key=admin, json=back)[0] == 201
+
+
 def test_only_an_admin_makes_and_revokes_keys_of_operators(gateway: Any, http: Any) -> None:
     """An operator cannot lift itself to admin, nor lock others out."""
     base = gateway.url + PLANE

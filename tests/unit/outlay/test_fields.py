@@ -102,7 +102,7 @@ def test_zero_is_money_but_not_positive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "ppm"), [("1", 1_000_000), ("1.2", 1_200_000), ("0", 0), ("1000", 10**9), ("0.000001", 1)]
+    ("text", "ppm"), [("1", 1_000_000), ("1.2", 1_200_000), ("1000", 10**9), ("0.000001", 1)]
 )
 def test_multipliers(text: str, ppm: int) -> None:
     """
