@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
+from pricing.media import Effort
+
 _DECOMPOSED_END = 0x30000  # Unicode decomposes no character from here on; a test holds this module to it
 _BLOCK_CHARS = 65_536  # read at a time, so that a long text takes no multiple of its size in memory
 
@@ -74,6 +76,7 @@ class Tally:
     images: list[int | None] = field(default_factory=list)
     pdf_pages: int = 0
     pdf_unreadable: int = 0
+    pdf_effort: Effort = field(default_factory=Effort)
     cache_ttl: str = "none"
     searches_max: int = 0
     samplings: int = 1

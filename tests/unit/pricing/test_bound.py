@@ -8,6 +8,7 @@ import json
 import pickle
 import struct
 import time
+import zlib
 from dataclasses import replace
 from typing import Any
 from unicodedata import normalize
@@ -194,9 +195,8 @@ def test_images_inside_tool_results_are_found() -> None:
 def test_pdfs_count_pages_as_images_and_text_by_bytes() -> None:
     """Two pages at the maximum image plus the text; an unreadable file may fill the whole context."""
     raw = (
-        b"%PDF-1.7\n1 0 obj << /Type /Pages /Count 2 >> endobj 2 0 obj << >>\nstream\n"
-        + b"x" * 700
-        + b"endstream"
+        b"%PDF-1.7\n1 0 obj << /Type /Pages /Count 2 >> endobj 3 0 obj << /Type /Page >> endobj "
+        b"4 0 obj << /Type /Page >> endobj 2 0 obj << >>\nstream\n" + b"x" * 700 + b"endstream"
     )
     bound = bound_request(body([{"type": "document", "source": base64_of(raw, "application/pdf")}]))
     empty = bound_request(body([{"type": "document", "source": {"type": "content", "content": ""}}]))
@@ -205,6 +205,15 @@ def test_pdfs_count_pages_as_images_and_text_by_bytes() -> None:
     broken = bound_request(body([{"type": "document", "source": base64_of(b"?", "application/pdf")}]))
     assert broken.input_tokens(OPUS) == 1_000_000
     assert broken.unbounded == ()
+
+
+def test_the_pdfs_of_a_body_are_inflated_within_one_budget() -> None:
+    """Thirty-two files of one kilobyte that inflate to 31 MB each took seconds."""
+    head = b"%PDF-1.7\n1 0 obj << /Type /Page >> endobj\n2 0 obj << /Filter /FlateDecode >> stream\n"
+    bomb = head + zlib.compress(b" " * (31 * 1024 * 1024), 9) + b"\nendstream endobj\n"
+    bound = bound_request(body([{"type": "document", "source": base64_of(bomb, "application/pdf")}] * 32))
+    assert (bound.pdf_pages, bound.pdf_unreadable) == (1, 31)
+    assert bound.input_tokens(OPUS) == 1_000_000
 
 
 def test_citations_frame_every_sentence() -> None:
