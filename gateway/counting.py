@@ -7,16 +7,19 @@ class, and the kill switch. `outlay/auto` and `outlay/TIER` are counted with a m
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ApiError, refusal, unanswered, unreachable
 from gateway.exchange import Exchange, answer, parse_object, passed_headers, read_body, to_json
 from gateway.intake import calling_key, read_betas, read_hints
 from gateway.messages import upstream_headers, upstream_url
+from ledger import reads
+from ledger.types import Reason, Refused
 from outlay.calls import Upstream
-from outlay.effects import CheckSwitches
+from outlay.clock import now_us
 from outlay.keys_sql import KeyRow
-from outlay.refusals import from_circuit, from_router
+from outlay.refusals import from_ledger, from_router
 from outlay.upstream import Lost, NotReached, TooLarge
 from router.ask import Ask, resolve
 from router.classify import profile_request
@@ -37,13 +40,11 @@ async def count(house: "House", exchange: Exchange) -> None:
     body = parse_object(await read_body(exchange))
     hints, betas = read_hints(exchange.headers), read_betas(exchange.headers)
     model, upstream = await asyncio.to_thread(_place, house, tenant, key, body, hints, betas)
-    halted = await house.calls.perform(CheckSwitches(tenant))
-    if halted is not None:
-        raise refusal(from_circuit("", halted))
     url = upstream_url(upstream, exchange, "/v1/messages/count_tokens")
     headers = upstream_headers(upstream, exchange.headers)
+    raw = to_json({**body, "model": model})
     try:
-        found = await house.upstream.post(url, to_json({**body, "model": model}), headers)
+        found = await house.upstream.post(url, raw, headers, before=partial(house.calls.still_on, tenant))
         raw = await found.read(ANSWER_BYTES_MAX)
     except NotReached as error:
         raise unreachable(type(error).__name__, "") from error
@@ -65,6 +66,9 @@ def _place(
     """Find the model to count with, and where."""
     with house.app.reading() as connection:
         policy = house.app.policies.applied(connection, tenant).policy
+        account = reads.account(connection, tenant)
+    if account is not None and account.frozen:
+        raise refusal(from_ledger("", tenant, Refused(Reason.FROZEN), now_us()))
     asked = {**body, "max_tokens": 1}
     profile = profile_request(asked, hints, key.rights, policy, betas=betas, expected_output_tokens=1)
     if isinstance(profile, Refusal):

@@ -29,15 +29,6 @@ ERROR_TYPES: Mapping[int, str] = {
 }
 """Error type of each status that we answer with."""
 
-REJECTED_STATUS: Mapping[str, int] = {
-    "tenant_exists": 409,
-    "key_conflict": 409,
-    "hold_closed": 409,
-    "refund_exceeds_charge": 409,
-    "reversal_exceeds_grant": 409,
-}
-"""Status of refused orders; codes `unknown_*` are 404, all others 409."""
-
 
 class ApiError(Exception):
     """
@@ -149,7 +140,7 @@ def public(error: OutlayError) -> ApiError:
         case PolicyInvalid():
             return _invalid_policy(error)
         case Rejected():
-            status = REJECTED_STATUS.get(error.code, 404 if error.code.startswith("unknown_") else 409)
+            status = 404 if error.code.startswith("unknown_") else 409
             rejected = {"error_code": error.code, **error.details}
             return ApiError(status, ERROR_TYPES[status], error.message, rejected)
         case BooksUnavailable() | SchemaMismatch():

@@ -8,6 +8,7 @@ breaks off, the gateway stops. Nothing is acknowledged before it is durable.
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -25,6 +26,7 @@ from gateway.exchange import (
     to_json,
 )
 from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
+from gateway.lease import Lease
 from outlay.calls import CallRequest, Done, NotSent, Outcome, Sending, Uncertain, Upstream
 from outlay.errors import OutlayError
 from outlay.meter import StreamMeter
@@ -70,7 +72,7 @@ async def _conduct(house: "House", exchange: Exchange, request: CallRequest) -> 
             raise ApiError(409, "conflict_error", "this call has ended; its answer is not kept")
         await answer_error(exchange, refusal(call.result))
         return
-    await _Passage(house, exchange, call, call.sending).run()
+    await _Passage(house, exchange, call, call.sending, request.tenant).run()
 
 
 def upstream_headers(upstream: Upstream, headers: Mapping[str, str]) -> dict[str, str]:
@@ -99,11 +101,15 @@ class _Passage:
     One call on its way through: to the provider, back to the client, into the books.
     """
 
-    def __init__(self, house: "House", exchange: Exchange, call: "AsyncCall", sending: Sending) -> None:
+    def __init__(
+        self, house: "House", exchange: Exchange, call: "AsyncCall", sending: Sending, tenant: str
+    ) -> None:
         self._house = house
+        self._tenant = tenant
         self._exchange = exchange
         self._call = call
         self._sending = sending
+        self._lease = Lease(house.app.ledger, tenant, sending)
         self._meter: StreamMeter | None = None
         self._settled = False
 
@@ -130,6 +136,7 @@ class _Passage:
             ApiError: the books cannot say that it is settled. Not to be repeated: it may have been billed.
         """
         self._settled = True
+        self._lease.end()
         try:
             result = await self._call.resume(outcome)
         except OutlayError as error:
@@ -143,8 +150,13 @@ class _Passage:
         sending, exchange = self._sending, self._exchange
         url = upstream_url(sending.upstream, exchange, "/v1/messages")
         headers = upstream_headers(sending.upstream, exchange.headers)
+        raw = to_json(sending.body)
+        still_on = partial(self._house.calls.still_on, self._tenant, sending.decision_id)
         try:
-            found = await self._house.upstream.post(url, to_json(sending.body), headers)
+            found = await self._house.upstream.post(url, raw, headers, before=still_on)
+        except (ApiError, OutlayError) as error:
+            known = await self._settle(NotSent("halted", given_up=True))
+            await answer_error(exchange, public(error) if isinstance(error, OutlayError) else error, known)
         except NotReached as error:
             known = await self._settle(NotSent(f"unreachable: {error}"))
             await answer_error(exchange, unreachable(_kind(error), sending.decision_id), known)

@@ -16,13 +16,15 @@ import anthropic
 import httpx2
 from anthropic import APIRequest, APIResponse, AsyncAPIResponse
 
+from outlay import counting
 from outlay.api import Outlay
 from outlay.api_async import AsyncOutlay
-from outlay.calls import Done, Failed, NotSent, Outcome, Refused, Sending, Uncertain
+from outlay.calls import Done, Failed, NotSent, Outcome, Refused, Sending, Uncertain, Upstream
+from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
 from outlay.open_holds import HintWords
 from outlay.outcomes import outcome_of_answer
-from outlay.sdk_requests import MESSAGES, Kind, Terms, kind_of
+from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed
 from outlay.sdk_streams import AsyncMeteredStream, MeteredStream, streams
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ def middleware(
     An `Outlay` is for the blocking client, an `AsyncOutlay` for the asynchronous one, in its event loop; the
     client refuses the wrong kind when it is made. Each attempt of the SDK's retries is a call of its own.
 
+    The kill switch is read before the request is handed to the client's HTTP library. Where that waits for a
+    free connection of its pool, a halt in the meantime does not stop the request: give the client a pool that
+    bears your calls (`httpx2.Limits(max_connections=...)`), or use the gateway.
+
     Args:
         tenant: Who pays; or a function that is asked at each call.
         betas: Betas that the client sends with every request (`default_headers`): a beta can change what a
@@ -86,18 +92,29 @@ class ControlledCalls(anthropic.Middleware):
         """
         Carry out one attempt.
         """
-        if _is_free(request):
+        kind = _kind(request)
+        if kind is Kind.FREE:
             return call_next(request)
+        if kind is Kind.COUNT:
+            return call_next(self._counted(request))
         with _as_sdk_errors(request):
             call = self._books.calls.start(self._terms.order(request))
         if call.sending is None:
             raise _refusal(call.result, request)
         passage = _Passage(call, call.sending)
         try:
-            return passage.answered(call_next(_to_send(request, call.sending, self._terms)))
+            sent = _to_send(request, call.sending.body, call.sending.upstream, self._terms)
+            return passage.answered(call_next(sent))
         except BaseException as error:
             passage.close(_outcome_of_error(error))
             raise
+
+    def _counted(self, request: APIRequest) -> APIRequest:
+        """Put a count to where its privacy class allows, unless spending is halted."""
+        calls = self._books.calls
+        with _as_sdk_errors(request):
+            found = calls.carry_out(counting.place(self._terms.order(request), calls.engine.tools))
+        return _count_to_send(request, found, self._terms)
 
 
 class AsyncControlledCalls(anthropic.Middleware):
@@ -115,27 +132,38 @@ class AsyncControlledCalls(anthropic.Middleware):
         """
         Carry out one attempt.
         """
-        if _is_free(request):
+        kind = _kind(request)
+        if kind is Kind.FREE:
             return await call_next(request)
         self._books.check_loop()
+        if kind is Kind.COUNT:
+            return await call_next(await self._counted(request))
         with _as_sdk_errors(request):
             call = await self._books.calls.start(self._terms.order(request))
         if call.sending is None:
             raise _refusal(call.result, request)
         passage = _AsyncPassage(call, call.sending)
         try:
-            return await passage.answered(await call_next(_to_send(request, call.sending, self._terms)))
+            sent = _to_send(request, call.sending.body, call.sending.upstream, self._terms)
+            return await passage.answered(await call_next(sent))
         except BaseException as error:
             await passage.close(_outcome_of_error(error))
             raise
+
+    async def _counted(self, request: APIRequest) -> APIRequest:
+        """Put a count to where its privacy class allows, unless spending is halted."""
+        calls = self._books.calls
+        with _as_sdk_errors(request):
+            found = await calls.carry_out(counting.place(self._terms.order(request), calls.engine.tools))
+        return _count_to_send(request, found, self._terms)
 
 
 # what is asked
 
 
-def _is_free(request: APIRequest) -> bool:
+def _kind(request: APIRequest) -> Kind:
     """
-    Tell whether a request costs nothing, and so passes.
+    Judge a request.
 
     Raises:
         anthropic.BadRequestError: It may cost money, and nobody could say how much at most.
@@ -146,30 +174,42 @@ def _is_free(request: APIRequest) -> bool:
         message = f"{what} is not under Outlay's control, and its cost has no bound here; use messages.create"
         details = {"error_code": "outlay_route_not_controlled"}
         raise _status_error(request, 400, "invalid_request_error", message, details)
-    return kind is Kind.FREE
+    return kind
 
 
-def _to_send(request: APIRequest, sending: Sending, terms: Terms) -> APIRequest:
+def _count_to_send(request: APIRequest, found: Count | Refused, terms: Terms) -> APIRequest:
+    if isinstance(found, Refused):
+        raise _refusal(found, request)
+    return _to_send(request, found.body, found.upstream, terms)
+
+
+def _to_send(request: APIRequest, body: Mapping[str, object], upstream: Upstream, terms: Terms) -> APIRequest:
     """
     Put the translated body into the request, as one that can be read while it passes.
 
     The client's own address and key are used, unless the policy names another upstream for this call's
     privacy class: then that one's.
+
+    Raises:
+        anthropic.BadRequestError: That upstream has no key.
     """
     headers: dict[str, Any] = {
         name: value for name, value in request.headers.items() if not name.lower().startswith("outlay-")
     }
     headers = {name: value for name, value in headers.items() if name.lower() != "anthropic-beta"}
     headers["anthropic-beta"] = ",".join(sorted(terms.betas(request))) or anthropic.Omit()
-    if sending.body.get("stream") is True:
+    if body.get("stream") is True:
         headers["accept-encoding"] = "identity"
-    upstream, url = sending.upstream, request.url
+    url = request.url
     if upstream.name != "default":
         if upstream.key is None:
-            raise BadInput("upstream", upstream.name, "has no key", "Set the variable that key_env names.")
+            with _as_sdk_errors(request):
+                raise BadInput(
+                    "upstream", upstream.name, "has no key", "Set the variable that key_env names."
+                )
         headers["authorization"] = f"Bearer {upstream.key}"
-        url = f"{upstream.url}{MESSAGES}"
-    sent = request.copy(body=dict(sending.body), headers=headers, url=url)
+        url = routed(upstream, request.url)
+    sent = request.copy(body=dict(body), headers=headers, url=url)
     sent.options.extra_json = None  # it is in the body, and would overwrite the translation
     return sent
 
@@ -183,31 +223,19 @@ _NEVER_SENT: Final = (
     httpx2.PoolTimeout,
     httpx2.UnsupportedProtocol,
 )
-_BUILDING: Final = frozenset({"_prepare_options", "_build_request", "_prepare_request"})
 
 
 def _outcome_of_error(error: BaseException) -> Outcome:
-    if isinstance(error.__cause__, OutlayError):
+    if isinstance(error, OutlayError) or isinstance(error.__cause__, OutlayError):
         return NotSent("not_sent: the call could not be put together", given_up=True)
     if isinstance(error, anthropic.APIStatusError):
         return Failed(error.status_code, error.type or "", error.error_code or "")
     if isinstance(error.__cause__, _NEVER_SENT):
         return NotSent(f"unreachable: {type(error.__cause__).__name__}")
-    if _failed_before_sending(error):
+    if failed_before_sending(error):
         return NotSent(f"not_sent: {type(error).__name__} while the request was built", given_up=True)
     timed_out = isinstance(error, anthropic.APITimeoutError)
     return Uncertain(f"{'timeout' if timed_out else 'no_answer'}: {type(error).__name__}")
-
-
-def _failed_before_sending(error: BaseException) -> bool:
-    """Tell whether the SDK failed while it built the request (a missing key, a header that is no text)."""
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_name in _BUILDING and "anthropic" in code.co_filename:
-            return True
-        trace = trace.tb_next
-    return False
 
 
 def _lost(error: Exception, response: httpx2.Response) -> anthropic.APIConnectionError:

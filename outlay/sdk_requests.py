@@ -13,12 +13,14 @@ import httpx2
 
 from outlay import fields
 from outlay.api import TRUSTED
-from outlay.calls import CallRequest
+from outlay.calls import CallRequest, Upstream
 from outlay.errors import BadInput
 from outlay.open_holds import hints_of
 
 MESSAGES: Final = "/v1/messages"
-_FREE_POSTS: Final = ("/v1/messages/count_tokens", "/v1/files")
+COUNT: Final = "/v1/messages/count_tokens"
+_FREE_POSTS: Final = ("/v1/files",)
+_BUILDING: Final = frozenset({"_prepare_options", "_build_request", "_prepare_request"})
 _TEXT_HEADERS: Final = ("task", "role", "priority", "session", "privacy", "floor")
 
 
@@ -60,10 +62,11 @@ class SdkRequest(Protocol):
 
 class Kind(Enum):
     """
-    What a request means for money.
+    What a request means for money; a count costs none, but shows a prompt.
     """
 
     FREE = "free"
+    COUNT = "count"
     CONTROLLED = "controlled"
     UNBOUNDED = "unbounded"
 
@@ -75,10 +78,35 @@ def kind_of(request: SdkRequest) -> Kind:
     path = httpx2.URL(request.url).path.rstrip("/")
     if request.method.upper() in ("GET", "HEAD", "DELETE") or path.endswith(_FREE_POSTS):
         return Kind.FREE
+    if path.endswith(COUNT):
+        return Kind.COUNT
     if path.endswith(MESSAGES):
         return Kind.CONTROLLED
     cancels = "/v1/messages/batches/" in path and path.endswith("/cancel")
     return Kind.FREE if cancels else Kind.UNBOUNDED
+
+
+def routed(upstream: Upstream, url: str) -> str:
+    """
+    Give the same route of another upstream, with its query (`?beta=true`).
+    """
+    asked = httpx2.URL(url)
+    route = COUNT if asked.path.rstrip("/").endswith(COUNT) else MESSAGES
+    query = asked.query.decode("ascii")
+    return f"{upstream.url}{route}{'?' if query else ''}{query}"
+
+
+def failed_before_sending(error: BaseException) -> bool:
+    """
+    Tell whether the SDK failed while it built the request (a missing key, a header that is no text).
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name in _BUILDING and "anthropic" in code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 class Terms:

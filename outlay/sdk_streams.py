@@ -69,15 +69,21 @@ class MeteredStream(_Body, httpx2.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         meter = self._meter
-        for chunk in self._inner:
-            if self._over():
-                continue  # nothing follows but the end of the connection
-            passing = self._passing(chunk)
-            if passing:
-                yield passing
-            if self._over():
-                self._settle(meter.outcome(CUT))
-                yield meter.closing() or b""
+        try:
+            for chunk in self._inner:
+                if self._over():
+                    continue  # nothing follows but the end of the connection
+                passing = self._passing(chunk)
+                if passing:
+                    yield passing
+                if self._over():
+                    self._settle(meter.outcome(CUT))
+                    yield meter.closing() or b""
+        except (
+            httpx2.HTTPError
+        ):  # the provider's break: closed by the caller afterwards, it were the caller's
+            self._settle(meter.outcome(CUT))
+            raise
         if not self._over():
             self._settle(meter.outcome(CUT))
             yield meter.closing() or b""
@@ -108,15 +114,21 @@ class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         meter = self._meter
-        async for chunk in self._inner:
-            if self._over():
-                continue  # nothing follows but the end of the connection
-            passing = self._passing(chunk)
-            if passing:
-                yield passing
-            if self._over():
-                await self._settle(meter.outcome(CUT))
-                yield meter.closing() or b""
+        try:
+            async for chunk in self._inner:
+                if self._over():
+                    continue  # nothing follows but the end of the connection
+                passing = self._passing(chunk)
+                if passing:
+                    yield passing
+                if self._over():
+                    await self._settle(meter.outcome(CUT))
+                    yield meter.closing() or b""
+        except (
+            httpx2.HTTPError
+        ):  # the provider's break: closed by the caller afterwards, it were the caller's
+            await self._settle(meter.outcome(CUT))
+            raise
         if not self._over():
             await self._settle(meter.outcome(CUT))
             yield meter.closing() or b""

@@ -1,6 +1,5 @@
 """
-Doubles for tests and examples of applications that use Outlay: a clock that stands, a provider that follows a
-script.
+A double for tests and examples of applications that use Outlay: a provider that follows a script.
 
     provider = ScriptedProvider([Reply("Hello.", input_tokens=12, output_tokens=3)])
     client = anthropic.Anthropic(
@@ -17,24 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-
-
-class FixedClock:
-    """
-    A clock that stands until it is moved; call it for the instant in microseconds since the epoch.
-    """
-
-    def __init__(self, now_us: int) -> None:
-        self.now_us = now_us
-
-    def __call__(self) -> int:
-        return self.now_us
-
-    def move(self, seconds: float) -> None:
-        """
-        Move it.
-        """
-        self.now_us += round(seconds * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

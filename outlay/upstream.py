@@ -2,20 +2,21 @@
 The provider over HTTP, as a pass-through: bytes out, bytes back, and an exact word on what went wrong.
 
 The one question that matters for money is whether the provider can have seen a request. `NotReached` says
-that it certainly has not; everything else that breaks is `Lost`. Nothing is ever sent twice: no retry here,
-and none inside aiohttp, which repeats only idempotent methods on a dropped connection.
+that it certainly has not: our body never handed over its first byte, and aiohttp holds the head back until
+then. Everything else that breaks is `Lost`. Nothing is ever sent twice: no retry here, and none inside
+aiohttp, which repeats only idempotent methods on a dropped connection.
 """
 
-import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 
 CONNECT_S = 10.0
 READ_S = 600.0
 """Longest silence of the provider, before its answer or within it."""
 KEEP_ALIVE_S = 30.0
-_LARGE_BODY = 1 << 20  # aiohttp writes larger bytes in one go and warns; a file is written in pieces
 _CHUNK_MAX = 1 << 16
 
 
@@ -109,6 +110,65 @@ class Answer:
         self._response.close()
 
 
+class _Body(Payload):
+    """
+    The bytes of a request, which know whether the first of them was handed over.
+
+    Attributes:
+        begun: The request may be on the wire.
+        refusal: What `before` raised.
+    """
+
+    _value: bytes
+    _autoclose = True
+
+    def __init__(self, value: bytes, before: Callable[[], Awaitable[None]] | None) -> None:
+        super().__init__(value, content_type="application/json")
+        self._size = len(value)
+        self._before = before
+        self._given_up = False
+        self.begun = False
+        self.refusal: Exception | None = None
+
+    def give_up(self) -> None:
+        """
+        Hand nothing over any more.
+        """
+        self._given_up = True
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """
+        Return the body as text.
+        """
+        return self._value.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """
+        Ask whether the request may go, and write it, in pieces; nothing waits between the two.
+
+        Raises:
+            ConnectionAbortedError: nobody waits for it any more.
+        """
+        if self._before is not None:
+            try:
+                await self._before()
+            except Exception as error:
+                self.refusal = error  # aiohttp would wrap it
+                raise
+        if self._given_up:
+            raise ConnectionAbortedError("the request was given up")
+        self.begun = True
+        view = memoryview(self._value)
+        for start in range(0, len(view), _CHUNK_MAX):
+            await writer.write(view[start : start + _CHUNK_MAX])
+
+    async def write_with_length(self, writer: AbstractStreamWriter, _content_length: int | None) -> None:
+        """
+        Write everything: its length is the one that was announced.
+        """
+        await self.write(writer)
+
+
 class UpstreamClient:
     """
     Connections to providers, kept alive between calls. Made and closed inside a running event loop.
@@ -125,24 +185,38 @@ class UpstreamClient:
             read_bufsize=_CHUNK_MAX,
         )
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> Answer:
         """
         Send one request, once, and wait for the head of its answer.
 
         The answer is asked for uncompressed, so that it can be read while it passes. Redirects are not
         followed: the key goes to the configured address only.
 
+        Args:
+            before: Awaited once the connection stands, right before the first byte; what it raises holds the
+                request back, and is raised here.
+
         Raises:
-            NotReached: no connection could be made, so nothing was sent.
+            NotReached: nothing was sent: no connection, no HTTP address, a header that cannot be sent.
             Lost: no answer came, and the provider may have seen the request.
         """
-        data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
+        data = _Body(body, before)
         sent = {**headers, "Accept-Encoding": "identity"}
         try:
             response = await self._session.post(url, data=data, headers=sent, allow_redirects=False)
-        except _NEVER_SENT as error:
-            raise NotReached(_describe(error)) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            data.give_up()
+            if data.refusal is not None:
+                raise data.refusal from None
+            if not data.begun:
+                raise NotReached(_describe(error)) from error
             raise _lost(error) from error
         return Answer(response)
 
@@ -151,18 +225,6 @@ class UpstreamClient:
         Close every connection.
         """
         await self._session.close()
-
-
-# What aiohttp raises only before it has a connection: name not found, refused, unreachable, TLS handshake or
-# certificate refused (all ClientConnectorError), connect timeout, an address that is no HTTP address. After
-# that point a request may be on the wire: even a kept-alive connection that turns out to be closed can have
-# been closed after the provider read from it.
-_NEVER_SENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-    aiohttp.NonHttpUrlClientError,
-)
 
 
 def _lost(error: Exception) -> Lost:

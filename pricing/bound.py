@@ -25,7 +25,8 @@ Basis of the worst case (promise P1: spend never exceeds, so this must be a true
 * **Cache**: if anything asks for a cache write, all input at the dearer of plain and write rate of the
   longest TTL.
 * **Fallbacks**: a declined attempt may be billed up to its last token, so the hops ADD to the request's own
-  cost, and each hop also reads what the attempts before it wrote.
+  cost, and each hop also reads what the attempts before it wrote. What one hop adds to the prompt (its own
+  output format) is counted for all of them.
 * **Service tier**: "auto" may use priority capacity; that is paid by commitment and not per call, so the
   standard price is the bound. **Batch** is not a property of a body; `speed` and geography are.
 """
@@ -242,5 +243,5 @@ def bound_request(
         cache_ttl=tally.cache_ttl,
         long_context=_LONG_CONTEXT_BETA in betas,
         fallback_hops=scan.read_fallbacks(body.get("fallbacks")),
-        unbounded=tuple(tally.unbounded),
+        unbounded=tally.without_bound(),
     )

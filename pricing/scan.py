@@ -26,6 +26,11 @@ BASE_TOKENS = 64  # the frame around the whole prompt
 FORMAT_TOKENS = 1_024  # the provider's system prompt for structured output
 
 _SPEEDS = (None, "standard", "fast")
+_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_HOP_FIELDS = frozenset({"model", "max_tokens", "speed", "thinking", "output_config"})
+_MODEL_CHARS_MAX = 200
+_USER_CHARS_MAX = 256
+_GEO_CHARS_MAX = 64
 
 
 def scan_body(body: Mapping[str, object], betas: frozenset[str]) -> Tally:
@@ -75,9 +80,7 @@ def read_fallbacks(value: object) -> tuple[Fallback, ...]:
     for index, entry in enumerate(as_list(value, "fallbacks")):
         at = f"fallbacks[{index}]"
         hop = as_object(entry, at)
-        model = hop.get("model")
-        if not isinstance(model, str):
-            raise RequestInvalid(f"{at}.model", model, "expected a model id")
+        model = _model_id(hop.get("model"), f"{at}.model")
         limit = hop.get("max_tokens")
         max_tokens = None if limit is None else whole(limit, f"{at}.max_tokens")
         hops.append(Fallback(model, max_tokens, read_speed(hop.get("speed"), f"{at}.speed")))
@@ -88,16 +91,35 @@ def _max_tokens(tally: Tally, value: object) -> None:  # noqa: ARG001 one signat
     whole(value, "max_tokens")
 
 
-def _output_config(tally: Tally, value: object) -> None:
-    config = as_object(value, "output_config")
+def _model(tally: Tally, value: object) -> None:  # noqa: ARG001 one signature for all fields
+    _model_id(value, "model")
+
+
+def _model_id(value: object, at: str) -> str:
+    if not isinstance(value, str) or len(value) > _MODEL_CHARS_MAX:
+        raise RequestInvalid(at, value, f"expected a model id of at most {_MODEL_CHARS_MAX} characters")
+    return value
+
+
+def _metadata(tally: Tally, value: object) -> None:  # noqa: ARG001 one signature for all fields
+    user = as_object(value, "metadata").get("user_id")
+    if isinstance(user, str) and len(user) > _USER_CHARS_MAX:
+        raise RequestInvalid("metadata.user_id", user, f"expected at most {_USER_CHARS_MAX} characters")
+
+
+def _output_config(tally: Tally, value: object, at: str = "output_config") -> None:
+    config = as_object(value, at)
     if config.get("format") is not None:
-        _format(tally, config["format"])
+        _format(tally, config["format"], f"{at}.format")
+    effort = config.get("effort")
+    if effort is not None and (not isinstance(effort, str) or effort not in _EFFORTS):
+        raise RequestInvalid(f"{at}.effort", effort, f"expected one of {', '.join(_EFFORTS)}")
 
 
-def _format(tally: Tally, value: object) -> None:
+def _format(tally: Tally, value: object, at: str = "output_config.format") -> None:
     tally.enter("output_format")
     tally.tokens(FORMAT_TOKENS)
-    tally.json(value, "output_config.format")
+    tally.json(value, at)
 
 
 def _container(tally: Tally, value: object) -> None:
@@ -131,12 +153,24 @@ def _thread(tally: Tally, value: object) -> None:
 
 
 def _fallbacks(tally: Tally, value: object) -> None:
+    """Count what hops add to the prompt: every attempt is taken to read all of it."""
     if value == "default":
         tally.no_bound("fallbacks", 'the provider chooses the models of "default"; name them instead')
+        return
+    for index, entry in enumerate(as_list(value, "fallbacks")):
+        at = f"fallbacks[{index}]"
+        hop = as_object(entry, at)
+        for name in hop:
+            if name not in _HOP_FIELDS and hop[name] is not None:
+                tally.no_bound(f"{at}.{name}", "unknown field of a fallback, it may be billed")
+        if hop.get("thinking") is not None:
+            as_object(hop["thinking"], f"{at}.thinking")
+        if hop.get("output_config") is not None:
+            _output_config(tally, hop["output_config"], f"{at}.output_config")
 
 
 def _geo(tally: Tally, value: object) -> None:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _GEO_CHARS_MAX:
         raise RequestInvalid("inference_geo", value, "expected a geography")
     if value not in known_geos():
         tally.no_bound("inference_geo", f'geography "{value}" has no known multiplier')
@@ -153,10 +187,10 @@ def _typed(name: str, kinds: type | tuple[type, ...], fix: str) -> Callable[[Tal
 
 
 _FIELDS: dict[str, Callable[[Tally, object], None]] = {
-    "model": _typed("model", str, "expected a model id"),
+    "model": _model,
     "max_tokens": _max_tokens,
     "stream": _typed("stream", bool, "expected true or false"),
-    "metadata": _typed("metadata", Mapping, "expected an object"),
+    "metadata": _metadata,
     "thinking": _typed("thinking", Mapping, "expected an object"),
     "tool_choice": _typed("tool_choice", Mapping, "expected an object"),
     "stop_sequences": _typed("stop_sequences", list, "expected a list of texts"),

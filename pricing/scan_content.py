@@ -142,7 +142,7 @@ def _document(tally: Tally, block: Mapping[str, object], at: str, depth: int) ->
 
 
 def _pdf(tally: Tally, data: str) -> None:
-    size = pdf_size(data)
+    size = pdf_size(data, tally.pdf_effort)
     if size is None:
         tally.pdf_unreadable += 1
         return

@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
+from pricing.media import Effort
+
 _DECOMPOSED_END = 0x30000  # Unicode decomposes no character from here on; a test holds this module to it
+_UNBOUNDED_NAMED = 20
+_SHOWN_CHARS = 200
 _BLOCK_CHARS = 65_536  # read at a time, so that a long text takes no multiple of its size in memory
 
 
@@ -74,10 +78,12 @@ class Tally:
     images: list[int | None] = field(default_factory=list)
     pdf_pages: int = 0
     pdf_unreadable: int = 0
+    pdf_effort: Effort = field(default_factory=Effort)
     cache_ttl: str = "none"
     searches_max: int = 0
     samplings: int = 1
     unbounded: list[Unbounded] = field(default_factory=list)
+    unbounded_more: int = 0
 
     def enter(self, name: str) -> None:
         """
@@ -125,9 +131,20 @@ class Tally:
 
     def no_bound(self, at: str, why: str) -> None:
         """
-        Note a part without a bound.
+        Note a part without a bound; the first ones by name, cut to a length that fits a record.
         """
-        self.unbounded.append(Unbounded(at, why))
+        if len(self.unbounded) < _UNBOUNDED_NAMED:
+            self.unbounded.append(Unbounded(_cut(at), _cut(why)))
+        else:
+            self.unbounded_more += 1
+
+    def without_bound(self) -> tuple[Unbounded, ...]:
+        """
+        Return the parts without a bound; what is not named stands as a number at the end.
+        """
+        if self.unbounded_more == 0:
+            return tuple(self.unbounded)
+        return (*self.unbounded, Unbounded("(more)", f"and {self.unbounded_more} more parts without a bound"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +214,10 @@ def as_list(value: object, at: str) -> list[object] | tuple[object, ...]:
     if not isinstance(value, list | tuple):
         raise RequestInvalid(at, value, "expected a list")
     return value
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
 
 
 def _text_bytes(text: str) -> tuple[int, int]:

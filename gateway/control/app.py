@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from gateway.control import holds, operations
 from gateway.control.access import identify
@@ -67,8 +68,11 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
-        Read the body, find out who calls, and hand both on.
+        Read the body, find out who calls, and hand both on. There are no WebSockets here.
         """
+        if scope["type"] != "http":
+            await WebSocketClose()(scope, receive, send)
+            return
         exchange = open_exchange(scope, receive, send)
         try:
             await self._serve(exchange)

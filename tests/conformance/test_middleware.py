@@ -13,11 +13,15 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
+from sqlalchemy import text
 
 import outlay
 from outlay.admin.breakers import breaker_status
 from outlay.api import Outlay
 from outlay.api_async import AsyncOutlay
+from outlay.calls import Upstream
+from outlay.sdk_requests import routed
+from outlay.testing import Reply, ScriptedProvider
 from simulator import bill, run
 from simulator.provider import key_hash
 
@@ -513,6 +517,117 @@ def test_what_is_free_passes(make: Any) -> None:
     assert counted.input_tokens > 0
     sdk.call(lambda client: client.models.retrieve(SONNET))
     assert booked(sdk) == 0
+
+
+PLACED = """
+[tiers.small]
+models = ["claude-haiku-5-5"]
+[routing]
+default_tier = "small"
+[upstreams.eu]
+url = "https://eu.example"
+key_env = "EU_KEY"
+[privacy.eu]
+models = ["claude-haiku-5-5"]
+upstreams = ["eu"]
+"""
+
+
+class Seen(ScriptedProvider):
+    """Remembers where requests went."""
+
+    def __init__(self, replies: Any = (Reply(),)) -> None:
+        super().__init__(replies)
+        self.requests: list[httpx2.Request] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Remember and answer."""
+        self.requests.append(request)
+        return super().handle_request(request)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Remember and answer."""
+        self.requests.append(request)
+        return await super().handle_async_request(request)
+
+
+@pytest.fixture
+def scripted(request: pytest.FixtureRequest, make: Any) -> Callable[..., tuple[Any, Seen]]:
+    """Make the client under test with a scripted provider."""
+
+    def one(policy: str | None = None, replies: Any = (Reply(),), **options: Any) -> tuple[Any, Seen]:
+        provider = Seen(replies)
+        blocking = request.node.callspec.params["make"] is Blocking
+        kind = anthropic.DefaultHttpxClient if blocking else anthropic.DefaultAsyncHttpxClient
+        return make(policy, http_client=kind(transport=provider), **options), provider
+
+    return one
+
+
+def test_a_privacy_class_places_calls_and_counts_alike(
+    scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt is only shown to an upstream of its class, with that one's key; the query goes with it."""
+    monkeypatch.setenv("EU_KEY", "sk-eu")
+    sdk, provider = scripted(PLACED, middleware={"privacy": "eu"})
+    body: dict[str, Any] = {"model": HAIKU, "messages": says("a secret")}
+    sdk.create(max_tokens=50, **body)
+    sdk.call(lambda client: client.messages.count_tokens(**body))
+    sdk.call(lambda client: client.beta.messages.count_tokens(**body))
+    sdk.call(lambda client: client.beta.messages.create(max_tokens=50, extra_query={"x": "1"}, **body))
+    paths = [str(asked.url).removeprefix("https://eu.example/v1/messages") for asked in provider.requests]
+    assert [path.partition("?")[0] for path in paths] == ["", "/count_tokens", "/count_tokens", ""]
+    assert "x=1" in paths[3]
+    assert {asked.headers["authorization"] for asked in provider.requests} == {"Bearer sk-eu"}
+    assert not [asked for asked in provider.requests if "x-api-key" in asked.headers]
+    sdk.do("balance", "acme")
+
+
+def test_a_query_goes_to_another_upstream_as_it_is() -> None:
+    """`?beta=true` in the route of a call stays where its privacy class sends it elsewhere."""
+    upstream = Upstream("eu", "https://eu.example", "sk-eu")
+    assert routed(upstream, "/v1/messages?beta=true") == "https://eu.example/v1/messages?beta=true"
+    assert routed(upstream, "https://a.example/v1/messages/count_tokens?beta=true&x=1").endswith(
+        "eu.example/v1/messages/count_tokens?beta=true&x=1"
+    )
+    assert routed(upstream, "/v1/messages") == "https://eu.example/v1/messages"
+
+
+def test_a_count_is_refused_like_a_call(scripted: Any) -> None:
+    """Halted, of an unknown model, or with a privacy class that nobody knows: the prompt is not shown."""
+    sdk, provider = scripted()
+    body: dict[str, Any] = {"model": HAIKU, "messages": says("a secret")}
+    for more in ({"model": "claude-nobody-1"}, {"extra_headers": {"outlay-privacy": "nobody"}}):
+        with pytest.raises(anthropic.APIStatusError):
+            sdk.call(lambda client, more=more: client.messages.count_tokens(**{**body, **more}))
+    sdk.do("halt", reason="test")
+    with pytest.raises(anthropic.ServiceUnavailableError) as caught:
+        sdk.call(lambda client: client.messages.count_tokens(**body))
+    assert caught.value.error_code == "outlay_kill_switch"
+    assert provider.requests == []
+    sdk.do("resume", reason="over")
+    sdk.call(lambda client: client.messages.count_tokens(**{**body, "model": "outlay/auto"}))
+    assert not provider.bodies[0]["model"].startswith("outlay/")
+
+
+def test_an_upstream_without_its_key_costs_nothing(scripted: Any) -> None:
+    """A call that cannot be put together is the SDK's own error, and its hold is given back."""
+    sdk, provider = scripted(PLACED, middleware={"privacy": "eu"})
+    with pytest.raises(anthropic.BadRequestError, match="has no key"):
+        sdk.create(model=HAIKU, max_tokens=50, messages=says())
+    assert provider.requests == []
+    assert booked(sdk) == 0
+
+
+def test_a_stream_that_the_provider_breaks_speaks_against_the_model(scripted: Any) -> None:
+    """The SDK closes a stream that broke; that is not its caller's leaving, and the breaker counts it."""
+    sdk, _ = scripted(None, [Reply(cut_after=3)])
+    with pytest.raises(httpx2.RemoteProtocolError):
+        sdk.events(model=HAIKU, max_tokens=50, messages=says())
+    sdk.events(2, model=HAIKU, max_tokens=50, messages=says())
+    with sdk.books.app.reading() as connection:
+        found = connection.execute(text("SELECT calls, failures FROM circuit_call_bucket")).all()
+    assert [tuple(row) for row in found] == [(1, 1)]
 
 
 def test_what_cannot_be_bounded_is_refused(make: Any) -> None:

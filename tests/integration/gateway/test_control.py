@@ -2,9 +2,11 @@
 The control plane on a real server: what operators do, who may do it, and what goes wrong.
 """
 
+import asyncio
 import io
 from typing import Any
 
+import aiohttp
 import pytest
 
 from outlay.admin.keys import create_key
@@ -290,3 +292,15 @@ def test_health_and_readiness(gateway: Any, http: Any) -> None:
     """A process that serves is alive and ready; neither needs a key."""
     assert http("GET", f"{gateway.url}/healthz", key=None)[:2] == (200, {"status": "ok"})
     assert http("GET", f"{gateway.url}/readyz", key=None)[:2] == (200, {"status": "ready"})
+
+
+def test_a_websocket_is_refused_at_its_handshake(gateway: Any) -> None:
+    """There are none here: 403, and no traceback."""
+
+    async def shake() -> int:
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await session.ws_connect(f"{gateway.url}{PLANE}/tenants")
+            return refused.value.status
+
+    assert asyncio.run(shake()) == 403

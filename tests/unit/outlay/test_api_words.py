@@ -28,7 +28,7 @@ ROUTES = [
     ("post", "/v1/messages?beta=true", Kind.CONTROLLED),
     ("post", "/v1/messages/", Kind.CONTROLLED),
     ("post", "https://proxy.test/base/v1/messages", Kind.CONTROLLED),
-    ("post", "/v1/messages/count_tokens?beta=true", Kind.FREE),
+    ("post", "/v1/messages/count_tokens?beta=true", Kind.COUNT),
     ("get", "/v1/models", Kind.FREE),
     ("get", "/v1/messages/batches/b_1/results", Kind.FREE),
     ("post", "/v1/messages/batches/b_1/cancel", Kind.FREE),

@@ -8,6 +8,7 @@ import json
 import pickle
 import struct
 import time
+import zlib
 from dataclasses import replace
 from typing import Any
 from unicodedata import normalize
@@ -194,9 +195,8 @@ def test_images_inside_tool_results_are_found() -> None:
 def test_pdfs_count_pages_as_images_and_text_by_bytes() -> None:
     """Two pages at the maximum image plus the text; an unreadable file may fill the whole context."""
     raw = (
-        b"%PDF-1.7\n1 0 obj << /Type /Pages /Count 2 >> endobj 2 0 obj << >>\nstream\n"
-        + b"x" * 700
-        + b"endstream"
+        b"%PDF-1.7\n1 0 obj << /Type /Pages /Count 2 >> endobj 3 0 obj << /Type /Page >> endobj "
+        b"4 0 obj << /Type /Page >> endobj 2 0 obj << >>\nstream\n" + b"x" * 700 + b"endstream"
     )
     bound = bound_request(body([{"type": "document", "source": base64_of(raw, "application/pdf")}]))
     empty = bound_request(body([{"type": "document", "source": {"type": "content", "content": ""}}]))
@@ -205,6 +205,15 @@ def test_pdfs_count_pages_as_images_and_text_by_bytes() -> None:
     broken = bound_request(body([{"type": "document", "source": base64_of(b"?", "application/pdf")}]))
     assert broken.input_tokens(OPUS) == 1_000_000
     assert broken.unbounded == ()
+
+
+def test_the_pdfs_of_a_body_are_inflated_within_one_budget() -> None:
+    """Thirty-two files of one kilobyte that inflate to 31 MB each took seconds."""
+    head = b"%PDF-1.7\n1 0 obj << /Type /Page >> endobj\n2 0 obj << /Filter /FlateDecode >> stream\n"
+    bomb = head + zlib.compress(b" " * (31 * 1024 * 1024), 9) + b"\nendstream endobj\n"
+    bound = bound_request(body([{"type": "document", "source": base64_of(bomb, "application/pdf")}] * 32))
+    assert (bound.pdf_pages, bound.pdf_unreadable) == (1, 31)
+    assert bound.input_tokens(OPUS) == 1_000_000
 
 
 def test_citations_frame_every_sentence() -> None:
@@ -234,6 +243,7 @@ def test_citations_frame_every_sentence() -> None:
         ({"compaction": {"type": "summarize"}}, "compaction"),
         ({"thread": {"type": "continue", "previous_message_id": "m"}}, "thread"),
         ({"fallbacks": "default"}, "fallbacks"),
+        ({"fallbacks": [{"model": "claude-opus-5", "tools": []}]}, "fallbacks[0].tools"),
         ({"inference_geo": "mars"}, "inference_geo"),
         ({"cache_control": {"type": "ephemeral", "ttl": "1d"}}, "cache_control.ttl"),
         ({"golden_mode": True}, "golden_mode"),
@@ -281,6 +291,28 @@ def test_what_has_no_bound_is_named_with_its_place_and_why(more: dict[str, Any],
     assert isinstance(found, Unbounded)
     assert found.field == field
     assert len(found.why) > 20
+
+
+def test_of_many_parts_without_a_bound_the_first_are_named() -> None:
+    """They go into records: the rest is a number, and long names are cut."""
+    (*named, rest) = bound_request(body([{"type": "hologram"}] * 100_000)).unbounded
+    assert [part.field for part in named] == [f"messages[0].content[{index}]" for index in range(20)]
+    assert rest.why == "and 99980 more parts without a bound"
+    assert len(bound_request(body([{"type": "hologram"}] * 20)).unbounded) == 20
+    (found,) = bound_request(body(**{"z" * 1_000_000: 1})).unbounded
+    (kind,) = bound_request(body([{"type": "z" * 1_000_000}])).unbounded
+    assert max(len(found.field), len(kind.why)) <= 201
+
+
+def test_names_of_the_longest_length_are_taken() -> None:
+    """The limits are those of what is refused."""
+    request = body(
+        model="m" * 200,
+        metadata={"user_id": "u" * 256},
+        output_config={"effort": "xhigh"},
+        fallbacks=[{"model": "m" * 200, "output_config": {"effort": None}}],
+    )
+    assert bound_request(request).unbounded == ()
 
 
 def test_an_unknown_beta_has_no_bound() -> None:
@@ -431,6 +463,18 @@ def test_fallbacks_add_up(prices: PriceTable, now_us: int) -> None:
     assert bound.cost_nanos(OPUS.id, prices, now_us, 100) == own + first + second
 
 
+def test_a_format_of_a_fallback_counts_as_one_of_the_request(prices: PriceTable, now_us: int) -> None:
+    """Its schema is part of the prompt of the hop, which may be most of what it costs."""
+    schema = {"type": "json_schema", "schema": {"description": "x" * 400_000}}
+    hop = {"model": "claude-opus-5", "output_config": {"format": schema, "effort": "low"}, "thinking": None}
+    bound = bound_request(body(fallbacks=[hop]))
+    alone = bound_request(body(output_config={"format": schema})).cost_nanos(
+        "claude-opus-5", prices, now_us, 100
+    )
+    assert bound.unbounded == ()
+    assert bound.cost_nanos(OPUS.id, prices, now_us, 100) > alone
+
+
 def test_a_fallback_runs_fast_only_where_it_can(prices: PriceTable, now_us: int) -> None:
     """Without a speed of its own, a hop is as fast as the request where the model offers it."""
     fast = body(speed="fast", fallbacks=[{"model": "claude-opus-5"}, {"model": "claude-haiku-5-5"}])
@@ -508,6 +552,19 @@ def test_the_typical_cost_knows_the_cache(prices: PriceTable, now_us: int) -> No
         (body(fallbacks="claude"), "fallbacks"),
         (body(fallbacks=[{}]), "fallbacks[0].model"),
         (body(fallbacks=[{"model": "m", "max_tokens": -1}]), "fallbacks[0].max_tokens"),
+        (body(fallbacks=[{"model": "m" * 201}]), "fallbacks[0].model"),
+        (body(fallbacks=[{"model": "m", "thinking": "yes"}]), "fallbacks[0].thinking"),
+        (body(fallbacks=[{"model": "m", "output_config": []}]), "fallbacks[0].output_config"),
+        (
+            body(fallbacks=[{"model": "m", "output_config": {"effort": "e"}}]),
+            "fallbacks[0].output_config.effort",
+        ),
+        (body(model="m" * 201), "model"),
+        (body(metadata={"user_id": "u" * 257}), "metadata.user_id"),
+        (body(inference_geo="g" * 65), "inference_geo"),
+        (body(output_config={"effort": "e" * 1_000_000}), "output_config.effort"),
+        (body(output_config={"effort": "ultra"}), "output_config.effort"),
+        (body(output_config={"effort": ["low"]}), "output_config.effort"),
         (body(mcp_servers={}), "mcp_servers"),
         (body(container=5), "container"),
         (body(context_management={"edits": {}}), "context_management.edits"),

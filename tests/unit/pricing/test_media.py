@@ -4,11 +4,12 @@ Sizes of images and PDFs, read from their bytes.
 
 import base64
 import struct
+import time
 import zlib
 
 import pytest
 
-from pricing.media import PdfSize, image_tokens, pdf_size
+from pricing.media import Effort, PdfSize, image_tokens, pdf_size
 
 
 def b64(raw: bytes) -> str:
@@ -118,9 +119,95 @@ def test_pages_in_compressed_object_streams_are_counted() -> None:
     assert size.pages == 5
 
 
-def test_the_page_tree_may_state_more_pages_than_are_found() -> None:
-    """The larger number counts."""
-    assert pdf_size(b64(pdf(PAGES % 40, PAGE))) == PdfSize(40, 0)
+def test_a_page_tree_that_states_more_pages_than_are_found_is_not_read() -> None:
+    """It shows one page object several times, or pages that were not found."""
+    assert pdf_size(b64(pdf(PAGES % 40, PAGE))) is None
+    assert pdf_size(b64(pdf(PAGES % 2, PAGE, stream(b"/Type /ObjStm ", PAGE)))) == PdfSize(2, len(PAGE))
+    twice = pdf(PAGES % 2, PAGE) + b"\n2 0 obj\n" + PAGE + b"\nendobj"
+    assert pdf_size(b64(twice)) is None
+
+
+def test_the_lines_of_an_outline_are_no_pages() -> None:
+    """They are counted by a field of the same name."""
+    line = b"<< /Title (Chapter) /Parent 3 0 R /First 5 0 R /Last 9 0 R /Count 40 /Dest [2 0 R /Fit] >>"
+    raw = pdf(PAGES % 1, PAGE, b"<< /Type /Outlines /First 4 0 R /Last 4 0 R /Count 50 >>", line)
+    assert pdf_size(b64(raw)) == PdfSize(1, 0)
+    forged = pdf(b"<< /Type /Pages /First 4 0 R /Kids [2 0 R] /Count 50 >>", PAGE)
+    assert pdf_size(b64(forged)) is None
+
+
+def shows(*contents: bytes) -> list[bytes]:
+    """Pages that show these contents."""
+    return [b"<< /Type /Page /Parent 1 0 R /Contents %s >>" % item for item in contents]
+
+
+TEXT = stream(b"", b"x" * 100)
+
+
+def test_pages_of_their_own_content_are_read() -> None:
+    """One stream, or several in an array, wherever the array stands; a page changed later counts again."""
+    assert pdf_size(b64(pdf(PAGES % 2, *shows(b"4 0 R", b"[5 0 R 6 0 R]"), TEXT, TEXT, TEXT))) == PdfSize(
+        2, 300
+    )
+    arrays = pdf(PAGES % 2, *shows(b"4 0 R", b"5 0 R"), b"[6 0 R]", b"[7 0 R]", TEXT, TEXT)
+    assert pdf_size(b64(arrays)) == PdfSize(2, 200)
+    changed = pdf(PAGES % 1, *shows(b"3 0 R"), TEXT) + b"\n2 0 obj\n" + shows(b"3 0 R")[0] + b"\nendobj"
+    assert pdf_size(b64(changed)) == PdfSize(2, 100)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pdf(PAGES % 2, *shows(b"4 0 R", b"4 0 R"), TEXT),
+        pdf(PAGES % 2, *shows(b"4 0 R", b"[5 0 R 4 0 R]"), TEXT, TEXT),
+        pdf(PAGES % 1, *shows(b"[3 0 R 3 0 R]"), TEXT),
+        pdf(PAGES % 2, *shows(b"4 0 R", b"4 0 R"), b"[5 0 R]", TEXT),
+        pdf(PAGES % 2, *shows(b"4 0 R", b"5 0 R"), b"[6 0 R]", b"[6 0 R]", TEXT),
+        pdf(PAGES % 1, *shows(b"9 0 R"), TEXT),
+        pdf(PAGES % 2, stream(b"/Type /ObjStm ", b"".join(shows(b"3 0 R", b"3 0 R"))), TEXT),
+    ],
+)
+def test_content_that_may_be_shown_twice_is_not_read(raw: bytes) -> None:
+    """Its text would be counted once and billed once per page."""
+    assert pdf_size(b64(raw)) is None
+
+
+def test_all_pdfs_of_a_body_share_what_is_spent_on_reading_them() -> None:
+    """Inflated bytes, streams and finds; also what was inflated before a stream turned out damaged."""
+    big = b64(pdf(PAGES % 1, PAGE, stream(b"", b"x" * (12 * 1024 * 1024))))
+    effort = Effort()
+    assert [pdf_size(big, effort) is None for _ in range(4)] == [False, False, True, True]
+    assert effort.inflated_bytes == 0
+    small = b64(pdf(PAGES % 1, PAGE, stream(b"", b"x")))
+    assert pdf_size(small, Effort(streams=0)) is None
+    assert pdf_size(small, Effort(finds=2)) is None
+    damaged = b64(
+        pdf(PAGES % 1, PAGE, stream(b"", b"x" * 10_000_000).replace(b"\nendstream", b"")[:-2] + b"\0\0")
+    )
+    assert pdf_size(damaged, effort := Effort()) is None
+    assert effort.inflated_bytes < 32 * 1024 * 1024 - 9_000_000
+
+
+def test_hostile_files_are_read_in_linear_time() -> None:
+    """Nothing is looked for again and again from every place of a file."""
+    megabyte = 1024 * 1024
+    for piece in (
+        b"/Filter[",
+        b"/Count 9 ",
+        b"/First/Count 9 ",
+        b"1 0 obj ",
+        b"/Contents[1 0 R ",
+        b"stream\n",
+    ):
+        raw = (
+            pdf(PAGES % 1, PAGE, stream(b"", b"x"))
+            + b"\n"
+            + piece * (4 * megabyte // len(piece))
+            + b"stream\nx"
+        )
+        started = time.perf_counter()
+        pdf_size(b64(raw))
+        assert time.perf_counter() - started < 3, piece
 
 
 def test_pictures_and_fonts_are_not_text() -> None:
@@ -140,7 +227,7 @@ def test_a_font_described_before_a_content_stream_does_not_hide_it() -> None:
 def test_a_form_counts_once_per_page() -> None:
     """Every page may draw it again."""
     form = stream(b"/Type /XObject /Subtype /Form ", b"z" * 100)
-    assert pdf_size(b64(pdf(PAGES % 3, form))) == PdfSize(3, 300)
+    assert pdf_size(b64(pdf(PAGES % 3, PAGE, PAGE, PAGE, form))) == PdfSize(3, 300)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +239,7 @@ def test_a_form_counts_once_per_page() -> None:
         pdf(b"<< >>"),
         pdf(PAGE, b"<< /Filter /LZWDecode >>\nstream\nxx\nendstream"),
         pdf(PAGE, b"<< /Filter [/ASCII85Decode /FlateDecode] >>\nstream\nxx\nendstream"),
+        pdf(PAGE, b"<< /Filter 9 0 R >>\nstream\nxx\nendstream"),
         pdf(PAGE, b"<< /Filter /FlateDecode >>\nstream\nbroken\nendstream"),
         pdf(PAGE, stream(b"", b"\x00" * (33 * 1024 * 1024))),
     ],
