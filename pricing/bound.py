@@ -14,7 +14,8 @@ Basis of the worst case (promise P1: spend never exceeds, so this must be a true
 * **Frames** (roles, tool prompts): constants above what is documented, see the `scan*.py` modules.
 * **Images**: by pixel size, at most the generation's documented maximum; unreadable = the maximum.
 * **PDFs**: each page as an image of the maximum size plus the bytes of all inflated text streams;
-  unreadable = a full context window. A file forged so that one byte means many characters could beat this;
+  unreadable = a full context window; so is what may show a page or its content twice, and what is left when
+  the files of one body have taken all that is spent on reading them. A file forged so that one byte means many characters could beat this;
   it is booked and alarmed.
 * **The context window caps every sampling**: a longer prompt is rejected and costs nothing.
 * **Server tool loops** sample again with a longer prompt. Web search with max_uses is bounded by a stated
@@ -27,6 +28,9 @@ Basis of the worst case (promise P1: spend never exceeds, so this must be a true
 * **Fallbacks**: a declined attempt may be billed up to its last token, so the hops ADD to the request's own
   cost, and each hop also reads what the attempts before it wrote. What one hop adds to the prompt (its own
   output format) is counted for all of them.
+* **Geography**: where neither the request nor the upstream of the policy names one, the default of the
+  provider's workspace decides, which is not known here; so the model's dearest counts. Naming the `geo` of
+  the upstream makes the bound tighter.
 * **Service tier**: "auto" may use priority capacity; that is paid by commitment and not per call, so the
   standard price is the bound. **Batch** is not a property of a body; `speed` and geography are.
 """
@@ -36,7 +40,7 @@ from dataclasses import dataclass
 
 from pricing import scan
 from pricing.cost import multiplier_ppm, search_nanos
-from pricing.facts import ModelFacts, model_facts, tokenizer
+from pricing.facts import ModelFacts, dearest_geo_ppm, model_facts, tokenizer
 from pricing.money import PPM, ceil_div
 from pricing.table import PICOS_PER_NANO, Price, PriceTable, Rates
 from pricing.tally import Fallback, RequestInvalid, Unbounded, whole
@@ -74,6 +78,7 @@ class RequestBound:
         pdf_unreadable: PDFs that could not be read: the prompt may fill the context window.
         cache_ttl: "none", "5m" or "1h": the dearest cache write that the body asks for.
         samplings: How often the model may be run in one turn (server tool loops), 1 without them.
+        geo: Where the call runs; None if nothing says so, then the bound is that of the dearest.
         long_context: The beta for a longer context window is set.
         unbounded: Parts without a bound; when any is there, the worst case means nothing.
     """
@@ -164,7 +169,7 @@ class RequestBound:
             + again * rates.input
             + output_tokens * rates.output
         )
-        return self._total_nanos(model, price, picos, searches)
+        return _total_nanos(price, picos, searches, multiplier_ppm(model, self.geo))
 
     def _attempt_nanos(
         self, model: str, prices: PriceTable, at_us: int, max_tokens: int, *, speed: str, carried: int
@@ -174,13 +179,10 @@ class RequestBound:
         prompt = self._input_of_turn(facts, max_tokens, carried)
         rates = price.rates(prompt)
         dearest = max(rates.input, rates.cache_read, self._write_rate(rates))
-        return self._total_nanos(
-            model, price, prompt * dearest + max_tokens * rates.output, self.web_searches_max
+        geo_ppm = dearest_geo_ppm(model) if self.geo is None else multiplier_ppm(model, self.geo)
+        return _total_nanos(
+            price, prompt * dearest + max_tokens * rates.output, self.web_searches_max, geo_ppm
         )
-
-    def _total_nanos(self, model: str, price: Price, picos: int, searches: int) -> int:
-        searches_picos = search_nanos(price, searches) * PICOS_PER_NANO
-        return ceil_div(picos * multiplier_ppm(model, self.geo) + searches_picos * PPM, _SCALE)
 
     def _input_of_turn(self, facts: ModelFacts, max_tokens: int, carried: int) -> int:
         """Bound the prompt tokens of all samplings of one attempt, in which each reads what came before
@@ -214,6 +216,11 @@ class RequestBound:
         return self.speed if model_facts(hop.model).fast else "standard"
 
 
+def _total_nanos(price: Price, picos: int, searches: int, geo_ppm: int) -> int:
+    searches_picos = search_nanos(price, searches) * PICOS_PER_NANO
+    return ceil_div(picos * geo_ppm + searches_picos * PPM, _SCALE)
+
+
 def bound_request(
     body: Mapping[str, object], *, betas: frozenset[str] = frozenset(), default_geo: str | None = None
 ) -> RequestBound:
@@ -222,7 +229,7 @@ def bound_request(
 
     Args:
         betas: Values of the `anthropic-beta` header.
-        default_geo: The upstream's default inference geography, used when the body names none.
+        default_geo: The upstream's default inference geography, used when the body names none; None = unknown.
     Raises:
         RequestInvalid: the body has a wrong shape; the gateway answers 400 with field, value and fix.
     """

@@ -136,6 +136,16 @@ def geo_ppm(model: str, geo: str | None) -> int:
     return model_facts(model).geo_ppm.get(str(geo), PPM)
 
 
+def dearest_geo_ppm(model: str) -> int:
+    """
+    Return the largest multiplier that a model's token prices can have, wherever it runs.
+
+    Raises:
+        UnknownModel: no such model in the packaged facts.
+    """
+    return max((PPM, *model_facts(model).geo_ppm.values()))
+
+
 @cache
 def _data() -> dict[str, Any]:
     """Read the packaged file once."""

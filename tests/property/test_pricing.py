@@ -242,7 +242,7 @@ def test_no_bill_within_the_limits_exceeds_the_bound(
             "ephemeral_5m_input_tokens": written - hour,
             "ephemeral_1h_input_tokens": hour,
         },
-        "inference_geo": body.get("inference_geo"),
+        "inference_geo": body.get("inference_geo") or data.draw(st.sampled_from([None, "us", "global"])),
     }
     (billed,) = billed_from_api(model, usage)
     price = PRICES.price(model, NOW_US)

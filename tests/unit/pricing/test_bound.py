@@ -17,7 +17,7 @@ import pytest
 
 from pricing.bound import Fallback, RequestInvalid, Unbounded, bound_request
 from pricing.cost import cost_nanos
-from pricing.facts import UnknownModel, model_facts
+from pricing.facts import UnknownModel, known_models, model_facts
 from pricing.scan_content import IMAGE_TOKENS
 from pricing.table import PriceTable, UnknownPrice
 from pricing.tally import Tally
@@ -29,9 +29,15 @@ PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 280, 280) + b"\x
 
 
 def body(content: Any = "Hello", **more: Any) -> dict[str, Any]:
-    """A small request."""
+    """A small request that says where it runs."""
     message = {"role": "user", "content": content}
-    return {"model": OPUS.id, "max_tokens": 100, "messages": [message], **more}
+    return {
+        "model": OPUS.id,
+        "max_tokens": 100,
+        "messages": [message],
+        "inference_geo": "global",
+        **more,
+    }
 
 
 def tokens(request: dict[str, Any]) -> int:
@@ -421,7 +427,9 @@ def test_geography_and_speed_raise_the_bound(prices: PriceTable, now_us: int) ->
     """The body's geography wins over the upstream's default; fast has prices of its own."""
     plain = bound_request(body()).cost_nanos(OPUS.id, prices, now_us, 100)
     us = bound_request(body(inference_geo="us")).cost_nanos(OPUS.id, prices, now_us, 100)
-    default = bound_request(body(), default_geo="us").cost_nanos(OPUS.id, prices, now_us, 100)
+    default = bound_request(body(inference_geo=None), default_geo="us").cost_nanos(
+        OPUS.id, prices, now_us, 100
+    )
     overruled = bound_request(body(inference_geo="global"), default_geo="us")
     fast = bound_request(body(speed="fast")).cost_nanos(OPUS.id, prices, now_us, 100)
     assert us == default == -(-plain * 11 // 10)
@@ -430,7 +438,24 @@ def test_geography_and_speed_raise_the_bound(prices: PriceTable, now_us: int) ->
     batch = replace(bound_request(body()), batch=True)
     assert batch.cost_nanos(OPUS.id, prices, now_us, 100) * 2 == plain
     with pytest.raises(UnknownPrice):
-        bound_request(body(), default_geo="mars").cost_nanos(OPUS.id, prices, now_us, 100)
+        bound_request(body(inference_geo=None), default_geo="mars").cost_nanos(OPUS.id, prices, now_us, 100)
+
+
+def test_where_nothing_names_the_geography_the_dearest_bounds(prices: PriceTable, now_us: int) -> None:
+    """The workspace's own default may be "us"; the typical cost stays that of no multiplier."""
+    us, unknown = bound_request(body(inference_geo="us")), bound_request(body(inference_geo=None))
+    assert unknown.geo is None
+    for model in (OPUS.id, "claude-haiku-5-5"):
+        assert unknown.cost_nanos(model, prices, now_us, 100) == us.cost_nanos(model, prices, now_us, 100)
+        typical = bound_request(body()).expected_cost_nanos(model, prices, now_us, 100)
+        assert unknown.expected_cost_nanos(model, prices, now_us, 100) == typical
+    named = bound_request(body(inference_geo=None), default_geo="global")
+    assert named.cost_nanos(OPUS.id, prices, now_us, 100) < unknown.cost_nanos(OPUS.id, prices, now_us, 100)
+    hop = body(inference_geo=None, fallbacks=[{"model": "claude-opus-5"}])
+    in_us = bound_request({**hop, "inference_geo": "us"}).cost_nanos(OPUS.id, prices, now_us, 100)
+    assert bound_request(hop).cost_nanos(OPUS.id, prices, now_us, 100) == in_us
+    without = next(model for model in known_models() if not model_facts(model).geo_ppm)
+    assert unknown.cost_nanos(without, prices, now_us, 100) == named.cost_nanos(without, prices, now_us, 100)
 
 
 def test_web_searches_are_bounded_with_what_they_bring(prices: PriceTable, now_us: int) -> None:
