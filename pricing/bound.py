@@ -15,8 +15,8 @@ Basis of the worst case (promise P1: spend never exceeds, so this must be a true
 * **Images**: by pixel size, at most the generation's documented maximum; unreadable = the maximum.
 * **PDFs**: each page as an image of the maximum size plus the bytes of all inflated text streams;
   unreadable = a full context window; so is what may show a page or its content twice, and what is left when
-  the files of one body have taken all that is spent on reading them. A file forged so that one byte means many characters could beat this;
-  it is booked and alarmed.
+  the files of one body have taken all that is spent on reading them. A file forged so that one byte
+  means many characters could beat this; it is booked and alarmed.
 * **The context window caps every sampling**: a longer prompt is rejected and costs nothing.
 * **Server tool loops** sample again with a longer prompt. Web search with max_uses is bounded by a stated
   constant of 32,000 tokens for the results of one search (12,000 to 19,000 in public measurements; no limit
@@ -229,7 +229,7 @@ def bound_request(
 
     Args:
         betas: Values of the `anthropic-beta` header.
-        default_geo: The upstream's default inference geography, used when the body names none; None = unknown.
+        default_geo: The upstream's default inference geography, if the body names none; None = unknown.
     Raises:
         RequestInvalid: the body has a wrong shape; the gateway answers 400 with field, value and fix.
     """
