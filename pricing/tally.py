@@ -16,6 +16,7 @@ from importlib.resources import files
 
 from pricing.media import Effort
 
+_HANGUL = (0xAC00, 0xD7A4)
 _DECOMPOSED_END = 0x30000  # Unicode decomposes no character from here on; a test holds this module to it
 _UNBOUNDED_NAMED = 20
 _SHOWN_CHARS = 200
@@ -237,9 +238,12 @@ def _growth() -> tuple[re.Pattern[str], dict[str, int]]:
 
     Decomposing goes character by character and composing never adds a byte, so their sum bounds each normal
     form of a whole text, in linear time; to normalise the text itself is quadratic in runs of marks.
+
+    Syllables of Hangul are left out: nothing keeps a composing form from putting them together again, no
+    tokenizer reads decomposed text, and three times the money would be held for every Korean prompt.
     """
     growth = {}
-    for char in map(chr, range(0x80, _DECOMPOSED_END)):
+    for char in map(chr, (*range(0x80, _HANGUL[0]), *range(_HANGUL[1], _DECOMPOSED_END))):
         if (decomposed := unicodedata.normalize("NFKD", char)) != char:
             forms = (decomposed, *(unicodedata.normalize(form, char) for form in ("NFC", "NFD", "NFKC")))
             if (added := max(map(_utf8, forms)) - _utf8(char)) > 0:
