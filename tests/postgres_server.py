@@ -27,9 +27,15 @@ def binaries() -> Path | None:
 
 
 class PostgresServer:
-    """One throw-away server on 127.0.0.1; durable settings as in production (fsync on)."""
+    """
+    One throw-away server on 127.0.0.1.
 
-    def __init__(self, install: Path) -> None:
+    Durable as in production, for benchmarks; not durable, its disk is not waited for: it survives the end of
+    a process, which tests play, though not that of the machine.
+    """
+
+    def __init__(self, install: Path, *, durable: bool = True) -> None:
+        self._durable = durable
         self._as_root = os.geteuid() == 0
         self._root = Path(tempfile.mkdtemp(prefix="outlay-pg-"))
         self._root.chmod(0o755)
@@ -69,7 +75,7 @@ class PostgresServer:
         options = (
             f"-p {self.port} -c listen_addresses=127.0.0.1"
             " -c unix_socket_directories='' -c max_connections=200"
-        )
+        ) + ("" if self._durable else " -c fsync=off -c full_page_writes=off")
         self._run("pg_ctl", "-D", str(self._data), "-l", str(log), "-o", options, "-w", "-t", "60", "start")
 
     def stop(self, mode: str = "fast") -> None:
@@ -87,6 +93,15 @@ class PostgresServer:
         ) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def drop_database(self, url: str) -> None:
+        """Delete a database that `new_database` made; hundreds of them would fill the disk."""
+        import psycopg
+
+        with psycopg.connect(
+            host="127.0.0.1", port=self.port, user="postgres", autocommit=True
+        ) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
 
     def remove(self) -> None:
         """Stop the server and delete its files."""

@@ -569,6 +569,7 @@ def test_a_privacy_class_places_calls_and_counts_alike(
 ) -> None:
     """A prompt is only shown to an upstream of its class, with that one's key; the query goes with it."""
     monkeypatch.setenv("EU_KEY", "sk-eu")
+    monkeypatch.setenv("OUTLAY_UPSTREAM_KEYS", "EU_KEY")
     sdk, provider = scripted(PLACED, middleware={"privacy": "eu"})
     body: dict[str, Any] = {"model": HAIKU, "messages": says("a secret")}
     sdk.create(max_tokens=50, **body)

@@ -85,7 +85,7 @@ def histories(draw: st.DrawFn, model: str) -> list[dict[str, Any]]:
 
 
 @given(st.data(), st.sampled_from(MODELS), st.sampled_from(MODELS))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_what_the_asked_model_accepts_its_stand_in_accepts(
     data: st.DataObject, asked: str, served: str
 ) -> None:

@@ -18,6 +18,7 @@ Contents = Callable[[], tuple[str, ...]]
 
 # enough arguments for every command that opens the books; the others are named below
 ENOUGH: dict[tuple[str, ...], list[str]] = {
+    ("settle",): ["x", "1", "--reason", "r"],
     ("topup",): ["acme", "5"], ("refund",): ["x"], ("balance",): ["acme"], ("statement",): ["acme"],
     ("budget", "set"): ["acme", "5"], ("budget", "raise"): ["acme", "8", "--until", "2999-01-01"],
     ("tenant", "create"): ["new"], ("tenant", "show"): ["acme"], ("tenant", "set"): ["acme", "--frozen"],

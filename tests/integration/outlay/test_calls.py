@@ -150,10 +150,17 @@ def test_a_storm_of_refusals_is_counted(calls: Calls, select: Select) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["gpt\x00", "\ud800", "é" * 500])
-def test_odd_names_are_refused_and_recorded(calls: Calls, select: Select, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("gpt\x00", "outlay_unknown_model"),
+        ("\ud800", "outlay_unknown_model"),
+        ("é" * 500, "outlay_invalid_request"),
+    ],
+)
+def test_odd_names_are_refused_and_recorded(calls: Calls, select: Select, name: str, code: str) -> None:
     """A name that no database stores is refused like any other unknown one, with its record."""
-    assert refusal(calls.start(asking(model=name))).code == "outlay_unknown_model"
+    assert refusal(calls.start(asking(model=name))).code == code
     assert len(select("SELECT id FROM outlay_decision")) == 1
 
 
