@@ -192,12 +192,15 @@ def free_port() -> int:
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """
-    Turn SIGTERM and SIGHUP into what Ctrl-C is, a KeyboardInterrupt, so that children are stopped.
+    Turn SIGTERM and SIGHUP into what Ctrl-C is, so that children are stopped.
+
+    They become a SIGINT, which asyncio knows how to take: it cancels what runs and then interrupts.
     """
     before = {
-        number: signal.signal(number, signal.default_int_handler)
+        number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
         for number in (signal.SIGTERM, signal.SIGHUP)
     }
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:

@@ -63,6 +63,14 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(later, "RETRY_S", 0.02)
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder for closings alone."""
+    made = tmp_path / "spool"
+    made.mkdir()
+    return made
+
+
 def until(true: Callable[[], bool]) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + 60
@@ -76,64 +84,64 @@ def _die_with_a_closing(folder: str) -> None:
     os._exit(9)
 
 
-def test_a_killed_process_leaves_its_closings_to_the_next(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_its_closings_to_the_next(folder: Path) -> None:
     """What `add` has taken survives death without warning, with its rows; the next process carries it out."""
-    child = multiprocessing.get_context("spawn").Process(target=_die_with_a_closing, args=(str(tmp_path),))
+    child = multiprocessing.get_context("spawn").Process(target=_die_with_a_closing, args=(str(folder),))
     child.start()
     child.join(60)
     assert child.exitcode == 9
     books = Books(away=False)
-    queue = waiting(books, tmp_path, "next")
+    queue = waiting(books, folder, "next")
     queue.start()
-    until(lambda: not list(tmp_path.iterdir()))
+    until(lambda: not list(folder.iterdir()))
     queue.close()
     assert books.given == [(settle("a"), ROWS)]
 
 
-def test_closings_wait_on_disk_in_order_until_the_books_are_back(tmp_path: Path) -> None:
+def test_closings_wait_on_disk_in_order_until_the_books_are_back(folder: Path) -> None:
     """Nothing is given up while the books are away, and nothing is left on disk afterwards."""
     books = Books()
-    queue = waiting(books, tmp_path, "me")
+    queue = waiting(books, folder, "me")
     ops: list[Operation] = [*(settle(str(n)) for n in range(50)), Release("acme", "r", 6, "x", "why")]
     for op in ops:
         queue.add(op)
-    assert len(queue) == sum(path.stat().st_size for path in tmp_path.iterdir()) > 0
+    assert len(queue) == sum(path.stat().st_size for path in folder.iterdir()) > 0
     books.away = False
     until(lambda: len(queue) == 0)
     assert [op for op, _ in books.given] == ops
     queue.close()
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_an_end_without_the_books_keeps_the_file(tmp_path: Path) -> None:
+def test_an_end_without_the_books_keeps_the_file(folder: Path) -> None:
     """Closing while the books are away loses nothing: another queue finds it, once only."""
-    queue = waiting(Books(), tmp_path, "first")
+    queue = waiting(Books(), folder, "first")
     queue.add(settle("a"))
     queue.close()
     books = Books(away=False)
     for owner in ("second", "third"):
-        another = waiting(books, tmp_path, owner)
+        another = waiting(books, folder, owner)
         another.start()
-        until(lambda: not list(tmp_path.iterdir()))
+        until(lambda: not list(folder.iterdir()))
         another.close()
     assert [op for op, _ in books.given] == [settle("a")]
 
 
-def test_a_file_is_read_by_one_process_at_a_time(tmp_path: Path) -> None:
+def test_a_file_is_read_by_one_process_at_a_time(folder: Path) -> None:
     """The lines of a living process, and those that another is carrying out, are left alone."""
-    mine = Spool(spool_path(str(tmp_path), URL, "alive"))
+    mine = Spool(spool_path(str(folder), URL, "alive"))
     mine.append(settle("a"), ())
-    assert list(left_behind(str(tmp_path), URL)) == []
+    assert list(left_behind(str(folder), URL)) == []
     mine.close()
-    one = next(left_behind(str(tmp_path), URL))
-    assert list(left_behind(str(tmp_path), URL)) == []
+    one = next(left_behind(str(folder), URL))
+    assert list(left_behind(str(folder), URL)) == []
     one.close()
-    assert list(left_behind(str(tmp_path), "postgresql://u@h/other")) == []
+    assert list(left_behind(str(folder), "postgresql://u@h/other")) == []
 
 
-def test_a_torn_or_changed_line_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_torn_or_changed_line_is_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A line that a crash cut short, or that was tampered with, does not hold up or alter the others."""
-    path = spool_path(str(tmp_path), URL, "dead")
+    path = spool_path(str(folder), URL, "dead")
     spool = Spool(path)
     for name in "abc":
         spool.append(settle(name), ())
@@ -142,19 +150,19 @@ def test_a_torn_or_changed_line_is_passed_over(tmp_path: Path, caplog: pytest.Lo
     lines[1] = lines[1].replace(b"123456789", b"923456789")
     path.write_bytes(b"".join(lines) + lines[0][:40])
     books = Books(away=False)
-    queue = waiting(books, tmp_path, "next")
+    queue = waiting(books, folder, "next")
     queue.start()
-    until(lambda: not list(tmp_path.iterdir()))
+    until(lambda: not list(folder.iterdir()))
     queue.close()
     assert [op for op, _ in books.given] == [settle("a"), settle("c")]
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
-def test_a_folder_that_takes_nothing_is_not_the_end(tmp_path: Path) -> None:
+def test_a_folder_that_takes_nothing_is_not_the_end(folder: Path) -> None:
     """Where the disk fails, closings wait in memory as if there were no folder."""
-    (tmp_path / "file").write_text("in the way")
+    (folder / "file").write_text("in the way")
     books = Books()
-    queue = waiting(books, tmp_path / "file" / "folder", "me")
+    queue = waiting(books, folder / "file" / "folder", "me")
     queue.add(settle("a"))
     assert len(queue) == 1
     books.away = False
