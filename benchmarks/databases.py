@@ -14,7 +14,7 @@ def postgres(url: str | None) -> Iterator[Callable[[], str]]:
     if url is not None:
         yield lambda: url
         return
-    path = Path(__file__).parents[1] / "tests" / "postgres_server.py"
+    path = Path(__file__).parents[1] / "tests" / "helpers" / "postgres_server.py"
     spec = importlib.util.spec_from_file_location("postgres_server", path)
     assert spec is not None
     assert spec.loader is not None

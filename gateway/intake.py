@@ -9,9 +9,8 @@ from collections.abc import Mapping
 
 from gateway.errors import ApiError, invalid
 from outlay.keys_sql import KeyRow, Keys
-from router.types import Hints
+from router.types import TEXT_HINTS, Hints
 
-_TEXT_HINTS = ("task", "role", "priority", "session", "privacy", "floor")
 _HINT_MAX = 200
 _TAGS_MAX = 20
 _IDEMPOTENCY_KEY_MAX = 200
@@ -81,7 +80,7 @@ def read_hints(headers: Mapping[str, str]) -> Hints:
     Raises:
         ApiError: 400, a value is too long or malformed.
     """
-    texts = {name: _text(headers, f"outlay-{name}") for name in _TEXT_HINTS}
+    texts = {name: _text(headers, f"outlay-{name}") for name in TEXT_HINTS}
     return Hints(**texts, pin=_flag(headers, "outlay-pin"), tags=_tags(_text(headers, "outlay-tags", 2_000)))
 
 

@@ -50,8 +50,16 @@ async def create(house: "House", exchange: Exchange) -> None:
     """
     Take a call in, and run it to its end, whether or not its client stays.
     """
+    request = await take_in(house, exchange)
+    await house.open_calls.run(_conduct(house, exchange, request))
+
+
+async def take_in(house: "House", exchange: Exchange) -> CallRequest:
+    """
+    Read a request of the Messages API: its key, its body, its hints.
+    """
     tenant, key = await calling_key(house.app.keys, exchange.headers)
-    request = CallRequest(
+    return CallRequest(
         tenant=tenant,
         body=parse_object(await read_body(exchange)),
         key_id=key.id,
@@ -61,7 +69,6 @@ async def create(house: "House", exchange: Exchange) -> None:
         idempotency_key=read_idempotency_key(exchange.headers),
         surface="gateway",
     )
-    await house.open_calls.run(_conduct(house, exchange, request))
 
 
 async def _conduct(house: "House", exchange: Exchange, request: CallRequest) -> None:

@@ -12,10 +12,7 @@ from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from ledger import tables
 from ledger.budget import Meter, budget_meter, current_window, meters
-from ledger.read_models import AccountRow as AccountRow
-from ledger.read_models import Balance as Balance
-from ledger.read_models import HoldRow as HoldRow
-from ledger.read_models import StatementLine as StatementLine
+from ledger.read_models import AccountRow, Balance, HoldRow, StatementLine
 from ledger.rows import (
     DAY,
     KIND_NAMES,

@@ -39,6 +39,8 @@ def place(request: CallRequest, tools: Tools) -> Generator[Any, Any, Count | Ref
     view = yield from ask(Look(request.tenant, requests.scopes(request), at_us))
     if not view.known:
         return refusals.from_ledger("", request.tenant, LedgerRefused(Reason.UNKNOWN_TENANT), at_us)
+    if view.frozen:
+        return refusals.from_ledger("", request.tenant, LedgerRefused(Reason.FROZEN), at_us)
     found = _placed(request, view.policy, tools)
     if isinstance(found, Refusal):
         return refusals.from_router("", found, at_us)
@@ -56,13 +58,13 @@ def _placed(request: CallRequest, policy: Policy, tools: Tools) -> Count | Refus
     found = resolve(profile, policy)
     if isinstance(found, Refusal):
         return found
-    model = counting_model(found, policy, profile.asked_model)
+    model = _counting_model(found, policy, profile.asked_model)
     if isinstance(model, Refusal):
         return model
     return Count({**request.body, "model": model}, tools.upstream(policy, profile.upstream))
 
 
-def counting_model(found: Ask, policy: Policy, asked: str) -> str | Refusal:
+def _counting_model(found: Ask, policy: Policy, asked: str) -> str | Refusal:
     """
     Name the asked model where it may see the prompt, else the first one of the tier, or of any, that may.
     """

@@ -228,6 +228,7 @@ class Engine:
                 rules=rules,
                 snapshot=app.circuit.read(conn, _scopes(applied.policy, tenant), effect.now_us, rules),
                 known=account is not None,
+                frozen=account is not None and account.frozen,
                 gauges=gauges,
                 multiplier_ppm=1_000_000 if account is None else account.multiplier_ppm,
                 credit_full_nanos=self._credit_full(conn, applied.policy, tenant, effect.now_us),

@@ -34,10 +34,8 @@ from outlay.effects import (
 )
 from outlay.errors import OutlayError
 from outlay.views import SessionMemory, View
-from pricing.facts import model_facts
 from router.classify import profile_request
 from router.codec import Inputs, replay, to_json
-from router.translate import translate
 from router.types import Choice, Offer, Profile, Reason, Refusal
 
 Steps = Generator[Any, Any, Result]
@@ -97,6 +95,7 @@ class _Call:
         self.id = tools.new_id(self.at_us)
         self.record: records.Plan = requests.record(request, self.id, self.at_us)
         self.view: View
+        self.session: str | None = None
         self.memory: SessionMemory | None = None
         self.assessment: Assessment
         self.profile: Profile | None = None
@@ -123,9 +122,9 @@ class _Call:
         """
         request = self.request
         self.view = yield from ask(Look(request.tenant, requests.scopes(request), self.at_us))
-        session = requests.ongoing_session(request)
-        if session is not None:
-            self.memory = yield from ask(Recall(request.tenant, session))
+        self.session = requests.ongoing_session(request)
+        if self.session is not None:
+            self.memory = yield from ask(Recall(request.tenant, self.session))
         view = self.view
         self.record = {
             **self.record,
@@ -181,6 +180,7 @@ class _Call:
             betas=request.betas,
             expected_output_tokens=views.expected_output_tokens(usual, request.body.get("max_tokens")),
             cache=views.cache(self.memory, self.at_us),
+            session=self.session,
         )
 
     # choice and hold
@@ -338,14 +338,9 @@ class _Call:
         )
 
     def _translated(self, offer: Offer) -> Mapping[str, object]:
-        return translate(
-            self.request.body,
-            model_facts(offer.model),
-            asked=requests.facts(self.request.body.get("model")),
-            effort=offer.effort,
-            max_tokens=offer.max_tokens,
-            served_before=frozenset() if self.memory is None else self.memory.models,
-        ).body
+        served_before = frozenset() if self.memory is None else self.memory.models
+        body = self.request.body
+        return requests.served_body(body, offer.model, offer.effort, offer.max_tokens, served_before)
 
     def _held(self) -> closing.Held:
         record = self.record if self.view.enforced else records.observed(self.record, self.held)

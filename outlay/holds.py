@@ -7,7 +7,7 @@ Money is decimal text in USD. A hold can be settled by any process, as its plan 
 
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import ledger.types as books
 from ledger.read_models import HoldRow
@@ -19,18 +19,15 @@ from outlay.clock import iso
 from outlay.effects import Commit, FindHold, Tools, ask
 from outlay.errors import BadInput
 from outlay.flow import hold
-from pricing.facts import model_facts
 from pricing.money import format_usd
 from router.codec import to_json
-from router.translate import translate
-from router.types import Hints, Offer, Rights
+from router.types import TEXT_HINTS, Hints, Offer, Rights
 
 TTL_S_MAX: Final = 7 * 86_400
 OFFERS_MAX: Final = 20
 SURFACE: Final = "holds"
 Answer = dict[str, Any]
 Steps = Generator[Any, Any, Answer | Refused]
-T = TypeVar("T")
 
 
 class AsyncHolds:
@@ -268,14 +265,8 @@ def _repeated(request: CallRequest, found: HoldRow) -> Answer:
     }
     if request.offers:
         return answer
-    served = translate(
-        request.body,
-        model_facts(offer["model"]),
-        asked=requests.facts(request.body.get("model")),
-        effort=offer["effort"],
-        max_tokens=offer["max_tokens"],
-    )
-    return {**answer, "request": served.body}
+    served = requests.served_body(request.body, offer["model"], offer["effort"], offer["max_tokens"])
+    return {**answer, "request": served}
 
 
 def _offered(offer: Mapping[str, Any]) -> Answer:
@@ -370,9 +361,8 @@ def _hints(value: object) -> Hints:
         return Hints()
     if not isinstance(value, Mapping):
         raise BadInput("hints", value, "is no object", 'give {"task": ..., "priority": ...}')
-    names = ("task", "role", "priority", "session", "privacy", "floor")
-    _only(value, (*names, "pin"), "hints")
-    given = [name for name in names if value.get(name) is not None]
+    _only(value, (*TEXT_HINTS, "pin"), "hints")
+    given = [name for name in TEXT_HINTS if value.get(name) is not None]
     words: dict[str, Any] = {name: fields.word(value[name], f"hints.{name}") for name in given}
     return Hints(**words, pin=fields.flag(value.get("pin", False), "hints.pin"))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from outlay import fields
 from outlay.errors import BadInput
 from pricing.money import format_usd
-from router.types import Choice, Hints, Reason
+from router.types import TEXT_HINTS, Choice, Hints, Reason
 
 if TYPE_CHECKING:
     from outlay.api import Outlay
@@ -38,8 +38,7 @@ class HintWords(TypedDict, total=False):
     tags: Mapping[str, str] | None
 
 
-_TEXTS = ("task", "role", "priority", "session", "privacy", "floor")
-_KNOWN = (*_TEXTS, "pin", "tags")
+_KNOWN = (*TEXT_HINTS, "pin", "tags")
 
 
 def hints_of(words: Mapping[str, object]) -> Hints:
@@ -54,7 +53,7 @@ def hints_of(words: Mapping[str, object]) -> Hints:
             fix = fields.close_name(name, _KNOWN) or f"Known are {', '.join(_KNOWN)}."
             raise BadInput(name, words[name], "is no hint", fix)
     texts: dict[str, Any] = {
-        name: fields.word(words[name], name) for name in _TEXTS if words.get(name) is not None
+        name: fields.word(words[name], name) for name in TEXT_HINTS if words.get(name) is not None
     }
     return Hints(**texts, pin=fields.flag(words.get("pin", False), "pin"), tags=_tags(words.get("tags")))
 

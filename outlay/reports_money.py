@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from ledger import reads, tables
 from ledger.budget import current_window
+from ledger.read_models import AccountRow
 from ledger.rows import (
     COUNTS_COST,
     DAY,
@@ -156,7 +157,7 @@ def tenant_row(conn: Connection, tenant: str, now_us: int, stops: Stops) -> Tena
     return None if row is None else _tenant_row(row, _days(conn, now_us, tenant).get(tenant), stops)
 
 
-def _tenant_row(row: reads.AccountRow, day: Day | None, stops: Stops) -> TenantRow:
+def _tenant_row(row: AccountRow, day: Day | None, stops: Stops) -> TenantRow:
     money = Credits(row.credit_nanos, row.held_nanos, row.available_nanos, row.debt_nanos)
     return TenantRow(
         tenant=row.tenant, timezone=row.timezone, opened_us=row.opened_us, credits=money, day=day,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Row
 
 from ledger import reads
+from ledger.read_models import HoldRow
 from outlay import reports_calls
 from outlay.clock import now_us as clock_us
 from outlay.errors import translated
@@ -149,7 +150,7 @@ class Why:
     reasons: tuple[ReasonLine, ...]
     offers: tuple[OfferLine, ...]
     road_not_taken: OfferLine | None
-    hold: reads.HoldRow | None
+    hold: HoldRow | None
 
 
 def routing(
@@ -293,7 +294,7 @@ def _deciding(reasons: Sequence[Mapping[str, Any]], *, refused: bool) -> str:
 
 
 def _taken(
-    record: Mapping[str, Any], offers: Sequence[Mapping[str, Any]], hold: reads.HoldRow | None
+    record: Mapping[str, Any], offers: Sequence[Mapping[str, Any]], hold: HoldRow | None
 ) -> int | None:
     """Find the offer that was held: the ledger knows it; without a hold it is the served model's first."""
     if hold is not None and hold.offer_index < len(offers):

@@ -16,6 +16,7 @@ from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
 from router.observe import counterfactual
 from router.shape import messages_of, role_of
+from router.translate import translate
 from router.types import Choice, Offer, Priority, Reason
 
 _NAME_MAX: Final = 200
@@ -95,6 +96,28 @@ def facts(model: object) -> ModelFacts | None:
         return model_facts(model) if isinstance(model, str) else None
     except UnknownModel:
         return None
+
+
+def served_body(
+    body: Mapping[str, Any],
+    model: str,
+    effort: str | None,
+    max_tokens: int,
+    served_before: frozenset[str] = frozenset(),
+) -> Mapping[str, object]:
+    """
+    Write the body that a model is sent in place of what was asked (`router/translate.py`).
+    """
+    asked = facts(body.get("model"))
+    changed = translate(
+        body,
+        model_facts(model),
+        asked=asked,
+        effort=effort,
+        max_tokens=max_tokens,
+        served_before=served_before,
+    )
+    return changed.body
 
 
 def own_choice(offers: tuple[Offer, ...], level: int) -> Choice:

@@ -16,12 +16,12 @@ from outlay.api import TRUSTED
 from outlay.calls import CallRequest, Upstream
 from outlay.errors import BadInput
 from outlay.open_holds import hints_of
+from router.types import TEXT_HINTS
 
 MESSAGES: Final = "/v1/messages"
 COUNT: Final = "/v1/messages/count_tokens"
 _FREE_POSTS: Final = ("/v1/files",)
 _BUILDING: Final = frozenset({"_prepare_options", "_build_request", "_prepare_request"})
-_TEXT_HEADERS: Final = ("task", "role", "priority", "session", "privacy", "floor")
 
 
 class SdkRequest(Protocol):
@@ -191,7 +191,7 @@ def _headers(request: SdkRequest) -> dict[str, object]:
 def _words_of(headers: Mapping[str, object]) -> dict[str, object]:
     """Read the hints in a request's own headers, as the gateway does."""
     words: dict[str, object] = {
-        name: headers[f"outlay-{name}"] for name in _TEXT_HEADERS if headers.get(f"outlay-{name}")
+        name: headers[f"outlay-{name}"] for name in TEXT_HINTS if headers.get(f"outlay-{name}")
     }
     if isinstance(pin := headers.get("outlay-pin"), str):
         words["pin"] = {"true": True, "false": False}.get(pin.strip().lower(), pin)

@@ -52,6 +52,7 @@ class View:
     rules: Rules
     snapshot: Snapshot
     known: bool
+    frozen: bool = False
     gauges: tuple[Gauge, ...] = ()
     multiplier_ppm: int = 1_000_000
     credit_full_nanos: int | None = None

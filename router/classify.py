@@ -91,6 +91,7 @@ def profile_request(
     betas: frozenset[str] = frozenset(),
     expected_output_tokens: int,
     cache: Cache | None = None,
+    session: str | None = None,
 ) -> Profile | Refusal:
     """
     Read a Messages API body and its hints. The body is only read.
@@ -98,8 +99,8 @@ def profile_request(
     Args:
         expected_output_tokens: Output that calls like this one have had; max_tokens caps it.
         cache: Where the session's prompt cache is warm. None means unknown: a conversation that goes on
-            and uses the
-            cache is then taken to be warm at the model that it asks for.
+            and uses the cache is then taken to be warm at the model that it asks for.
+        session: What `session_of` says of this call, where that is known already.
     """
     hints, reasons = allowed_hints(hints, rights)
     refusal = _hint_refused(hints)
@@ -113,10 +114,10 @@ def profile_request(
     if isinstance(upstream, Refusal):
         return upstream
     geo = policy.upstreams[upstream].geo if upstream is not None else None
-    read = _read(body, hints, betas, geo)
+    read = _read(body, hints, betas, geo, session)
     if isinstance(read, Refusal):
         return read
-    bound, max_tokens, session = read
+    bound, max_tokens, own_session = read
     cached_model, cached_tokens = _cached(body, bound, cache)
     return Profile(
         task=hints.task,
@@ -127,7 +128,7 @@ def profile_request(
         asked_effort=effort_of(body),
         max_tokens=max_tokens,
         stream=body.get("stream") is True,
-        session=session,
+        session=own_session,
         privacy=tuple(dict.fromkeys(privacy)),
         floor=hints.floor,
         pin=hints.pin,
@@ -143,12 +144,12 @@ def profile_request(
 
 
 def _read(
-    body: Mapping[str, Any], hints: Hints, betas: frozenset[str], geo: str | None
+    body: Mapping[str, Any], hints: Hints, betas: frozenset[str], geo: str | None, session: str | None
 ) -> tuple[RequestBound, int, str] | Refusal:
     """Find the cost bound, max_tokens and the session of a body."""
     try:
         bound = bound_request(body, betas=betas, default_geo=geo)
-        session = session_of(body, hints)
+        session = session_of(body, hints) if session is None else session
     except RequestInvalid as error:
         return _invalid(error.field, error.value, error.fix)
     except RecursionError:

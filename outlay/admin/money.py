@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from ledger import reads, tables
 from ledger.accounts import PRIORITY_MAX
 from ledger.history import balance_at
+from ledger.read_models import AccountRow, StatementLine
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
@@ -292,7 +293,7 @@ def balance(app: App, tenant: str, *, at: str | None = None) -> dict[str, Any]:
         return balance_dict(connection, row.tenant, now_us())
 
 
-def _past(connection: Connection, row: reads.AccountRow, at: str) -> dict[str, Any]:
+def _past(connection: Connection, row: AccountRow, at: str) -> dict[str, Any]:
     """
     Return a balance of the past; what was held is not known (null) where holds of that time are archived.
     """
@@ -348,7 +349,7 @@ def statement(
 
 def _lines(
     connection: Connection, tenant: str, from_us: int | None, to_us: int | None, most: int | None
-) -> tuple[reads.StatementLine, ...]:
+) -> tuple[StatementLine, ...]:
     """
     Read the lines of a period; with a limit, no more of them than can be among the newest.
     """
@@ -365,7 +366,7 @@ def _lines(
     return lines if most is None else lines[-most:]
 
 
-def _line(line: reads.StatementLine, zone: str) -> dict[str, Any]:
+def _line(line: StatementLine, zone: str) -> dict[str, Any]:
     return {
         "transfer": line.transfer,
         "at": instant_text(line.at_us, zone),

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from circuit.types import GLOBAL, tenant_scope
 from ledger import reads
+from ledger.read_models import AccountRow
 from ledger.rows import OVERAGE_NAMES
 from ledger.types import AccountOpened, AccountSet, Attachment, Gauge, OpenAccount, SetAccount
 from outlay import fields
@@ -90,9 +91,7 @@ def list_tenants(app: App) -> dict[str, Any]:
         return {"tenants": [_listed(connection, row, halts, at_us) for row in rows]}
 
 
-def _listed(
-    connection: Connection, row: reads.AccountRow, halts: Mapping[str, str], at_us: int
-) -> dict[str, Any]:
+def _listed(connection: Connection, row: AccountRow, halts: Mapping[str, str], at_us: int) -> dict[str, Any]:
     return {
         **balance_dict(connection, row.tenant, at_us),
         "timezone": row.timezone,

@@ -14,6 +14,7 @@ import typer
 from outlay.cli.failures import classify
 from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Rows
+from outlay.siblings import SIBLINGS
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 OK, WARN, FAIL, SKIPPED = "ok", "warning", "failed", "skipped"
 BUILT_US: Final = 1_790_000_000_000_000  # September 2026: no machine that runs this is older
 SKEW_MAX_US: Final = 5_000_000
-SIBLINGS: Final = ("pricing", "ledger", "router", "circuit", "gateway", "dashboard")
+PACKAGES: Final = (*SIBLINGS, "gateway", "dashboard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def check_siblings(_settings: "Settings") -> Check:
     import outlay
 
     home = Path(str(outlay.__file__)).parents[1]
-    for name in SIBLINGS:
+    for name in PACKAGES:
         spec = find_spec(name)
         origin = Path(spec.origin).parents[1] if spec is not None and spec.origin is not None else None
         if origin is None or not origin.samefile(home):

@@ -54,10 +54,10 @@ def test_no_file_has(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("address of a package registry", "index = https://pypi.example.org/simple"),
+        ("address of a package registry", "index = https://" + "pypi.example.org/simple"),
         ("address of a package registry", "pip install --extra-index-url x"),
-        ("path of a developer's machine", "File /home/ana/outlay/ledger.py"),
-        ("path of a developer's machine", 'open("/root/outlay/books.db")'),
+        ("path of a developer's machine", "File /" + "home/ana/outlay/ledger.py"),
+        ("path of a developer's machine", 'open("/' + 'root/outlay/books.db")'),
         ("key of a provider", "ANTHROPIC_API_KEY=sk-ant-api03-abcdefghijklmnopqrst"),
         ("whole secret of Outlay", "olk_" + "a" * 43),
     ],

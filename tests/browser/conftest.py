@@ -2,15 +2,14 @@
 Fixtures of the dashboard's tests: books with a day in them, pages run without a browser, a served dashboard.
 """
 
-import importlib.util
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import ModuleType
 
+import dashboard_books
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -20,23 +19,10 @@ TOKEN = "a-token-for-the-browser-tests"
 RUN_S = 60
 
 
-def _load(name: str) -> ModuleType:
-    """Load a helper that lies beside this file; tests are not packages."""
-    spec = importlib.util.spec_from_file_location(
-        f"outlay_test_{name}", Path(__file__).with_name(f"{name}.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def books() -> ModuleType:
     """The maker of books."""
-    return _load("books")
+    return dashboard_books
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ def test_books_that_cannot_be_written_say_so(
     assert ran.status == 1
     assert ran.error["code"] == "books_unavailable"
     assert contents() == before
+    assert not Path("file:").exists()  # the address is no folder
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may write everywhere")

@@ -2,29 +2,12 @@
 Ledgers on real databases, for the tests in this folder.
 """
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 from sqlalchemy import Engine
 
 from ledger import Ledger, make_engine, tables
-
-
-@pytest.fixture(scope="session")
-def simulation() -> ModuleType:
-    """The simulation that lies with the unit tests."""
-    path = Path(__file__).parents[2] / "unit" / "ledger" / "simulation.py"
-    spec = importlib.util.spec_from_file_location("ledger_simulation", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["ledger_simulation"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ Seals find a history that was rewritten as a whole; the past can be read back.
 import json
 from collections.abc import Callable
 from itertools import pairwise
-from types import ModuleType
 
+import ledger_script
 import pytest
 from sqlalchemy import Connection, Engine, select, text
 
@@ -176,11 +176,11 @@ def test_the_balance_at_every_past_instant(filled: Engine) -> None:
     assert (after.debt_nanos, after.credit_nanos) == (0, before.credit_nanos + 2_000 - before.debt_nanos)
 
 
-def test_each_lot_tells_its_life(simulation: ModuleType, engine: Engine, ledger: Ledger) -> None:
+def test_each_lot_tells_its_life(engine: Engine, ledger: Ledger) -> None:
     """
     What a lot's lines add up to is what is left of it, in random histories and in one with every kind.
     """
-    for op in simulation.run(3, 150, tenant="random").script:
+    for op in ledger_script.run(3, 150, tenant="random").script:
         ledger.do(op)
     history(ledger)
     ledger.do(TopUp("acme", "end", START_US + 5 * DAY_US, 77, "promo", START_US + 6 * DAY_US))

@@ -2,8 +2,7 @@
 Tampering is refused by the database, and found where the guards were taken away.
 """
 
-from types import ModuleType
-
+import ledger_script
 import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -14,11 +13,11 @@ from ledger.verify import verify
 
 
 @pytest.fixture
-def filled(simulation: ModuleType, engine: Engine) -> Engine:
+def filled(engine: Engine) -> Engine:
     """A database with two tenants' histories."""
     ledger = Ledger(engine)
     for seed in (3, 11):
-        for op in simulation.run(seed, 120, tenant=f"tenant-{seed}").script:
+        for op in ledger_script.run(seed, 120, tenant=f"tenant-{seed}").script:
             ledger.submit(op)
     ledger.close()  # carries out what waits
     return engine

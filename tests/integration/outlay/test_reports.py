@@ -2,12 +2,9 @@
 Read models against books made by the real ledger, on both engines: what they say is what was written.
 """
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 
+import dashboard_books as books
 import pytest
 
 from circuit.types import State
@@ -22,21 +19,6 @@ USD = 1_000_000_000
 NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
 HOUR_US = 3_600_000_000
 MINUTE_US = 60_000_000
-
-
-def _books() -> ModuleType:
-    """Load the helper that makes books; tests are not packages."""
-    path = Path(__file__).parents[2] / "browser" / "books.py"
-    spec = importlib.util.spec_from_file_location("outlay_test_books", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-books = _books()
 
 
 @pytest.fixture

@@ -91,3 +91,21 @@ def tenant(gateway: Gateway) -> tuple[str, str]:
     """A tenant with credits: its name and key."""
     made = create_tenant(gateway.app, f"tenant-{next(_names)}", credit="20", daily_budget="5", actor="test")
     return made["tenant"], made["key"]
+
+
+@pytest.fixture(name="serving")
+def serving_fixture() -> Any:
+    """Serve a gateway with settings of the test's own."""
+    return serving
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No test leaves an unexpected error in the gateway's log."""
+    yield
+    failed = [
+        record
+        for record in caplog.get_records("call")
+        if record.name.startswith("outlay") and record.levelname == "ERROR"
+    ]
+    assert not failed, failed
