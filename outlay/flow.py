@@ -231,7 +231,7 @@ class _Call:
         view = self.view
         if self.profile is None:
             return requests.own_choice(self.request.offers, view.level)
-        inputs = Inputs(self.profile, views.headroom(view), view.level, unhealthy, self.at_us)
+        inputs = Inputs(self.profile, views.headroom(view), view.level, unhealthy, self.at_us, view.measured)
         self.record = {**self.record, "inputs": to_json(inputs)}
         return replay(inputs, view.policy, self.tools.prices)
 

@@ -86,9 +86,61 @@ decision = sa.Table(
     _column("asked_cost_nanos", sa.BigInteger, nullable=True),  # the same usage at the asked model's price
     _column("usage", sa.Text, nullable=True),  # JSON as the provider reported it
     _column("tags", sa.Text),  # JSON object
+    _column(
+        "parent", sa.Text, nullable=True
+    ),  # the decision that this attempt belongs to; null for the first
+    _column("attempt", sa.Integer, server_default="0"),
+    _column("strategy", sa.Text, nullable=True),  # fallback | cascade | speculative | workflow | classifier
     sa.Index("outlay_decision_tenant_at", "tenant", "at_us"),
     sa.Index("outlay_decision_at", "at_us"),
     sa.Index("outlay_decision_session", "tenant", "session", "at_us"),
+    sa.Index("outlay_decision_parent", "parent"),
+)
+
+score = sa.Table(
+    "outlay_score",
+    metadata,
+    _column("id", sa.Text, primary_key=True),
+    _column("decision_id", sa.Text),
+    _column("tenant", sa.Text),
+    _column("task_class", sa.Text),  # of the decision: what calls are counted together
+    _column("served_tier", sa.Text, nullable=True),
+    _column("asked_tier", sa.Text, nullable=True),
+    _column("served_model", sa.Text, nullable=True),
+    _column("score_ppm", sa.BigInteger),  # 0 wrong .. 1,000,000 right
+    _column("weight_ppm", sa.BigInteger),  # 1,000,000 counts as one observation
+    _column("source", sa.Text),  # who judged: user, check, judge model, retry ...
+    _column("comment", sa.Text),
+    _column("actor", sa.Text),
+    _column("at_us", sa.BigInteger),
+    sa.CheckConstraint("score_ppm BETWEEN 0 AND 1000000 AND weight_ppm > 0", name="outlay_score_range"),
+    sa.Index("outlay_score_decision", "decision_id"),
+    sa.Index("outlay_score_class", "tenant", "task_class", "at_us"),
+)
+
+classifier = sa.Table(
+    "outlay_classifier",
+    metadata,
+    _column("version", sa.Text, primary_key=True),
+    _column("tenant", sa.Text),  # EVERYBODY, or the tenant it was trained for
+    _column("data_hash", sa.Text),  # sha256 of the rows that it was trained on
+    _column("quality", sa.Text),  # JSON: measured on rows that it was not trained on
+    _column("weights", sa.Text),  # JSON: read as numbers, never run
+    _column("actor", sa.Text),
+    _column("at_us", sa.BigInteger),
+    sa.Index("outlay_classifier_tenant", "tenant", "at_us"),
+)
+
+demand = sa.Table(
+    "outlay_demand",
+    metadata,
+    _column("tenant", sa.Text, primary_key=True),
+    _column(
+        "quarter_us", sa.BigInteger, primary_key=True, autoincrement=False
+    ),  # start of a quarter of an hour
+    _column("calls", sa.BigInteger),
+    _column("asked_nanos", sa.BigInteger),  # what the calls had cost as asked
+    _column("cost_nanos", sa.BigInteger),  # what they did cost
 )
 
 refusal_count = sa.Table(
@@ -109,7 +161,20 @@ degradation = sa.Table(
     _column("since_us", sa.BigInteger),
 )
 
+
+def _sqlite_append_only(name: str, same: str) -> tuple[str, ...]:
+    abort = f"SELECT RAISE(ABORT, '{name} is append-only'); END"
+    exists = f"WHEN EXISTS (SELECT 1 FROM {name} WHERE {same})"  # noqa: S608 - our own names
+    return (
+        f"CREATE TRIGGER {name}_no_update BEFORE UPDATE ON {name}\nBEGIN {abort}",
+        f"CREATE TRIGGER {name}_no_delete BEFORE DELETE ON {name}\nBEGIN {abort}",
+        f"CREATE TRIGGER {name}_no_replace BEFORE INSERT ON {name}\n{exists}\nBEGIN {abort}",
+    )
+
+
 SQLITE_TRIGGERS = {
+    "outlay_score": _sqlite_append_only("outlay_score", "id = NEW.id"),
+    "outlay_classifier": _sqlite_append_only("outlay_classifier", "version = NEW.version"),
     "outlay_policy": (
         """CREATE TRIGGER outlay_policy_no_update BEFORE UPDATE ON outlay_policy
 BEGIN SELECT RAISE(ABORT, 'outlay_policy is append-only'); END""",
@@ -142,7 +207,7 @@ FOR EACH ROW EXECUTE FUNCTION outlay_append_only()""",
         f"""CREATE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name}
 FOR EACH STATEMENT EXECUTE FUNCTION outlay_append_only()""",
     )
-    for name in ("outlay_policy", "outlay_decision")
+    for name in ("outlay_policy", "outlay_decision", "outlay_score", "outlay_classifier")
 }
 
 
@@ -156,5 +221,5 @@ def _guard(table: sa.Table) -> None:
             sa.event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
 
 
-for _table in (policy, decision):
+for _table in (policy, decision, score, classifier):
     _guard(_table)

@@ -2,14 +2,14 @@
 What one reading of the database says about a call, and the router's words for it. Pure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from circuit.rules import Rules
 from circuit.types import Snapshot
 from ledger.types import Gauge
 from router.policy import Policy
-from router.types import Budget, Cache, Headroom
+from router.types import Budget, Cache, Headroom, Known
 
 CACHE_WARM_US: Final = 5 * 60 * 1_000_000
 """How long the provider keeps a prompt cache that nobody asked it to keep longer."""
@@ -44,6 +44,7 @@ class View:
         known: Whether the tenant has an account.
         credit_full_nanos: Credits that count as full; None leaves credits out of the remaining share.
         level: Degradation steps in force for this tenant so far.
+        measured: What has been measured of models and of this tenant's calls.
     """
 
     policy: Policy
@@ -57,6 +58,7 @@ class View:
     multiplier_ppm: int = 1_000_000
     credit_full_nanos: int | None = None
     level: int = 0
+    measured: Known = field(default_factory=Known)
 
     @property
     def enforced(self) -> bool:

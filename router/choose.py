@@ -6,7 +6,7 @@ of the checks is: names, hard constraints, cost bound, priority, health, steps, 
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pricing.money import ceil_div
 from pricing.table import PriceTable
@@ -19,6 +19,7 @@ from router.observe import counterfactual, observed
 from router.types import (
     Choice,
     Headroom,
+    Known,
     Profile,
     Reason,
     ReasonCode,
@@ -28,6 +29,8 @@ from router.types import (
 
 if TYPE_CHECKING:
     from router.policy_model import Policy
+
+NOTHING_KNOWN: Final = Known()
 
 
 def choose(
@@ -39,6 +42,7 @@ def choose(
     level: int,
     unhealthy: Mapping[str, int],
     now_us: int,
+    known: Known = NOTHING_KNOWN,
 ) -> Choice | Refusal:
     """
     Choose how a call may be served.
@@ -46,11 +50,12 @@ def choose(
     Args:
         level: Degradation steps that were active for this tenant before, 0 at first.
         unhealthy: Models out of service, and until when.
+        known: What was measured until now.
     Returns:
         Offers, best first. In observe mode the one offer is what was asked, and `would` says what had
         happened.
     """
-    decision = _Decision(profile, headroom, policy, prices, level, unhealthy, now_us)
+    decision = _Decision(profile, headroom, policy, prices, level, unhealthy, now_us, known)
     outcome = decision.enforced()
     return (
         outcome
@@ -73,6 +78,7 @@ class _Decision:
         level: int,
         unhealthy: Mapping[str, int],
         now_us: int,
+        known: Known,
     ) -> None:
         self.profile = profile
         self.headroom = headroom
@@ -80,6 +86,7 @@ class _Decision:
         self.prices = prices
         self.unhealthy = unhealthy
         self.now_us = now_us
+        self.known = known
         self.share = smallest_share(headroom)
         self.ratio = self.share.ratio if self.share is not None else 1.0
         self.level = active_steps(policy, self.ratio, level)

@@ -4,7 +4,7 @@ The router's values as JSON, so that a stored decision can be explained, and rep
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import UnionType
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get
 
 from pricing.table import PriceTable
 from router.choose import choose
-from router.types import Choice, Headroom, Profile, Refusal
+from router.types import Choice, Headroom, Known, Profile, Refusal
 
 if TYPE_CHECKING:
     from router.policy_model import Policy
@@ -37,6 +37,7 @@ class Inputs:
     level: int
     unhealthy: Mapping[str, int]
     now_us: int
+    known: Known = field(default_factory=Known)
 
 
 def replay(inputs: Inputs, policy: "Policy", prices: PriceTable) -> Choice | Refusal:
@@ -51,6 +52,7 @@ def replay(inputs: Inputs, policy: "Policy", prices: PriceTable) -> Choice | Ref
         level=inputs.level,
         unhealthy=inputs.unhealthy,
         now_us=inputs.now_us,
+        known=inputs.known,
     )
 
 
@@ -88,7 +90,7 @@ def _plain(value: object) -> object:
 
 @cache
 def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+    return tuple(one.name for one in fields(kind))
 
 
 def _reader_of(kind: Any) -> Callable[[Any], Any]:
@@ -146,7 +148,7 @@ def _tuple_reader(args: tuple[Any, ...]) -> Callable[[Any], Any]:
 
 def _dataclass_reader(kind: Any) -> Callable[[Any], Any]:
     hints = get_type_hints(kind)
-    readers = {field.name: hints[field.name] for field in fields(kind)}
+    readers = {one.name: hints[one.name] for one in fields(kind)}
 
     def read(raw: Any) -> Any:
         return kind(**{name: _reader(readers[name])(part) for name, part in raw.items()})

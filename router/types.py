@@ -141,6 +141,26 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """
+    What a classifier that read the prompt expects of a call.
+
+    It is made in the shell, so that a replay needs no prompt.
+
+    Args:
+        source: `learned` or `llm`.
+        version: Of the classifier that said so.
+        gain: P(large right) - P(small right), None where it only names a tier.
+        tier: Tier that it names, None where it only expects a gain.
+    """
+
+    source: str
+    version: str
+    gain: float | None = None
+    tier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """
     A request as the router sees it: names and counts, no prompt.
@@ -157,6 +177,7 @@ class Profile:
         cached_model: Model whose prompt cache is warm; None means the model that the request asks for.
         cached_tokens_hint: Prompt tokens probably in that cache, 0 for a cold one.
         reasons: What happened to hints, to open the explanation with.
+        prediction: What the classifier of the policy says, where it reads prompts.
     """
 
     task: str | None
@@ -179,6 +200,19 @@ class Profile:
     cached_model: str | None = None
     cached_tokens_hint: int = 0
     reasons: tuple[Reason, ...] = ()
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """
+    What has been measured of models and of the tenant's calls until now; empty where nothing is known yet.
+
+    Args:
+        latencies_ms: Time that a model's calls usually take at most (95 of 100), by its id.
+    """
+
+    latencies_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
