@@ -10,11 +10,13 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from outlay.admin.lots import seal
 from outlay.clock import now_us
 from outlay.wiring import App
 
 SWEEP_S = 5.0
 PRUNE_EVERY = 60  # sweeps
+SEAL_EVERY = 720  # sweeps: hourly; a day is sealed within the hour after it ended
 logger = logging.getLogger("outlay.gateway")
 
 
@@ -61,7 +63,7 @@ def _log_failure(task: "asyncio.Task[None]") -> None:
 
 async def care(app: App, every_s: float) -> None:
     """
-    Capture expired holds every few seconds, and drop old meters now and then, until cancelled.
+    Capture expired holds every few seconds, drop old meters now and then, seal ended days, until cancelled.
 
     A round that fails is logged, and the next one tries again.
     """
@@ -71,6 +73,8 @@ async def care(app: App, every_s: float) -> None:
             await asyncio.to_thread(app.ledger.sweep, now_us())
             if rounds % PRUNE_EVERY == 0:
                 await asyncio.to_thread(app.circuit.prune, now_us())
+            if rounds % SEAL_EVERY == 0:
+                await asyncio.to_thread(seal, app)
         except Exception:
             logger.exception("the care of the books failed; it is tried again in %s s", every_s)
         rounds += 1

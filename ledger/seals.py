@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, select, update
 
 from ledger import tables
 from ledger.chain import GENESIS, compact_json
@@ -59,19 +59,26 @@ def make_seals(engine: Engine, now_us: int) -> tuple[Seal, ...]:
     """
     Seal every day that has ended and is not sealed yet; returns the new seals. Does nothing when repeated.
     """
+    until_us = now_us - now_us % DAY_US
     with engine.connect() as connection:
-        names = connection.execute(_unsealed()).scalars().all()
+        names = connection.execute(_unsealed(until_us)).scalars().all()
     made: list[Seal] = []
     for tenant in names:
         with engine.begin() as connection:
-            made.extend(_seal_tenant(connection, tenant, now_us - now_us % DAY_US))
+            made.extend(_seal_tenant(connection, tenant, until_us))
     return tuple(made)
 
 
-def _unsealed() -> Any:
-    account, seal = tables.account, tables.seal
+def _unsealed(until_us: int) -> Any:
+    """Find the tenants whose first transfer without a seal lies in a day that has ended."""
+    account, seal, transfer = tables.account, tables.seal, tables.transfer
     done = select(func.coalesce(func.max(seal.c.seq_to), 0)).where(seal.c.tenant == account.c.tenant)
-    query = select(account.c.tenant).where(account.c.seq > done.scalar_subquery())
+    first = and_(
+        transfer.c.tenant == account.c.tenant,
+        transfer.c.seq == done.scalar_subquery() + 1,
+        transfer.c.at < until_us,
+    )
+    query = select(account.c.tenant).where(exists().where(first))
     return query.order_by(account.c.tenant)
 
 

@@ -26,12 +26,15 @@ from rig import (
 )
 
 from gateway import house, messages
+from ledger.seals import Seal, seals
+from ledger.types import OpenAccount
 from outlay.admin import money, policies
 from outlay.admin.decisions import list_decisions
 from outlay.aio import AsyncCall
+from outlay.clock import now_us
 from outlay.errors import BooksUnavailable
 from outlay.settings import Settings
-from outlay.wiring import open_app
+from outlay.wiring import App, open_app
 
 
 @pytest.mark.parametrize(
@@ -187,6 +190,27 @@ def test_an_abandoned_hold_is_captured_by_the_gateways_own_care(
         assert held != "0.00"
         rig.wait()
         assert rig.balance["day"]["spent_usd"] == held
+
+
+def test_the_gateway_seals_ended_days_by_itself(serving: Any, scripted: Provider, sqlite_url: str) -> None:
+    """Nobody has to remember to: an ended day has its seal soon after the gateway runs."""
+    app = open_app(Settings(database_url=sqlite_url))
+    past_us = now_us() - 3 * 86_400 * 1_000_000
+    app.ledger.do(
+        OpenAccount("early", "open", past_us, timezone="UTC", credit_nanos=7, daily_limit_nanos=None)
+    )
+    app.close()
+    with rig_on(serving, scripted, sqlite_url) as rig:
+        ends = time.monotonic() + 10
+        while not (found := sealed(rig.app)) and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert [(seal.tenant, seal.wallet) for seal in found] == [("early", 7)]
+
+
+def sealed(app: App) -> tuple[Seal, ...]:
+    """The seals in the books."""
+    with app.reading() as connection:
+        return seals(connection)
 
 
 def test_books_that_fail_at_the_settlement_do_not_invite_a_repeat(
