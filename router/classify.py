@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pricing.bound import RequestBound, RequestInvalid, bound_request
 from router.ask import privacy_classes, unknown_class
+from router.complexity import LEVELS, Complexity, level, read_signals
 from router.shape import (
     THINKING_BLOCKS,
     blocks,
@@ -25,6 +26,7 @@ from router.shape import (
     thinking_kind,
 )
 from router.types import (
+    HINT_NUMBER_MAX,
     Cache,
     Hints,
     Priority,
@@ -140,6 +142,7 @@ def profile_request(
         cached_model=cached_model,
         cached_tokens_hint=cached_tokens,
         reasons=reasons,
+        signals=read_signals(body, hints, bound),
     )
 
 
@@ -166,12 +169,31 @@ def _hint_refused(hints: Hints) -> Refusal | None:
         if value is not None and not 0 < len(value) <= _HINT_MAX:
             text = f"outlay-{name} has {len(value)} characters; give 1 to {_HINT_MAX}"
             return Refusal(RefusalCode.INVALID_HINT, text, {"field": f"outlay-{name}"})
-    if hints.priority is None or hints.priority in tuple(Priority):
+    words = (
+        _unknown_word("priority", hints.priority, tuple(Priority)),
+        _unknown_word("complexity", hints.complexity, tuple(Complexity)),
+        _unknown_word("reasoning", level(hints.reasoning), LEVELS),
+        _unknown_word("context", level(hints.context), LEVELS),
+        _odd_number("output-words", hints.output_words),
+        _odd_number("revision", hints.revision),
+    )
+    return next((refusal for refusal in words if refusal is not None), None)
+
+
+def _unknown_word(name: str, value: str | None, known: tuple[str, ...]) -> Refusal | None:
+    if value is None or value in known:
         return None
-    close = get_close_matches(hints.priority.lower(), tuple(Priority), n=1)
-    fix = f"did you mean {str(close[0])!r}?" if close else f"it is one of {', '.join(Priority)}"
-    text = f"outlay-priority {hints.priority[:40]!r} is unknown; {fix}"
-    return Refusal(RefusalCode.INVALID_HINT, text, {"field": "outlay-priority", "value": hints.priority[:40]})
+    close = get_close_matches(value.lower(), known, n=1)
+    fix = f"did you mean {str(close[0])!r}?" if close else f"it is one of {', '.join(known)}"
+    text = f"outlay-{name} {value[:40]!r} is unknown; {fix}"
+    return Refusal(RefusalCode.INVALID_HINT, text, {"field": f"outlay-{name}", "value": value[:40]})
+
+
+def _odd_number(name: str, value: int | None) -> Refusal | None:
+    if value is None or 0 <= value <= HINT_NUMBER_MAX:
+        return None
+    text = f"outlay-{name} is {value}; give a whole number from 0 to {HINT_NUMBER_MAX}"
+    return Refusal(RefusalCode.INVALID_HINT, text, {"field": f"outlay-{name}", "value": value})
 
 
 def _invalid(field: str, value: object, fix: str) -> Refusal:

@@ -17,8 +17,23 @@ Number: TypeAlias = int | float | str | None
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 """Effort levels of the Messages API, cheapest first."""
 
-TEXT_HINTS: Final = ("task", "role", "priority", "session", "privacy", "floor")
-"""Hints that are texts; beside them there are `pin` and `tags`."""
+TEXT_HINTS: Final = (
+    "task",
+    "role",
+    "priority",
+    "session",
+    "privacy",
+    "floor",
+    "complexity",
+    "reasoning",
+    "context",
+)
+"""Hints that are texts; beside them there are `NUMBER_HINTS`, `pin` and `tags`."""
+
+NUMBER_HINTS: Final = ("output_words", "revision")
+"""Hints that are whole numbers."""
+
+HINT_NUMBER_MAX: Final = 1_000_000
 
 AUTO: Final = "outlay/auto"
 TIER_PREFIX: Final = "outlay/"
@@ -68,6 +83,8 @@ class ReasonCode(StrEnum):
     PROVIDER_UNHEALTHY = "provider_unhealthy"
     AFFORDABILITY = "affordability"
     OBSERVED = "observed"
+    DOWNGRADE_PROVEN = "downgrade_proven"
+    DOWNGRADE_NOT_PROVEN = "downgrade_not_proven"
 
 
 class RefusalCode(StrEnum):
@@ -110,6 +127,11 @@ class Hints:
     floor: str | None = None
     pin: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+    complexity: str | None = None
+    output_words: int | None = None
+    revision: int | None = None
+    reasoning: str | None = None
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +183,51 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """
+    What the caller says of how hard a call is; None where nothing is said.
+
+    Args:
+        complexity: Class that the caller names.
+        output_words: Words that the answer shall have.
+        revision: Earlier versions of what is asked for.
+        reasoning: How much of it is needed: low, medium or high.
+        context: How rich it is: low, medium or high.
+    """
+
+    complexity: str | None = None
+    output_words: int | None = None
+    revision: int | None = None
+    reasoning: str | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """
+    What is cheap to see of how hard a call is: counts, never a prompt (`router/complexity.py`).
+
+    Args:
+        context_bytes: Of system prompt and messages; tools are counted on their own.
+        turns: Messages of the user.
+        questions: Question marks in the last message of the user.
+        code_blocks: Blocks of code in it.
+        output_words: Words that it asks for, where it says so once and clearly.
+    """
+
+    context_bytes: int = 0
+    turns: int = 0
+    documents: int = 0
+    images: int = 0
+    tools: int = 0
+    thinking: bool = False
+    questions: int = 0
+    code_blocks: int = 0
+    output_words: int | None = None
+    said: Said = field(default_factory=Said)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """
     A request as the router sees it: names and counts, no prompt.
@@ -178,6 +245,7 @@ class Profile:
         cached_tokens_hint: Prompt tokens probably in that cache, 0 for a cold one.
         reasons: What happened to hints, to open the explanation with.
         prediction: What the classifier of the policy says, where it reads prompts.
+        signals: How hard the call is; None in what was stored before there were any.
     """
 
     task: str | None
@@ -201,6 +269,46 @@ class Profile:
     cached_tokens_hint: int = 0
     reasons: tuple[Reason, ...] = ()
     prediction: Prediction | None = None
+    signals: Signals | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """
+    Scored calls and how many of them failed, both as sums of weights (a call weighs at most 1).
+    """
+
+    n: float = 0.0
+    failed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """
+    What quality scores say of downgraded calls of one task class.
+
+    Args:
+        models: This tenant's downgraded calls, by the id of the model that served.
+        others: The same of all other tenants: the global table, for estimates to shrink to.
+    """
+
+    task_class: str
+    models: Mapping[str, Counts] = field(default_factory=dict)
+    others: Mapping[str, Counts] = field(default_factory=dict)
+
+    @property
+    def n(self) -> float:
+        """
+        Give the weight of the tenant's scored downgraded calls.
+        """
+        return sum(counts.n for counts in self.models.values())
+
+    @property
+    def failed(self) -> float:
+        """
+        Give the weight of those that failed.
+        """
+        return sum(counts.failed for counts in self.models.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +318,11 @@ class Known:
 
     Args:
         latencies_ms: Time that a model's calls usually take at most (95 of 100), by its id.
+        evidence: Scores of the downgraded calls of this call's task class; None where nobody looked.
     """
 
     latencies_ms: Mapping[str, int] = field(default_factory=dict)
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
