@@ -3,10 +3,10 @@ Types of single fields of the policy: what a name, an amount of money or an addr
 """
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from pricing.money import MoneyError, parse_usd
@@ -17,6 +17,16 @@ _TASK: Final = re.compile(r"[^\s*]{0,200}\*?")
 _ENV: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
+
+
+class Table(BaseModel):
+    """
+    A table of the policy: frozen, strict about types, closed to unknown fields.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
 def _money(value: object) -> object:

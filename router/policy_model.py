@@ -6,12 +6,13 @@ What one field must look like is said here; what fields say about each other is 
 """
 
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from pricing.facts import ModelFacts, model_facts
 from pricing.money import parse_usd
+from router.policy_calibration import Calibration
 from router.policy_fields import (
     DAY_S,
     HOUR_S,
@@ -20,6 +21,7 @@ from router.policy_fields import (
     Names,
     Priorities,
     Share,
+    Table,
     TaskName,
     TierName,
     Tokens,
@@ -31,16 +33,6 @@ from router.policy_fields import (
 from router.types import AUTO, TIER_PREFIX, Priority
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
-
-
-class Table(BaseModel):
-    """
-    A table of the policy: frozen, strict about types, closed to unknown fields.
-    """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
 
 
 class Tier(Table):
@@ -100,6 +92,8 @@ class Routing(Table):
     """What happens to a call for a model that no tier lists: refuse it, or serve it from default_tier."""
     tasks: dict[TaskName, TaskRoute] = Field(default_factory=dict)
     """Tasks by name; `crm/*` covers all that begin so; exact beats wildcard, the longest wildcard wins."""
+    calibration: Calibration = Calibration()
+    """What must be proven of cheaper answers before a classifier may choose them."""
 
     @cached_property
     def _wildcards(self) -> tuple[tuple[str, TaskRoute], ...]:
