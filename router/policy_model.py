@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pricing.facts import ModelFacts, model_facts
 from pricing.money import parse_usd
 from router.policy_calibration import Calibration
+from router.policy_fallback import Fallback
 from router.policy_fields import (
     DAY_S,
     HOUR_S,
@@ -30,6 +31,7 @@ from router.policy_fields import (
     nanos,
     only_table,
 )
+from router.policy_sessions import Sessions
 from router.types import AUTO, TIER_PREFIX, Priority
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
@@ -92,8 +94,12 @@ class Routing(Table):
     """What happens to a call for a model that no tier lists: refuse it, or serve it from default_tier."""
     tasks: dict[TaskName, TaskRoute] = Field(default_factory=dict)
     """Tasks by name; `crm/*` covers all that begin so; exact beats wildcard, the longest wildcard wins."""
+    sessions: Sessions = Sessions()
+    """How conversations are kept together."""
     calibration: Calibration = Calibration()
     """What must be proven of cheaper answers before a classifier may choose them."""
+    fallback: Fallback = Fallback()
+    """Which failures of the provider let another model serve a call."""
 
     @cached_property
     def _wildcards(self) -> tuple[tuple[str, TaskRoute], ...]:

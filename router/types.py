@@ -81,7 +81,12 @@ class ReasonCode(StrEnum):
     DOWNGRADE_NOT_CHEAPER = "downgrade_not_cheaper"
     DOWNGRADE_NOT_POSSIBLE = "downgrade_not_possible"
     PROVIDER_UNHEALTHY = "provider_unhealthy"
+    FALLBACK = "fallback"
+    ESCALATED = "escalated"
+    STRATEGY = "strategy"
     AFFORDABILITY = "affordability"
+    SWITCH_SUPPRESSED_CACHE = "switch_suppressed_cache"
+    SESSION_ESCALATED = "session_escalated"
     OBSERVED = "observed"
     DOWNGRADE_PROVEN = "downgrade_proven"
     DOWNGRADE_NOT_PROVEN = "downgrade_not_proven"
@@ -156,10 +161,12 @@ class Cache:
     Args:
         model: Model that served the session last; empty when the cache is known to be cold.
         tokens: Prompt tokens in that cache.
+        age_s: Time since it was last used; how long it lives then is for the markers of the body to say.
     """
 
     model: str = ""
     tokens: int = 0
+    age_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +235,35 @@ class Signals:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionState:
+    """
+    What is known of a conversation that goes on (`router/session.py`).
+
+    Args:
+        turns: Answers in it so far.
+        model: That gave the newest answer, `tier` and `effort` it worked at; empty where Outlay saw none.
+        wanted_effort: Effort that the last call would have had with money to spare.
+        asked_model: As the caller wrote it for the last call, `task` likewise; new words are followed.
+        escalated: A signal has raised its tier already.
+        score_ppm: Lowest score that the newest answer has got, in millionths; None where nobody judged it.
+        retried: The last call asked the very same.
+        tool_errors: Failed tool calls in its newest messages.
+    """
+
+    turns: int
+    model: str = ""
+    tier: str | None = None
+    effort: str | None = None
+    wanted_effort: str | None = None
+    asked_model: str = ""
+    task: str | None = None
+    escalated: bool = False
+    score_ppm: int | None = None
+    retried: bool = False
+    tool_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """
     A request as the router sees it: names and counts, no prompt.
@@ -246,6 +282,7 @@ class Profile:
         reasons: What happened to hints, to open the explanation with.
         prediction: What the classifier of the policy says, where it reads prompts.
         signals: How hard the call is; None in what was stored before there were any.
+        session_state: What the conversation was served with so far; None where it begins.
     """
 
     task: str | None
@@ -270,6 +307,7 @@ class Profile:
     reasons: tuple[Reason, ...] = ()
     prediction: Prediction | None = None
     signals: Signals | None = None
+    session_state: SessionState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,10 +357,12 @@ class Known:
     Args:
         latencies_ms: Time that a model's calls usually take at most (95 of 100), by its id.
         evidence: Scores of the downgraded calls of this call's task class; None where nobody looked.
+        session_turns: How many of the tenant's recent conversations had a first answer, a second and so on.
     """
 
     latencies_ms: Mapping[str, int] = field(default_factory=dict)
     evidence: Evidence | None = None
+    session_turns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
