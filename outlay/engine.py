@@ -37,9 +37,11 @@ from outlay.effects import (
     feed,
 )
 from outlay.errors import translated
+from outlay.evidence import EvidenceStore
 from outlay.ids import new_id
 from outlay.later import Later
 from outlay.levels_sql import read_level, write_level
+from outlay.prices_sql import keep_prices
 from outlay.storms import Storms
 from outlay.tables import EVERYBODY, decision, refusal_count
 from outlay.typical import Typical
@@ -66,8 +68,11 @@ class Engine:
 
     def __init__(self, app: App, clock: Callable[[], int] = now_us) -> None:
         self._app = app
+        with translated():
+            keep_prices(app.engine, app.prices, clock())
         self._typical = Typical()
         self._storms = Storms()
+        self._evidence = EvidenceStore(app.scores)
         self._later = Later(app.ledger, app.settings.spool_folder, app.owner)
         self._later.start()
         self._full_credit: dict[str, tuple[float, int | None]] = {}
@@ -233,6 +238,7 @@ class Engine:
                 multiplier_ppm=1_000_000 if account is None else account.multiplier_ppm,
                 credit_full_nanos=self._credit_full(conn, applied.policy, tenant, effect.now_us),
                 level=read_level(conn, tenant),
+                evidence=self._evidence.of(conn, applied.policy, tenant, effect.now_us),
             )
 
     def _credit_full(self, conn: Any, policy: Policy, tenant: str, at_us: int) -> int | None:

@@ -34,6 +34,7 @@ from outlay.effects import (
 )
 from outlay.errors import OutlayError
 from outlay.views import SessionMemory, View
+from pricing.stored import digest
 from router.classify import profile_request
 from router.codec import Inputs, replay, to_json
 from router.types import Choice, Offer, Profile, Reason, Refusal
@@ -231,8 +232,9 @@ class _Call:
         view = self.view
         if self.profile is None:
             return requests.own_choice(self.request.offers, view.level)
-        inputs = Inputs(self.profile, views.headroom(view), view.level, unhealthy, self.at_us, view.measured)
-        self.record = {**self.record, "inputs": to_json(inputs)}
+        known = views.known(view, self.profile)
+        inputs = Inputs(self.profile, views.headroom(view), view.level, unhealthy, self.at_us, known)
+        self.record = {**self.record, "inputs": to_json(inputs), "prices": digest(self.tools.prices)}
         return replay(inputs, view.policy, self.tools.prices)
 
     def _reservation(self, choice: Choice) -> books.Reserve:

@@ -20,7 +20,7 @@ Plan = Mapping[str, Any]
 _PLANNED: Final = (
     "id", "tenant", "key_id", "at_us", "mode", "would", "surface", "stream", "task", "priority", "session",
     "asked_model", "asked_tier", "level", "reasons", "ratio", "gauge", "offers", "counterfactual", "inputs",
-    "policy_tenant", "policy_version", "tags", "parent", "attempt", "strategy",
+    "policy_tenant", "policy_version", "tags", "parent", "attempt", "strategy", "prices",
 )  # fmt: skip
 """Columns that are known before the call is sent."""
 
@@ -30,7 +30,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "key_id": "", "mode": "enforce", "would": None, "stream": False, "task": None, "priority": "normal",
     "session": None, "asked_tier": None, "level": 0, "reasons": "[]", "ratio": None, "gauge": None,
     "offers": "[]", "counterfactual": None, "inputs": "{}", "policy_tenant": "*", "policy_version": 0,
-    "tags": "{}", "geo": None, "parent": None, "attempt": 0, "strategy": None,
+    "tags": "{}", "geo": None, "parent": None, "attempt": 0, "strategy": None, "prices": "",
 }  # fmt: skip
 
 _NEEDED: Final = frozenset({"id", "tenant", "at_us", "surface", "asked_model", "offer"})

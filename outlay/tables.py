@@ -91,6 +91,8 @@ decision = sa.Table(
     ),  # the decision that this attempt belongs to; null for the first
     _column("attempt", sa.Integer, server_default="0"),
     _column("strategy", sa.Text, nullable=True),  # fallback | cascade | speculative | workflow | classifier
+    # digest of the prices that it was made with; empty where none were kept
+    _column("prices", sa.Text, server_default=sa.text("''")),
     sa.Index("outlay_decision_tenant_at", "tenant", "at_us"),
     sa.Index("outlay_decision_at", "at_us"),
     sa.Index("outlay_decision_session", "tenant", "session", "at_us"),
@@ -107,6 +109,7 @@ score = sa.Table(
     _column("served_tier", sa.Text, nullable=True),
     _column("asked_tier", sa.Text, nullable=True),
     _column("served_model", sa.Text, nullable=True),
+    _column("downgraded", sa.Boolean),  # served below the tier that was asked for
     _column("score_ppm", sa.BigInteger),  # 0 wrong .. 1,000,000 right
     _column("weight_ppm", sa.BigInteger),  # 1,000,000 counts as one observation
     _column("source", sa.Text),  # who judged: user, check, judge model, retry ...
@@ -115,7 +118,8 @@ score = sa.Table(
     _column("at_us", sa.BigInteger),
     sa.CheckConstraint("score_ppm BETWEEN 0 AND 1000000 AND weight_ppm > 0", name="outlay_score_range"),
     sa.Index("outlay_score_decision", "decision_id"),
-    sa.Index("outlay_score_class", "tenant", "task_class", "at_us"),
+    sa.Index("outlay_score_tenant_at", "tenant", "at_us"),
+    sa.Index("outlay_score_at", "at_us"),
 )
 
 classifier = sa.Table(
@@ -141,6 +145,16 @@ demand = sa.Table(
     _column("calls", sa.BigInteger),
     _column("asked_nanos", sa.BigInteger),  # what the calls had cost as asked
     _column("cost_nanos", sa.BigInteger),  # what they did cost
+)
+
+prices = sa.Table(
+    "outlay_prices",
+    metadata,
+    _column("digest", sa.Text, primary_key=True),  # of the text; decisions name it
+    _column("version", sa.Text),
+    _column("facts", sa.Text),  # date of the packaged facts of the process that kept it
+    _column("text", sa.Text),  # JSON: every price of every model
+    _column("at_us", sa.BigInteger),
 )
 
 refusal_count = sa.Table(
@@ -175,6 +189,7 @@ def _sqlite_append_only(name: str, same: str) -> tuple[str, ...]:
 SQLITE_TRIGGERS = {
     "outlay_score": _sqlite_append_only("outlay_score", "id = NEW.id"),
     "outlay_classifier": _sqlite_append_only("outlay_classifier", "version = NEW.version"),
+    "outlay_prices": _sqlite_append_only("outlay_prices", "digest = NEW.digest"),
     "outlay_policy": (
         """CREATE TRIGGER outlay_policy_no_update BEFORE UPDATE ON outlay_policy
 BEGIN SELECT RAISE(ABORT, 'outlay_policy is append-only'); END""",
@@ -207,7 +222,7 @@ FOR EACH ROW EXECUTE FUNCTION outlay_append_only()""",
         f"""CREATE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name}
 FOR EACH STATEMENT EXECUTE FUNCTION outlay_append_only()""",
     )
-    for name in ("outlay_policy", "outlay_decision", "outlay_score", "outlay_classifier")
+    for name in ("outlay_policy", "outlay_decision", "outlay_score", "outlay_classifier", "outlay_prices")
 }
 
 
@@ -221,5 +236,5 @@ def _guard(table: sa.Table) -> None:
             sa.event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
 
 
-for _table in (policy, decision, score, classifier):
+for _table in (policy, decision, score, classifier, prices):
     _guard(_table)

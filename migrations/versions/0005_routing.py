@@ -12,7 +12,11 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = (("outlay_score", "id = NEW.id"), ("outlay_classifier", "version = NEW.version"))
+APPEND_ONLY = (
+    ("outlay_score", "id = NEW.id"),
+    ("outlay_classifier", "version = NEW.version"),
+    ("outlay_prices", "digest = NEW.digest"),
+)
 SQLITE_GUARD = (
     """CREATE TRIGGER {name}_no_update BEFORE UPDATE ON {name}
 BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END""",
@@ -37,10 +41,14 @@ def upgrade() -> None:
     op.add_column("outlay_decision", sa.Column("parent", sa.Text(), nullable=True))
     op.add_column("outlay_decision", sa.Column("attempt", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("outlay_decision", sa.Column("strategy", sa.Text(), nullable=True))
+    op.add_column(
+        "outlay_decision", sa.Column("prices", sa.Text(), nullable=False, server_default=sa.text("''"))
+    )
     op.create_index("outlay_decision_parent", "outlay_decision", ["parent"], unique=False)
     create_score()
     create_classifier()
     create_demand()
+    create_prices()
     guard = SQLITE_GUARD if op.get_bind().dialect.name == "sqlite" else POSTGRESQL_GUARD
     for name, same in APPEND_ONLY:
         for statement in guard:
@@ -57,6 +65,7 @@ def create_score() -> None:
         sa.Column("served_tier", sa.Text(), nullable=True),
         sa.Column("asked_tier", sa.Text(), nullable=True),
         sa.Column("served_model", sa.Text(), nullable=True),
+        sa.Column("downgraded", sa.Boolean(), nullable=False),
         sa.Column("score_ppm", sa.BigInteger(), nullable=False),
         sa.Column("weight_ppm", sa.BigInteger(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -67,7 +76,8 @@ def create_score() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("outlay_score_decision", "outlay_score", ["decision_id"], unique=False)
-    op.create_index("outlay_score_class", "outlay_score", ["tenant", "task_class", "at_us"], unique=False)
+    op.create_index("outlay_score_tenant_at", "outlay_score", ["tenant", "at_us"], unique=False)
+    op.create_index("outlay_score_at", "outlay_score", ["at_us"], unique=False)
 
 
 def create_classifier() -> None:
@@ -97,13 +107,26 @@ def create_demand() -> None:
     )
 
 
+def create_prices() -> None:
+    op.create_table(
+        "outlay_prices",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("at_us", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+
+
 def downgrade() -> None:
     """
     Drop the tables, which takes their triggers along, then the columns.
     """
+    op.drop_table("outlay_prices")
     op.drop_table("outlay_demand")
     op.drop_table("outlay_classifier")
     op.drop_table("outlay_score")
     op.drop_index("outlay_decision_parent", "outlay_decision")
-    for name in ("strategy", "attempt", "parent"):
+    for name in ("prices", "strategy", "attempt", "parent"):
         op.drop_column("outlay_decision", name)
