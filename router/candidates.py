@@ -105,6 +105,12 @@ class Candidates:
         """
         return next(self._healthy((rank,)), None)
 
+    def one(self, model: str, rank: int) -> Place | None:
+        """
+        Find a model of a tier by its id, if it may serve and is in service.
+        """
+        return next((place for place in self._healthy((rank,)) if place.facts.id == model), None)
+
     def _healthy(self, ranks: Sequence[int]) -> Iterator[Place]:
         return (place for place in self._places(ranks) if place.facts.id not in self._open)
 

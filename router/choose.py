@@ -2,7 +2,7 @@
 The decision: which model, effort and max_tokens a call is offered, in what order, and why.
 
 Pure: the same profile, headroom, policy, prices, level, health and instant give the same choice. The order
-of the checks is: names, hard constraints, cost bound, priority, health, steps, affordability.
+of the checks is: names, hard constraints, cost bound, priority, health, steps, session, affordability.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from router.candidates import Candidates, Place
 from router.costs import Costs
 from router.degrade import Lowered, active_steps, apply_steps, priority_refusal, smallest_share
 from router.observe import counterfactual, observed
+from router.session import Session
 from router.types import (
     Choice,
     Headroom,
@@ -113,10 +114,12 @@ class _Decision:
         if healthy is None:
             return self._all_open(candidates.reopening(start))
         ladder = Ladder(self.profile, ask, self.policy, self.headroom, candidates, costs)
-        lowered = self._lowered(ask, healthy, candidates, costs)
+        full = candidates.named() or start
+        session = Session(self.profile, self.policy, self.known, ask, candidates, costs)
+        lowered = self._lowered(ask, session.start(healthy), candidates, costs)
+        lowered = session.kept(lowered, full)
         reasons = (*ask.reasons, *self._constraint(ask, start), *self._outage(start, healthy))
         reasons = (*reasons, *self._ceiling_reason(ceiling), *self._exempt_reason(ask), *lowered.reasons)
-        full = candidates.named() or start
         return Choice(
             asked_model=self.profile.asked_model,
             asked_tier=self.policy.tier_names[ask.asked_rank],

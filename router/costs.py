@@ -7,8 +7,8 @@ One `Costs` belongs to one decision; it remembers what it has worked out.
 from collections.abc import Callable
 from dataclasses import replace
 
-from pricing.bound import RequestBound
-from pricing.facts import ModelFacts
+from pricing.bound import Part, RequestBound
+from pricing.facts import ModelFacts, tokenizer
 from pricing.table import PriceTable
 from router.types import Profile
 
@@ -43,6 +43,7 @@ class Costs:
         if self._warm is None:
             self._warm = asked.id if asked is not None else ""
         self._known: dict[tuple[str, str, int], int] = {}
+        self.turns_after = 0.0
 
     def bound(self, facts: ModelFacts, max_tokens: int) -> int:
         """
@@ -69,6 +70,41 @@ class Costs:
             )
 
         return self._once("expected", facts.id, max_tokens, work_out)
+
+    def ahead(
+        self, facts: ModelFacts, max_tokens: int, *, cold: bool = False, output_percent: int = 100
+    ) -> int:
+        """
+        Give what this call and the turns expected after it will cost together at one model, its cache kept.
+
+        Each later turn adds as much prompt as this one did, and reads the rest. With no turns expected
+        (`turns_after` 0) this is `expected`.
+
+        Args:
+            cold: Nothing can be read from the cache by this call.
+            output_percent: Output of each turn, in percent of what is expected.
+        """
+        profile, body = self._profile, self._body(facts)
+        output = min(profile.expected_output_tokens, max_tokens) * output_percent // 100
+        read = 0 if cold else self._cached_tokens(facts)
+        at = (facts.id, self._prices, self._now_us, output)
+        now_nanos = body.expected_cost_nanos(*at, cached_tokens=read)
+        if self.turns_after == 0:
+            return now_nanos
+        prompt = body.expected_input_tokens(facts)
+        grown = max(profile.expected_output_tokens, prompt - profile.cached_tokens_hint)
+        added = round(grown * (self.turns_after + 1) / 2)
+        later = replace(body, parts=(*body.parts, _text(facts, added)))
+        kept = prompt + added - grown if body.cache_ttl != "none" else 0
+        kept = kept if kept >= facts.min_cacheable_tokens else 0
+        later_nanos = later.expected_cost_nanos(*at, cached_tokens=kept)
+        return now_nanos + later_nanos * round(self.turns_after * 1000) // 1000
+
+    def cached(self, facts: ModelFacts) -> int:
+        """
+        Give how many tokens a model will probably read from its cache; 0 for a cold one.
+        """
+        return self._cached_tokens(facts)
 
     def start_at(self, facts: ModelFacts) -> None:
         """
@@ -108,3 +144,8 @@ class Costs:
         if self._warm != facts.id or self._profile.bound.cache_ttl == "none":
             return 0
         return self._profile.cached_tokens_hint
+
+
+def _text(facts: ModelFacts, tokens: int) -> Part:
+    """Give text that a model typically counts as so many tokens."""
+    return Part("later", tokens, tokens * tokenizer(facts.tokenizer).bytes_per_100_tokens // 100)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pricing.money import format_usd
 from router.candidates import Candidates, Place
 from router.costs import Costs
 from router.types import EFFORTS, Headroom, Number, Priority, Reason, ReasonCode, Refusal, RefusalCode
@@ -169,13 +170,32 @@ def _switch(
         return None, Reason(ReasonCode.DOWNGRADE_NOT_POSSIBLE, text, {"model": now.facts.id})
     if target.facts.id == now.facts.id:
         return target, None
-    here = costs.expected(now.facts, candidates.max_tokens(now.facts, now.rank, state.tokens_cap))
-    there = costs.expected(target.facts, candidates.max_tokens(target.facts, target.rank, state.tokens_cap))
+    here = costs.ahead(now.facts, candidates.max_tokens(now.facts, now.rank, state.tokens_cap))
+    there = costs.ahead(target.facts, candidates.max_tokens(target.facts, target.rank, state.tokens_cap))
     if there < here:
         return target, None
-    text = f"{target.facts.id} would not be cheaper for this call, so {now.facts.id} stays"
     numbers: dict[str, Number] = {"stay_nanos": here, "switch_nanos": there, "model": target.facts.id}
+    if costs.turns_after > 0 and costs.cached(now.facts):
+        return None, suppressed(costs, now, f"{now.facts.id} to {target.facts.id}", numbers)
+    text = f"{target.facts.id} would not be cheaper for this call, so {now.facts.id} stays"
     return None, Reason(ReasonCode.DOWNGRADE_NOT_CHEAPER, text, numbers)
+
+
+def suppressed(costs: Costs, here: Place, change: str, numbers: dict[str, Number]) -> Reason:
+    """
+    Say that a conversation stays where its cache is warm, and what the change would have cost.
+
+    Args:
+        numbers: `stay_nanos` and `switch_nanos`, over this call and the turns expected after it.
+    """
+    lost_nanos = int(numbers["switch_nanos"] or 0) - int(numbers["stay_nanos"] or 0)
+    cached, turns = costs.cached(here.facts), costs.turns_after
+    text = (
+        f"a switch ({change}) would lose {cached} cached tokens and cost {format_usd(lost_nanos)} USD more "
+        f"over this call and the {turns:.1f} turns expected after it: the conversation stays"
+    )
+    told: dict[str, Number] = {"cost_nanos": lost_nanos, "cached_tokens": cached, "turns": turns}
+    return Reason(ReasonCode.SWITCH_SUPPRESSED_CACHE, text, {**told, **numbers})
 
 
 def _floor_kept(state: Lowered, policy: "Policy", now: Place) -> Reason | None:

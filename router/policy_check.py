@@ -85,6 +85,8 @@ def _listed(path: tuple[str, ...], models: Sequence[str], listed: set[str]) -> I
 def _references(raw: Mapping[str, Any], tiers: Sequence[str]) -> Iterator[Problem]:
     classes = _table(raw, "privacy")
     yield from _named(("routing", "default_tier"), _table(raw, "routing").get("default_tier"), tiers, "tier")
+    ceiling = _table(raw, "routing", "sessions").get("escalate_to")
+    yield from _named(("routing", "sessions", "escalate_to"), ceiling, tiers, "tier")
     for task, route in _table(raw, "routing", "tasks").items():
         body, path = _table(route), ("routing", "tasks", task)
         for part in ("tier", "floor"):

@@ -8,7 +8,7 @@ What one field must look like is said here; what fields say about each other is 
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from pricing.facts import ModelFacts, model_facts
 from pricing.money import parse_usd
@@ -21,6 +21,7 @@ from router.policy_fields import (
     Name,
     Names,
     Priorities,
+    RoleName,
     Share,
     Table,
     TaskName,
@@ -29,8 +30,8 @@ from router.policy_fields import (
     Url,
     Usd,
     nanos,
-    only_table,
 )
+from router.policy_routes import Classifier, ComplexityMap, LearnedRule, RoleRoute, TaskRoute
 from router.policy_sessions import Sessions
 from router.types import AUTO, TIER_PREFIX, Priority
 
@@ -57,30 +58,6 @@ class Tier(Table):
         return tuple(model_facts(model) for model in self.models)
 
 
-class TaskRoute(Table):
-    """
-    Where calls of a task go.
-    """
-
-    tier: str
-    """Tier that serves the task."""
-    floor: str | None = None
-    """Lowest tier that may serve the task, whatever the budget says."""
-    priority: Annotated[Priority | None, Field(strict=False)] = None
-    """Priority of the task; absent means normal."""
-    privacy: str | None = None
-    """Privacy class of the task: only models and upstreams of the class serve it."""
-    unbounded_usd: Usd | None = None
-    """Ceiling in USD for a call of the task whose cost has no bound; overrides the one in limits."""
-
-    @cached_property
-    def unbounded_nanos(self) -> int | None:
-        """
-        Give the task's ceiling for requests without a cost bound.
-        """
-        return nanos(self.unbounded_usd)
-
-
 class Routing(Table):
     """
     How a call finds its tier.
@@ -88,12 +65,18 @@ class Routing(Table):
 
     default_tier: str
     """Tier of calls that name neither a model nor a task of the table."""
-    classifier: Annotated[Literal["table"], BeforeValidator(only_table)] = "table"
-    """How a task is recognised: by its name in the table."""
+    classifier: Classifier = "table"
+    """What decides the tier of calls whose task has none in the table."""
     unlisted_models: Literal["refuse", "default_tier"] = "refuse"
     """What happens to a call for a model that no tier lists: refuse it, or serve it from default_tier."""
     tasks: dict[TaskName, TaskRoute] = Field(default_factory=dict)
     """Tasks by name; `crm/*` covers all that begin so; exact beats wildcard, the longest wildcard wins."""
+    roles: dict[RoleName, RoleRoute] = Field(default_factory=dict)
+    """What calls of an agent's role get at least, by the name of the role."""
+    complexity: ComplexityMap = ComplexityMap()
+    """Where the classes of the complexity classifier go."""
+    learned: LearnedRule = LearnedRule()
+    """What the learned classifier chooses between."""
     sessions: Sessions = Sessions()
     """How conversations are kept together."""
     calibration: Calibration = Calibration()
