@@ -36,6 +36,14 @@ def refusal_rows() -> list[str]:
     return ["| code | status | error type | retry |", "|---|---|---|---|", *dict.fromkeys(rows)]
 
 
+_OTHERS = {
+    "own_or_viewer": "viewer, or the tenant's own key",
+    "own_decision_or_operator": "operator, or the tenant's own key",
+    "own_decision_or_viewer": "viewer, or the tenant's own key",
+    "tenant_only": "tenant's key",
+}
+
+
 def endpoint_rows() -> list[str]:
     """
     List the control plane's endpoints, and who may use them.
@@ -55,7 +63,7 @@ def _endpoint(route: Any) -> str:
 def _who(check: Any) -> str:
     if check.__qualname__.startswith("at_least"):
         return str(inspect.getclosurevars(check).nonlocals["role"])
-    return {"own_or_viewer": "viewer, or the tenant's own key", "tenant_only": "tenant's key"}[check.__name__]
+    return _OTHERS[str(check.__name__)]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Unpack
 
 from outlay import holds
+from outlay.admin.quality import SOURCE
 from outlay.aio import AsyncCalls
 from outlay.api import decision, opened, passed, to_decide, to_hold, to_settle
 from outlay.flow import preview
@@ -203,6 +204,30 @@ class AsyncOutlay:
         Return a decision as stored, with its hold and settlement.
         """
         return await asyncio.to_thread(self._orders.explain, decision_id)
+
+    async def score(
+        self,
+        decision_id: str,
+        value: float | bool | str,
+        *,
+        source: str = SOURCE,
+        weight: float = 1.0,
+        comment: str = "",
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """
+        Say how good the answer of a decision was.
+        """
+        return await asyncio.to_thread(
+            self._orders.score, decision_id, value, source=source, weight=weight, comment=comment,
+            idempotency_key=idempotency_key,
+        )  # fmt: skip
+
+    async def calibration(self, tenant: str | None = None) -> Answer:
+        """
+        Return what scores prove of each task class.
+        """
+        return await asyncio.to_thread(self._orders.calibration, tenant)
 
     async def halt(self, *, reason: str, tenant: str | None = None) -> Answer:
         """

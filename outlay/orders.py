@@ -4,7 +4,7 @@ Orders of the in-process API: tenants, money, switches, as `outlay.admin` carrie
 
 from typing import Any, Final
 
-from outlay.admin import breakers, decisions, money, tenants
+from outlay.admin import breakers, decisions, money, quality, tenants
 from outlay.wiring import App
 
 Answer = dict[str, Any]
@@ -93,6 +93,33 @@ class Orders:
         Return a decision as stored, with its hold and settlement.
         """
         return decisions.explain(self.app, decision_id)
+
+    def score(
+        self,
+        decision_id: str,
+        value: float | bool | str,
+        *,
+        source: str = quality.SOURCE,
+        weight: float = 1.0,
+        comment: str = "",
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """
+        Say how good the answer of a decision was, see `outlay.admin.quality.score`.
+
+        Args:
+            value: 0 to 1, or True for pass and False for fail.
+        """
+        return quality.score(
+            self.app, decision_id, value, source=source, weight=weight, comment=comment,
+            idempotency_key=idempotency_key, actor=self.actor,
+        )  # fmt: skip
+
+    def calibration(self, tenant: str | None = None) -> Answer:
+        """
+        Return what scores prove of each task class, see `outlay.admin.quality.calibration`.
+        """
+        return quality.calibration(self.app, tenant)
 
     def halt(self, *, reason: str, tenant: str | None = None) -> Answer:
         """

@@ -2,14 +2,16 @@
 What one reading of the database says about a call, and the router's words for it. Pure.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from circuit.rules import Rules
 from circuit.types import Snapshot
 from ledger.types import Gauge
+from router.complexity import task_class
 from router.policy import Policy
-from router.types import Budget, Cache, Headroom, Known
+from router.types import Budget, Cache, Evidence, Headroom, Known, Profile
 
 CACHE_WARM_US: Final = 5 * 60 * 1_000_000
 """How long the provider keeps a prompt cache that nobody asked it to keep longer."""
@@ -45,6 +47,7 @@ class View:
         credit_full_nanos: Credits that count as full; None leaves credits out of the remaining share.
         level: Degradation steps in force for this tenant so far.
         measured: What has been measured of models and of this tenant's calls.
+        evidence: Scores of the tenant's downgraded calls by task class; None where the policy asks for none.
     """
 
     policy: Policy
@@ -59,6 +62,7 @@ class View:
     credit_full_nanos: int | None = None
     level: int = 0
     measured: Known = field(default_factory=Known)
+    evidence: Mapping[str, Evidence] | None = None
 
     @property
     def enforced(self) -> bool:
@@ -86,6 +90,16 @@ def headroom(view: View) -> Headroom:
         credit_full_nanos=view.credit_full_nanos,
         multiplier_ppm=view.multiplier_ppm,
     )
+
+
+def known(view: View, profile: Profile) -> Known:
+    """
+    Add to what is known of everything what is known of the calls that this one is counted with.
+    """
+    if view.evidence is None:
+        return view.measured
+    name = task_class(profile)
+    return replace(view.measured, evidence=view.evidence.get(name, Evidence(name)))
 
 
 def cache(memory: SessionMemory | None, now_us: int) -> Cache | None:

@@ -26,6 +26,7 @@ from outlay.ids import new_id
 from outlay.keys_sql import Keys
 from outlay.policies_sql import Policies
 from outlay.records import captured_row
+from outlay.scores_sql import Scores
 from outlay.settings import Settings
 from outlay.tables import EVERYBODY, decision
 from pricing.table import PriceTable, load_prices
@@ -49,6 +50,7 @@ class App:
         self.keys = Keys(engine)
         self.policies = Policies(engine)
         self.decisions = Decisions(engine)
+        self.scores = Scores(engine)
 
     @cached_property
     def prices(self) -> PriceTable:

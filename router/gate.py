@@ -135,12 +135,20 @@ def estimated_rate(counts: Counts, others: Counts, strength: float) -> float | N
     return (counts.failed + prior.failed) / n if n > 0 else None
 
 
+def counts_of(counts: Mapping[str, Counts], models: Collection[str]) -> Counts:
+    """
+    Add up what was counted of the models of a tier.
+    """
+    found = [counts[model] for model in sorted(models) if model in counts]
+    return Counts(sum(one.n for one in found), sum(one.failed for one in found))
+
+
 def state_of(evidence: Evidence | None, calibration: "Calibration", models: Collection[str]) -> GateState:
     """
     Say what is proven of the models of a tier for one task class.
     """
-    own = _of(evidence.models, models) if evidence is not None else _NOTHING
-    others = _of(evidence.others, models) if evidence is not None else _NOTHING
+    own = counts_of(evidence.models, models) if evidence is not None else _NOTHING
+    others = counts_of(evidence.others, models) if evidence is not None else _NOTHING
     prior = shrunk_to(others, calibration.shrinkage)
     return gate(own, calibration.max_failed_ratio, calibration.confidence, prior)
 
@@ -189,11 +197,6 @@ def explained(state: GateState, alpha: float, confidence: float) -> str:
     if state.status is GateStatus.INFEASIBLE:
         return f"{seen}, {state.rate:.1%}; only {alpha:.4g} may, so it is not downgraded (infeasible)"
     return f"{seen}; {state.needed} more that pass would prove it (not enough evidence)"
-
-
-def _of(counts: Mapping[str, Counts], models: Collection[str]) -> Counts:
-    found = [counts[model] for model in sorted(models) if model in counts]
-    return Counts(sum(one.n for one in found), sum(one.failed for one in found))
 
 
 def _more_passes(counts: Counts, alpha: float, confidence: float) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter
 from fastapi import Query as InQuery
 
-from gateway.control import bodies, lots
+from gateway.control import bodies, lots, quality
 from gateway.control.access import RANKS, Caller, admin_only
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
 from gateway.intake import forbidden
@@ -24,7 +24,7 @@ def routes(house: "House") -> tuple[APIRouter, ...]:
     Return all routes of operators.
     """
     books = _tenants(house), _money(house), lots.routes(house), _budgets(house), _keys(house)
-    return *books, _policies(house), _watch(house), _switches(house)
+    return *books, _policies(house), _watch(house), quality.routes(house), _switches(house)
 
 
 def _tenants(house: "House") -> APIRouter:

@@ -1,9 +1,8 @@
 """
-Decisions: explained with the hold and the settlement, listed, and made again to see that they come out alike.
+Decisions: explained with the hold and the settlement, and listed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -12,19 +11,14 @@ from ledger import reads
 from ledger.read_models import HoldRow
 from outlay import fields, records
 from outlay.admin.common import known_tenant
+from outlay.admin.quality import scores_of
 from outlay.decisions_sql import decode
 from outlay.errors import Rejected, translated
 from outlay.fields import instant_text, usd
-from outlay.refusals import from_router
 from outlay.wiring import App
-from router.codec import CodecError, Inputs, from_json, to_json
-from router.codec import replay as choose_again
-from router.types import Choice, Refusal
 
 OUTCOMES: Final = ("served", "refused", "failed", "broken", "uncertain")
 LIST_MAX: Final = 1_000
-_COUNT_MAX: Final = 2**31
-_BATCH: Final = 500
 _IN_LIST: Final = (
     "id", "tenant", "at", "outcome", "code", "mode", "surface", "task", "priority", "session", "asked",
     "served", "level", "ratio", "gauge", "reasons", "policy_tenant", "policy_version", "held_usd", "cost_usd",
@@ -55,12 +49,13 @@ def explain(app: App, decision_id: str) -> dict[str, Any]:
             raise Rejected("unknown_decision", text, {"decision": wanted})
         tenant = row["tenant"] if row is not None else hold.tenant if hold is not None else ""
         zone = _zone(connection, tenant)
+        scores = scores_of(app, connection, wanted, zone)
     if row is not None:
         told = {**decision_dict(row, zone), "recorded": True}
     else:
         assert hold is not None
         told = {**_from_plan(hold, zone), "recorded": False}
-    return {**told, "hold": _hold(hold, zone), "settlement": _settlement(hold, zone)}
+    return {**told, "hold": _hold(hold, zone), "settlement": _settlement(hold, zone), "scores": scores}
 
 
 def _zone(connection: Connection, tenant: str) -> str:
@@ -209,85 +204,3 @@ def list_decisions(
 def _short(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
     whole = decision_dict(row, zone)
     return {name: whole[name] for name in _IN_LIST}
-
-
-@dataclass(frozen=True, slots=True)
-class _Difference:
-    """A decision that does not come out again as it was."""
-
-    why: str
-    stored: object = None
-    replayed: object = None
-
-
-def replay(app: App, *, tenant: str | None = None, limit: int | None = None) -> dict[str, Any]:
-    """
-    Make stored decisions again, from their stored inputs and the version of the policy they were made by.
-
-    Prices are those of this process: after a change of prices, older decisions may differ in their costs.
-
-    Args:
-        limit: At most the newest so many; None takes all.
-    Returns:
-        checked, same, different (id, why, stored, replayed), not_routed (refused before the router decided,
-            or with offers of the caller's own).
-    """
-    most = None if limit is None else fields.whole(limit, "limit", 1, _COUNT_MAX)
-    checked, not_routed = 0, 0
-    different: list[dict[str, Any]] = []
-    with translated(), app.reading() as connection:
-        name = None if tenant is None else known_tenant(connection, tenant).tenant
-        query = app.decisions.newest(tenant=name).limit(most).execution_options(yield_per=_BATCH)
-        for found in connection.execute(query):
-            row = dict(found._mapping)
-            if row["inputs"] in ("", "{}"):
-                not_routed += 1
-                continue
-            checked += 1
-            difference = _replayed(app, connection, row)
-            if difference is not None:
-                different.append(_told(row["id"], difference))
-    return {
-        "checked": checked,
-        "same": checked - len(different),
-        "different": different,
-        "not_routed": not_routed,
-    }
-
-
-def _told(decision_id: str, found: _Difference) -> dict[str, Any]:
-    return {
-        "id": decision_id,
-        "why": found.why,
-        "stored": readable(found.stored, "UTC"),
-        "replayed": readable(found.replayed, "UTC"),
-    }
-
-
-def _replayed(app: App, connection: Connection, row: Mapping[str, Any]) -> _Difference | None:
-    """
-    Make one decision again; None where it comes out as it was.
-    """
-    policy = app.policies.policy(connection, row["policy_tenant"], row["policy_version"])
-    if policy is None:
-        return _Difference(f"policy version {row['policy_version']} of {row['policy_tenant']} is missing")
-    try:
-        inputs = from_json(Inputs, row["inputs"])
-    except CodecError as error:
-        return _Difference(str(error))
-    return _compared(decode(row), choose_again(inputs, policy, app.prices))
-
-
-def _compared(row: Mapping[str, Any], made: Choice | Refusal) -> _Difference | None:
-    stored = row["offers"] or []
-    if isinstance(made, Refusal):
-        code = from_router(row["id"], made).code
-        if not stored and row["code"] == code:
-            return None
-        return _Difference(f"now refused: {code}", stored or row["code"], code)
-    offers = decode({"offers": to_json(made.offers)})["offers"]
-    if offers != stored:
-        return _Difference("other offers", stored, offers)
-    if made.level != row["level"]:
-        return _Difference("another level of degradation", row["level"], made.level)
-    return None

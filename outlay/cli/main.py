@@ -11,7 +11,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from outlay.cli import books, breakers, decisions, doctor, keys, lots, money, policies, servers, tenants
+from outlay.cli import (
+    books,
+    breakers,
+    decisions,
+    doctor,
+    keys,
+    lots,
+    money,
+    policies,
+    quality,
+    servers,
+    tenants,
+)
 from outlay.cli.failures import FAILED, STOPPED, report
 
 
@@ -61,10 +73,16 @@ def build() -> typer.Typer:
         add_completion=False,
         help="Outlay: credits, daily budgets and routing for LLM applications.",
     )
-    for module in (servers, books, tenants, keys, money, lots, policies, breakers, decisions, doctor):
+    for module in _groups():
         module.register(app)
     _register_up(app)
     return app
+
+
+def _groups() -> tuple[Any, ...]:
+    """The groups of commands, in the order in which help shows them."""
+    of_books = servers, books, tenants, keys, money, lots
+    return *of_books, policies, breakers, decisions, quality, doctor
 
 
 def _register_up(app: typer.Typer) -> None:
