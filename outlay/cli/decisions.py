@@ -8,7 +8,7 @@ import typer
 
 from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Block, describe, table
-from outlay.cli.params import Limit, OfTenant
+from outlay.cli.params import OfTenant
 
 Decision = Annotated[
     str | None, typer.Argument(metavar="DECISION_ID", help="From the header outlay-decision-id.")
@@ -33,7 +33,9 @@ def explain(
     decision: Decision = None,
     listed: Listed = False,
     tenant: OfTenant = None,
-    limit: Limit = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, max=1_000, help="List at most so many.")
+    ] = None,
 ) -> Answer:
     """Show why a call was served as it was: reasons, offers, hold, settlement."""
     from outlay.admin.decisions import explain as read
@@ -46,15 +48,27 @@ def explain(
     return Answer(found, _story(found))
 
 
-def replay(common: Common, tenant: OfTenant = None, limit: Limit = None) -> Answer:
-    """Decide recorded calls again from their recorded inputs, and compare."""
-    from outlay.admin.decisions import replay as again
+def replay(
+    common: Common,
+    tenant: OfTenant = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most the newest so many.")] = None,
+    archive: Annotated[
+        str | None, typer.Option("--archive", metavar="FILE", help="Read a file of outlay archive instead.")
+    ] = None,
+) -> Answer:
+    """Make recorded decisions again, at the policy version and the prices of their time, and compare."""
+    from outlay.admin.replay import replay as again
+    from outlay.cli.progress import counted
 
-    with common.opened() as app:
-        found = again(app, tenant=tenant, limit=limit)
+    with common.opened() as app, counted("decisions") as progress:
+        found = again(app, tenant=tenant, limit=limit, archive=archive, progress=progress)
     different = table(found["different"], ("id", "why"), "No difference.")
-    said = f"{found['checked']} decided again, {found['same']} came out the same."
-    return Answer(found, (different, said), 0 if found["same"] == found["checked"] else 1)
+    said = (
+        f"{found['checked']} decided again, {found['same']} came out the same, {found['differing']} did not."
+    )
+    apart = f"{found['not_routed']} without inputs: {found['own_offers']} with offers of their caller's own, "
+    apart += f"{found['refused_before']} refused before the choice."
+    return Answer(found, (different, said, apart), 0 if found["differing"] == 0 else 1)
 
 
 def _check(decision: str | None, tenant: str | None, limit: int | None, *, listed: bool) -> None:

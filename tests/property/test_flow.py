@@ -27,7 +27,7 @@ from ledger import reads
 from ledger.rows import OPEN, RELEASED
 from ledger.verify import verify
 from outlay.admin.breakers import halt, resume
-from outlay.admin.decisions import replay
+from outlay.admin.replay import replay
 from outlay.admin.policies import apply_policy
 from outlay.admin.tenants import create_tenant
 from outlay.calls import (

@@ -124,7 +124,7 @@ def books_are_right(app: App) -> Iterator[Callable[[], None]]:
     """After the test, and whenever it asks: the ledger verifies, and every decision comes out again."""
     from ledger.reads import tenants
     from ledger.verify import verify
-    from outlay.admin.decisions import replay
+    from outlay.admin.replay import replay
 
     def check() -> None:
         with app.reading() as connection:

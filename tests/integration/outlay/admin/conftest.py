@@ -77,3 +77,18 @@ def rows(app: App) -> Callable[[], dict[str, int]]:
             }
 
     return count
+
+
+@pytest.fixture
+def tamper(app: App) -> Callable[[str], None]:
+    """Change what the triggers forbid to change, as somebody with the database in hand could."""
+    names = ("decision_no_update", "policy_no_delete", "decision_no_change", "policy_no_change")
+
+    def change(statement: str) -> None:
+        with app.engine.begin() as connection:
+            for name in names:
+                table = "" if connection.dialect.name == "sqlite" else f" ON outlay_{name.partition('_')[0]}"
+                connection.execute(text(f"DROP TRIGGER IF EXISTS outlay_{name}{table}"))
+            connection.exec_driver_sql(statement)
+
+    return change
