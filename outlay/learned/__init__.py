@@ -1,0 +1,3 @@
+"""
+Training of the classifier that expects how much a call gains from the large tier.
+"""

@@ -1,0 +1,61 @@
+"""
+What traffic like that of the training looks like, so that a model knows where it says nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Any, Final
+
+from outlay.learned.parts import Seen
+from router.prompt_shape import SHAPE
+
+CLASS_COUNT_MIN: Final = 10
+COVERAGE_SHARE: Final = 0.02
+"""Share of prompts like the training's that may be taken for foreign by their words."""
+SHAPE_SHARE: Final = 0.005
+"""The same by one measure of their shape, at either end."""
+OUTSIDE_SHARE: Final = 0.01
+"""The same by the number of measures outside."""
+
+OPEN_GUARD: Final[Mapping[str, Any]] = {
+    "class_count_min": 0, "coverage_min": 0.0, "outside_max": len(SHAPE),
+    "shape_low": [0.0] * len(SHAPE), "shape_high": [0.0] * len(SHAPE),
+}  # fmt: skip
+"""Lets everything pass, while parts are tried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """
+    What parts that were trained without an example say of it.
+    """
+
+    fold: int
+    parts: tuple[float, float, float]
+    coverage: float
+
+
+def guard_of(seen: Sequence[Seen], trials: Sequence[Trial]) -> dict[str, Any]:
+    """
+    Find the bounds that nearly every prompt like the training's keeps.
+    """
+    columns = list(zip(*(one.shape for one in seen), strict=True))
+    low = [_quantile(column, SHAPE_SHARE) for column in columns]
+    high = [_quantile(column, 1 - SHAPE_SHARE) for column in columns]
+    outside = [
+        sum(not a <= value <= b for value, a, b in zip(one.shape, low, high, strict=True)) for one in seen
+    ]
+    return {
+        "class_count_min": CLASS_COUNT_MIN,
+        "coverage_min": _quantile([trial.coverage for trial in trials], COVERAGE_SHARE),
+        "shape_low": low,
+        "shape_high": high,
+        "outside_max": int(_quantile(outside, 1 - OUTSIDE_SHARE)),
+    }
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """Give the value at a share of the order; towards the outside where it falls between two."""
+    place = (len(values) - 1) * share
+    return round(float(sorted(values)[floor(place) if share < 0.5 else ceil(place)]), 6)

@@ -1,0 +1,230 @@
+"""
+The parts of the classifier, fitted with scikit-learn and written down as plain numbers.
+
+The library is loaded at the first training only; it is the extra `learned`.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any, Final
+
+from outlay.learned.examples import Example
+from router.learned_read import NODES_MAX, TERMS_MAX
+from router.prompt_shape import excerpt, shape, terms
+
+PRIOR_ROWS: Final = 20
+"""Rows that the mean of all classes counts as in the table of a class."""
+CLASS_WEIGHT: Final = 0.5
+"""Size of a task class beside the terms of a prompt, which have length 1 together."""
+WORDS_ROWS_MIN: Final = 200
+TREES_ROWS_MIN: Final = 400
+MANY_ROWS: Final = 2_000
+TREES: Final = 150
+LEARNING_RATE: Final = 0.04
+
+
+class LearnedExtraMissing(RuntimeError):
+    """
+    scikit-learn is not installed, so nothing can be trained.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    An example as the parts see it.
+    """
+
+    row: Example
+    terms: tuple[str, ...]
+    shape: tuple[float, ...]
+
+
+def need_library() -> None:
+    """
+    Check that scikit-learn can be imported.
+
+    Raises:
+        LearnedExtraMissing: It is not installed.
+    """
+    try:
+        import sklearn
+    except ImportError as error:
+        text = "training needs scikit-learn; install Outlay with its extra: outlay[learned]"
+        raise LearnedExtraMissing(text) from error
+    assert sklearn is not None
+
+
+def look(row: Example) -> Seen:
+    """
+    Read the prompt of an example once.
+    """
+    text = excerpt(row.prompt)
+    return Seen(row, tuple(terms(text)), shape(text))
+
+
+def fit(rows: Sequence[Seen], seed: int) -> dict[str, Any]:
+    """
+    Fit all parts; those that so few rows cannot teach are absent.
+    """
+    weak, strong = [one.row.weak for one in rows], [one.row.strong for one in rows]
+    base = (sum(weak) / len(rows), sum(strong) / len(rows))
+    shares = _shares(rows, base)
+    words, margins = _words(rows, weak, strong) if len(rows) >= WORDS_ROWS_MIN else (None, {})
+    trees = _trees(rows, weak, strong, shares, seed) if len(rows) >= TREES_ROWS_MIN else None
+    classes = {name: [*_rounded(share), *margins.get(name, (0.0, 0.0))] for name, share in shares.items()}
+    return {"base": _rounded(base), "classes": classes, "words": words, "trees": trees}
+
+
+def weigh(parts: Sequence[Sequence[float]], gains: Sequence[float]) -> list[float]:
+    """
+    Weigh parts so that together they come closest to the gains: the bias, then a weight >= 0 for each.
+    """
+    import numpy as np
+    from scipy.optimize import nnls
+
+    table, wanted = np.asarray(parts, float), np.asarray(gains, float)
+    middle = table.mean(axis=0)
+    found, _ = nnls(table - middle, wanted - wanted.mean())
+    return _rounded((float(wanted.mean() - middle @ found), *found.tolist()))
+
+
+def _shares(rows: Sequence[Seen], base: tuple[float, float]) -> dict[str, tuple[float, float, int]]:
+    """Count how often each tier is right in a class, shrunk to the mean of all."""
+    grouped: dict[str, list[Example]] = defaultdict(list)
+    for one in rows:
+        grouped[one.row.task_class].append(one.row)
+    return {
+        name: (
+            (sum(one.weak for one in group) + PRIOR_ROWS * base[0]) / (len(group) + PRIOR_ROWS),
+            (sum(one.strong for one in group) + PRIOR_ROWS * base[1]) / (len(group) + PRIOR_ROWS),
+            len(group),
+        )
+        for name, group in sorted(grouped.items())
+    }
+
+
+def _words(
+    rows: Sequence[Seen], weak: list[float], strong: list[float]
+) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
+    """Fit the two regressions over terms, and what a class adds to them."""
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    seen_min = 5 if len(rows) >= MANY_ROWS else 2
+    vectorizer = TfidfVectorizer(
+        analyzer=_terms_of, sublinear_tf=True, min_df=seen_min, max_features=TERMS_MAX
+    )
+    told = vectorizer.fit_transform(rows)
+    names = sorted({one.row.task_class for one in rows})
+    places = {name: place for place, name in enumerate(names)}
+    columns = [places[one.row.task_class] for one in rows]
+    ones = [CLASS_WEIGHT] * len(rows)
+    told = hstack([told, csr_matrix((ones, (range(len(rows)), columns)), shape=(len(rows), len(names)))])
+    (weak_bias, weak_to), (strong_bias, strong_to) = (_regress(told.tocsr(), y) for y in (weak, strong))
+    rarity = vectorizer.idf_
+    listed = {
+        term: _rounded((rarity[place], weak_to[place], strong_to[place]))
+        for term, place in sorted(vectorizer.vocabulary_.items())
+    }
+    first = len(listed)
+    margins = {
+        name: (
+            round(CLASS_WEIGHT * float(weak_to[first + place]), 5),
+            round(CLASS_WEIGHT * float(strong_to[first + place]), 5),
+        )
+        for name, place in places.items()
+    }
+    return {"bias": _rounded((weak_bias, strong_bias)), "terms": listed}, margins
+
+
+def _terms_of(one: Seen) -> tuple[str, ...]:
+    return one.terms
+
+
+def _regress(told: Any, shares: list[float]) -> tuple[float, Any]:
+    """Regress a share of right answers: a row of share s counts as s right ones and 1 - s wrong ones."""
+    import numpy as np
+    from scipy.sparse import vstack
+    from sklearn.linear_model import LogisticRegression
+
+    right = np.asarray(shares)
+    some, none = np.flatnonzero(right > 0), np.flatnonzero(right < 1)
+    if len(some) == 0 or len(none) == 0:
+        return _logit(float(right.mean())), np.zeros(told.shape[1])
+    weights = np.concatenate([right[some], 1 - right[none]])
+    labels = np.concatenate([np.ones(len(some)), np.zeros(len(none))])
+    model = LogisticRegression(C=0.5, max_iter=200)
+    model.fit(vstack([told[some], told[none]]), labels, sample_weight=weights)
+    return float(model.intercept_[0]), model.coef_[0]
+
+
+def _trees(
+    rows: Sequence[Seen],
+    weak: list[float],
+    strong: list[float],
+    shares: Mapping[str, tuple[float, float, int]],
+    seed: int,
+) -> dict[str, Any]:
+    import numpy as np
+
+    measures = np.asarray([(*one.shape, *_class_measures(shares[one.row.task_class])) for one in rows])
+    (weak_bias, weak_trees), (strong_bias, strong_trees) = (
+        _boost(measures, np.asarray(y), seed) for y in (weak, strong)
+    )
+    return {"bias": _rounded((weak_bias, strong_bias)), "weak": weak_trees, "strong": strong_trees}
+
+
+def _class_measures(share: tuple[float, float, int]) -> tuple[float, float, float]:
+    return share[0], share[1], share[1] - share[0]
+
+
+def _boost(measures: Any, right: Any, seed: int) -> tuple[float, list[list[list[float]]]]:
+    """Fit a sum of small trees to the margin of being right."""
+    import numpy as np
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    some, none = np.flatnonzero(right > 0), np.flatnonzero(right < 1)
+    if len(some) == 0 or len(none) == 0:
+        return _logit(float(right.mean())), []
+    weights = np.concatenate([right[some], 1 - right[none]])
+    labels = np.concatenate([np.ones(len(some)), np.zeros(len(none))])
+    model = GradientBoostingClassifier(
+        n_estimators=TREES,
+        learning_rate=LEARNING_RATE,
+        max_depth=3,
+        min_samples_leaf=max(5, min(40, len(right) // 20)),
+        subsample=0.5,
+        max_features=0.3,
+        random_state=seed,
+    )
+    model.fit(np.concatenate([measures[some], measures[none]]), labels, sample_weight=weights)
+    bias = _logit(float(np.average(labels, weights=weights)))
+    return bias, [_nodes(stage[0].tree_) for stage in model.estimators_]
+
+
+def _nodes(tree: Any) -> list[list[float]]:
+    """Write a tree down: the library numbers children behind their parents, as the reader wants them."""
+    assert tree.node_count <= NODES_MAX
+    return [
+        [round(LEARNING_RATE * float(tree.value[place][0][0]), 6)]
+        if tree.children_left[place] < 0
+        else [
+            int(tree.feature[place]),
+            round(float(tree.threshold[place]), 7),
+            int(tree.children_left[place]),
+            int(tree.children_right[place]),
+        ]
+        for place in range(tree.node_count)
+    ]
+
+
+def _logit(share: float) -> float:
+    within = max(0.001, min(0.999, share))
+    return log(within / (1 - within))
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(float(value), 5) for value in values]

@@ -1,0 +1,131 @@
+"""
+Trains the classifier: from prompts that both tiers have answered to the text of a model.
+
+Three parts, weighed against each other on prompts that they were not trained on: a table of task classes, two
+logistic regressions over terms, and two sums of small trees over the shape of a prompt. Why these:
+docs/decisions/0019-learned-classifier.md. Needs the extra `learned`; scoring needs none (`router/learned.py`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import mul
+from typing import Any, Final
+
+from outlay.learned.examples import Example, data_hash, ranking
+from outlay.learned.familiar import OPEN_GUARD, Trial, guard_of
+from outlay.learned.parts import Seen, fit, look, need_library, weigh
+from router.learned import LearnedModel
+from router.learned_read import CLASSES_MAX, FORMAT, version_of
+from router.prompt_shape import SHAPE
+
+ROWS_MIN: Final = 50
+ROWS_MAX: Final = 200_000
+FOLDS: Final = 5
+
+
+class TrainingRefused(ValueError):
+    """
+    Examples that no model can be trained on; the message says what is missing.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """
+    A trained classifier.
+
+    Attributes:
+        weights: Its text, as `LearnedModel.read` takes it.
+        quality: How it ranks prompts that it was not trained on, and what it was trained on.
+    """
+
+    weights: str
+    version: str
+    data_hash: str
+    quality: Mapping[str, Any]
+
+
+def train(rows: Sequence[Example], seed: int = 0) -> Model:
+    """
+    Train a classifier; the same rows and seed give the same text.
+
+    Raises:
+        TrainingRefused: Too few or too many rows, or a score outside of 0 to 1.
+        LearnedExtraMissing: scikit-learn is not installed.
+    """
+    _checked(rows)
+    need_library()
+    seen = [look(row) for row in sorted(rows, key=_order)]
+    trials = _held_back(seen, seed)
+    gains = [one.row.strong - one.row.weak for one in seen]
+    blend = weigh([trial.parts for trial in trials], gains)
+    text = _text(fit(seen, seed), blend, guard_of(seen, trials))
+    LearnedModel.read(text)  # what is stored can be read
+    quality = _quality([one.row for one in seen], _honest(trials, gains))
+    return Model(text, version_of(text), data_hash(rows), quality)
+
+
+def _order(row: Example) -> tuple[str, str, float, float]:
+    return row.task_class, row.prompt, row.weak, row.strong
+
+
+def _checked(rows: Sequence[Example]) -> None:
+    if not ROWS_MIN <= len(rows) <= ROWS_MAX:
+        raise TrainingRefused(f"{len(rows)} examples; a model is trained on {ROWS_MIN} to {ROWS_MAX}")
+    for place, row in enumerate(rows):
+        if not (0 <= row.weak <= 1 and 0 <= row.strong <= 1):
+            raise TrainingRefused(f"example {place + 1}: scores are 0 to 1, not {row.weak} and {row.strong}")
+    if len({row.task_class for row in rows}) > CLASSES_MAX:
+        raise TrainingRefused(f"more than {CLASSES_MAX} task classes")
+
+
+def _held_back(seen: Sequence[Seen], seed: int) -> list[Trial]:
+    """Score every row by parts that were trained without its fold; equal prompts share a fold."""
+    import numpy as np
+
+    prompts = {prompt: place for place, prompt in enumerate(dict.fromkeys(one.row.prompt for one in seen))}
+    order = np.random.default_rng(seed).permutation(len(prompts))
+    folds = [int(order[prompts[one.row.prompt]]) % FOLDS for one in seen]
+    models = [
+        LearnedModel.read(_text(fit([one for one, of in zip(seen, folds, strict=True) if of != fold], seed)))
+        for fold in range(FOLDS)
+    ]
+    return [_trial(models[fold], one, fold) for one, fold in zip(seen, folds, strict=True)]
+
+
+def _trial(model: LearnedModel, one: Seen, fold: int) -> Trial:
+    prompt, task_class = one.row.prompt, one.row.task_class
+    return Trial(fold, model.parts(prompt, task_class), model.coverage(prompt))
+
+
+def _honest(trials: Sequence[Trial], gains: Sequence[float]) -> list[float]:
+    """Predict each fold with parts and weights that know nothing of it."""
+    blends = []
+    for fold in range(FOLDS):
+        others = [place for place, trial in enumerate(trials) if trial.fold != fold]
+        blends.append(weigh([trials[place].parts for place in others], [gains[place] for place in others]))
+    return [
+        blends[trial.fold][0] + sum(map(mul, blends[trial.fold][1:], trial.parts)) for trial in trials
+    ]
+
+
+def _text(
+    parts: Mapping[str, Any],
+    blend: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+    guard: Mapping[str, Any] = OPEN_GUARD,
+) -> str:
+    table = {"format": FORMAT, "shape": list(SHAPE), "blend": list(blend), "guard": guard, **parts}
+    return json.dumps(table, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _quality(rows: Sequence[Example], honest: Sequence[float]) -> Mapping[str, Any]:
+    found = ranking(honest, rows)
+    return {
+        "examples": len(rows),
+        "classes": len({row.task_class for row in rows}),
+        "weak": round(sum(row.weak for row in rows) / len(rows), 4),
+        "strong": round(sum(row.strong for row in rows) / len(rows), 4),
+        "folds": FOLDS,
+        "ranking": None if found is None else found.table(),
+    }

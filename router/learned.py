@@ -1,0 +1,240 @@
+"""
+Scores a prompt with a trained model: how much more often the large tier is right than the small one.
+
+A model is text: numbers that `router/learned_read.py` checks and reads; nothing of it is ever run. It is
+trained by `outlay/learned/train.py`. Scoring is plain Python over dictionaries and takes about a millisecond.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, log, sqrt
+from typing import Final, TypeAlias
+
+from router.prompt_shape import excerpt, shape, terms
+
+Node: TypeAlias = tuple[float, ...]
+"""A leaf is (value,); a split is (feature, threshold, left, right) and goes left up to its threshold."""
+Tree: TypeAlias = tuple[Node, ...]
+
+CLASS_MEASURES: Final = ("class_weak", "class_strong", "class_gain")
+"""What trees see of a task class, behind the measures of `router.prompt_shape.SHAPE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """
+    What training found out about a task class.
+
+    Attributes:
+        weak, strong: How often the small and the large tier were right, shrunk to the mean of all classes.
+        count: Rows of the class.
+        weak_margin, strong_margin: What the class adds to the margins of the words.
+    """
+
+    weak: float
+    strong: float
+    count: int
+    weak_margin: float
+    strong_margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """
+    Two logistic regressions over the terms of a prompt: is the small tier right, is the large one.
+
+    Attributes:
+        terms: By term its rarity, and its weights in the two regressions.
+    """
+
+    weak_bias: float
+    strong_bias: float
+    terms: Mapping[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """
+    Two sums of small decision trees over the shape of a prompt and its task class.
+    """
+
+    weak_bias: float
+    strong_bias: float
+    weak: tuple[Tree, ...]
+    strong: tuple[Tree, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """
+    How much each part says.
+    """
+
+    bias: float
+    table: float
+    words: float
+    trees: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """
+    What traffic like that of the training looks like.
+
+    Attributes:
+        class_count_min: Rows that a task class needs to count as known.
+        coverage_min: Least share of a prompt's words and signs that training has seen.
+        shape_low, shape_high: Where nearly all training prompts were, measure by measure.
+        outside_max: How many measures may lie outside of that.
+    """
+
+    class_count_min: int
+    coverage_min: float
+    shape_low: tuple[float, ...]
+    shape_high: tuple[float, ...]
+    outside_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """
+    What a model says of one prompt.
+
+    Attributes:
+        gain: P(large right) - P(small right), None where the prompt is unlike what it was trained on.
+        why: What is unlike, empty where nothing is.
+        coverage: Share of the prompt's words and signs that training has seen.
+    """
+
+    gain: float | None
+    why: str
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedModel:
+    """
+    A trained model, read from its text by `read`.
+    """
+
+    version: str
+    base_weak: float
+    base_strong: float
+    classes: Mapping[str, TaskRow]
+    blend: Blend
+    guard: Guard
+    words: Words | None
+    trees: Trees | None
+
+    @staticmethod
+    def read(text: str) -> "LearnedModel":
+        """
+        Read a stored model.
+
+        Raises:
+            LearnedInvalid: The text is no model; the message names the field.
+        """
+        from router.learned_read import read
+
+        return read(text)
+
+    def gain(self, prompt: str, task_class: str | None) -> float:
+        """
+        Give P(large right) - P(small right), however foreign the prompt is (`score` says whether it is).
+        """
+        text = excerpt(prompt)
+        return self._gain(terms(text), shape(text), task_class)
+
+    def score(self, prompt: str, task_class: str | None) -> Scored:
+        """
+        Give the gain of a prompt, unless it is unlike what the model was trained on.
+        """
+        text = excerpt(prompt)
+        found, measures = terms(text), shape(text)
+        coverage = self._coverage(found)
+        why = self._unlike(coverage, measures, task_class)
+        return Scored(None if why else self._gain(found, measures, task_class), why, coverage)
+
+    def parts(self, prompt: str, task_class: str | None) -> tuple[float, float, float]:
+        """
+        Give what table, words and trees say of a prompt, each for itself; 0 for a part that is absent.
+        """
+        text = excerpt(prompt)
+        return self._parts(terms(text), shape(text), task_class)
+
+    def coverage(self, prompt: str) -> float:
+        """
+        Give the share of a prompt's words and signs that training has seen.
+        """
+        return self._coverage(terms(excerpt(prompt)))
+
+    def _gain(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> float:
+        table, words, trees = self._parts(found, measures, task_class)
+        blend = self.blend
+        gain = blend.bias + blend.table * table + blend.words * words + blend.trees * trees
+        return max(-1.0, min(1.0, gain))
+
+    def _parts(
+        self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None
+    ) -> tuple[float, float, float]:
+        row = self.classes.get(task_class or "")
+        weak, strong = (row.weak, row.strong) if row is not None else (self.base_weak, self.base_strong)
+        words = 0.0 if self.words is None else _words_gain(self.words, found, row)
+        inputs = (*measures, weak, strong, strong - weak)
+        return strong - weak, words, 0.0 if self.trees is None else _trees_gain(self.trees, inputs)
+
+    def _coverage(self, found: Sequence[str]) -> float:
+        singles = found[: (len(found) + 1) // 2]  # the words; their pairs follow
+        if self.words is None or not singles:
+            return 1.0
+        return sum(term in self.words.terms for term in singles) / len(singles)
+
+    def _unlike(self, coverage: float, measures: tuple[float, ...], task_class: str | None) -> str:
+        guard, row = self.guard, self.classes.get(task_class or "")
+        if row is None or row.count < guard.class_count_min:
+            seen = 0 if row is None else row.count
+            return f"task class {task_class!r} has {seen} of the {guard.class_count_min} examples it needs"
+        if coverage < guard.coverage_min:
+            return f"training knows {coverage:.0%} of the words, under {guard.coverage_min:.0%}"
+        bounds = zip(measures, guard.shape_low, guard.shape_high, strict=True)
+        outside = sum(not low <= value <= high for value, low, high in bounds)
+        if outside > guard.outside_max:
+            return f"{outside} measures of the prompt are outside of training's, over {guard.outside_max}"
+        return ""
+
+
+def _words_gain(words: Words, found: Sequence[str], row: TaskRow | None) -> float:
+    """Weigh terms by how often they occur and how rare they are, as a vector of length 1."""
+    weak = strong = square = 0.0
+    for term, times in Counter(found).items():
+        known = words.terms.get(term)
+        if known is None:
+            continue
+        rarity, to_weak, to_strong = known
+        value = rarity if times == 1 else rarity * (1.0 + log(times))
+        square += value * value
+        weak += value * to_weak
+        strong += value * to_strong
+    length = sqrt(square) or 1.0
+    weak_class, strong_class = (row.weak_margin, row.strong_margin) if row is not None else (0.0, 0.0)
+    return _share(words.strong_bias + strong / length + strong_class) - _share(
+        words.weak_bias + weak / length + weak_class
+    )
+
+
+def _trees_gain(trees: Trees, measures: tuple[float, ...]) -> float:
+    strong = trees.strong_bias + sum(_leaf(tree, measures) for tree in trees.strong)
+    return _share(strong) - _share(trees.weak_bias + sum(_leaf(tree, measures) for tree in trees.weak))
+
+
+def _leaf(tree: Tree, measures: tuple[float, ...]) -> float:
+    node = tree[0]
+    while len(node) > 1:  # children stand behind their parents, so this ends
+        feature, threshold, left, right = node
+        node = tree[int(left if measures[int(feature)] <= threshold else right)]
+    return node[0]
+
+
+def _share(margin: float) -> float:
+    return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, margin))))
