@@ -27,7 +27,7 @@ from gateway.exchange import (
 )
 from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
 from gateway.lease import Lease
-from outlay.calls import CallRequest, Done, NotSent, Outcome, Sending, Uncertain, Upstream
+from outlay.calls import CallRequest, Done, NotSent, Outcome, Refused, Sending, Uncertain, Upstream, final
 from outlay.errors import OutlayError
 from outlay.meter import StreamMeter
 from outlay.outcomes import outcome_of_answer
@@ -118,31 +118,34 @@ class _Passage:
         self._sending = sending
         self._lease = Lease(house.app.ledger, tenant, sending)
         self._meter: StreamMeter | None = None
-        self._settled = False
+        self._open = True
 
     async def run(self) -> None:
         """
-        Send, answer, settle. Where this is cut off in the middle, what is known by then is settled.
+        Send, answer, settle, attempt after attempt; what is cut off is settled with what is known by then.
         """
         try:
-            await self._send()
+            while self._open:
+                await self._send()
         finally:
-            if not self._settled:
+            if self._open:
                 await self._settle(self._so_far("gateway_stopped: the call was cut off"))
 
     def _so_far(self, why: str) -> Outcome:
         if self._meter is None:
             return Uncertain(why, given_up=True)
-        return self._meter.outcome(why, given_up=True)
+        return final(self._meter.outcome(why, given_up=True))
 
-    async def _settle(self, outcome: Outcome) -> dict[str, str]:
+    async def _settle(self, outcome: Outcome) -> dict[str, str] | None:
         """
         Tell the flow what came of the call; return the headers known by then. It returns after the commit.
 
+        Returns:
+            None where this attempt is not what the client is answered: the call goes on, or was refused.
         Raises:
             ApiError: the books cannot say that it is settled. Not to be repeated: it may have been billed.
         """
-        self._settled = True
+        self._open = False
         self._lease.end()
         try:
             result = await self._call.resume(outcome)
@@ -150,8 +153,26 @@ class _Passage:
             trouble = public(error)
             trouble.retry, trouble.retry_after_s = False, None
             raise trouble from error
-        known = dict(self._sending.headers)
-        return {**known, **result.headers} if isinstance(result, Done) else known
+        if isinstance(result, Sending):
+            self._go_on(result)
+            return None
+        if isinstance(result, Refused):  # after an inner attempt: the call itself was never sent
+            await answer_error(self._exchange, refusal(result))
+            return None
+        return {**self._sending.headers, **result.headers}
+
+    def _go_on(self, sending: Sending) -> None:
+        """Take up the next attempt, whose money is held."""
+        self._sending = sending
+        self._lease = Lease(self._house.app.ledger, self._tenant, sending)
+        self._meter = None
+        self._open = True
+
+    async def _close(self, outcome: Outcome, error: ApiError) -> None:
+        """Settle an attempt without an answer; the client hears of it, unless the call goes on elsewhere."""
+        known = await self._settle(outcome)
+        if known is not None:
+            await answer_error(self._exchange, error, known)
 
     async def _send(self) -> None:
         sending, exchange = self._sending, self._exchange
@@ -162,11 +183,11 @@ class _Passage:
         try:
             found = await self._house.upstream.post(url, raw, headers, before=still_on)
         except (ApiError, OutlayError) as error:
-            known = await self._settle(NotSent("halted", given_up=True))
-            await answer_error(exchange, public(error) if isinstance(error, OutlayError) else error, known)
+            trouble = public(error) if isinstance(error, OutlayError) else error
+            await self._close(NotSent("halted", given_up=True), trouble)
         except NotReached as error:
-            known = await self._settle(NotSent(f"unreachable: {error}"))
-            await answer_error(exchange, unreachable(_kind(error), sending.decision_id), known)
+            told = unreachable(_kind(error), sending.decision_id)
+            await self._close(NotSent(f"unreachable: {error}"), told)
         except Lost as error:
             await self._unanswered(error)
         else:
@@ -177,8 +198,8 @@ class _Passage:
 
     async def _unanswered(self, error: Exception) -> None:
         why = "timeout" if isinstance(error, Lost) and error.timed_out else "no_answer"
-        known = await self._settle(Uncertain(f"{why}: {error}"))
-        await answer_error(self._exchange, unanswered(_kind(error), self._sending.decision_id), known)
+        told = unanswered(_kind(error), self._sending.decision_id)
+        await self._close(Uncertain(f"{why}: {error}"), told)
 
     async def _plain(self, found: Answer) -> None:
         try:
@@ -188,8 +209,10 @@ class _Passage:
                 await self._unanswered(error)
                 return
             raw = b""
-        known = await self._settle(outcome_of_answer(found.status, raw, self._sending.model))
-        await answer(self._exchange, found.status, raw, {**passed_headers(found.headers), **known})
+        inner = self._sending.link.inner
+        known = await self._settle(outcome_of_answer(found.status, raw, self._sending.model, keep=inner))
+        if known is not None:
+            await answer(self._exchange, found.status, raw, {**passed_headers(found.headers), **known})
 
     async def _stream(self, found: Answer) -> None:
         meter = self._meter = StreamMeter(self._sending.model)
@@ -197,12 +220,16 @@ class _Passage:
         try:
             why = await _pump(found, meter, client)
             found.close()
+            outcome = meter.outcome(why, given_up=why.startswith(_DRAIN_BOUND))
+            if client.left or self._exchange.started:
+                outcome = final(outcome)
             try:
-                await self._settle(meter.outcome(why, given_up=why.startswith(_DRAIN_BOUND)))
+                known = await self._settle(outcome)
             except ApiError as error:
                 await client.fail(error)
             else:
-                await self._close_stream(client, meter.closing(), why)
+                if known is not None:
+                    await self._close_stream(client, meter.closing(), why)
         finally:
             client.forget()
 

@@ -29,7 +29,8 @@ class AsyncCall:
     """
     One call under way: it wants something sent (`sending`), or has ended (`result`).
 
-    After `sending`, `resume` must be awaited exactly once, whatever happens to the caller.
+    After `sending`, `resume` must be awaited exactly once, whatever happens to the caller; it may answer with
+    another attempt to be sent.
     """
 
     def __init__(self, calls: "AsyncCalls", steps: Generator[Any, Any, Result]) -> None:
@@ -38,14 +39,25 @@ class AsyncCall:
         self.sending: Sending | None = None
         self.result: Result | None = None
 
-    async def resume(self, outcome: Outcome) -> Result:
+    async def resume(self, outcome: Outcome) -> Result | Sending:
         """
         Say what came of what was sent; returns once that is durable, and goes on if the caller is cancelled.
+
+        Returns:
+            How the call ended; or what is to be sent next in its place, its hold standing.
         """
         assert self.sending is not None, "there is nothing to resume"
-        await self._calls.shielded(self.advance(outcome))
-        assert self.result is not None
-        return self.result
+        await self._calls.lasting(self, self.advance(outcome))
+        return self.following
+
+    @property
+    def following(self) -> Result | Sending:
+        """
+        Give what the call wants now.
+        """
+        wants = self.result if self.sending is None else self.sending
+        assert wants is not None
+        return wants
 
     async def advance(self, reply: Any) -> None:
         """
@@ -80,13 +92,19 @@ class AsyncCalls:
             BooksUnavailable: The books are out of reach; nothing may be sent.
         """
         call = AsyncCall(self, run(request, self.engine.tools))
-        begun = self._keep(call.advance(None))
+        await self.lasting(call, call.advance(None))
+        return call
+
+    async def lasting(self, call: AsyncCall, work: Coroutine[Any, Any, None]) -> None:
+        """
+        Take a call further; where the caller is cancelled, what it would be told to send is given back.
+        """
+        begun = self._keep(work)
         try:
             await asyncio.shield(begun)
         except asyncio.CancelledError:
             self._keep(_abandon(call, begun))
             raise
-        return call
 
     async def carry_out(self, steps: Generator[Any, Any, T]) -> T:
         """

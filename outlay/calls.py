@@ -5,9 +5,38 @@ Plain values, shared by the flow, its two drivers and the edges. No I/O.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from router.types import Hints, Offer, Reason, Rights
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    How an attempt hangs together with the others of one decision; the first attempt is that decision.
+
+    Attributes:
+        parent: The decision that it belongs to; None for the first.
+        attempt: Its number, 0 for the first.
+        strategy: fallback, cascade, speculative, workflow, judge, classifier; None for a plain call.
+        reasons: Why there is this attempt, to open its explanation with.
+        without: Models that failed before, and are not to be used.
+        tier: Highest tier that may serve it; None leaves that to the choice.
+        tried: How many attempts of the same call ended before it.
+        most_nanos: Most that it may cost at the provider, whatever budgets bear; None is no such limit.
+        inner: Its answer is for the flow itself (a classifier's, say): edges give it back in `Completed`
+            and show nothing of it to the caller.
+    """
+
+    parent: str | None = None
+    attempt: int = 0
+    strategy: str | None = None
+    reasons: tuple[Reason, ...] = ()
+    without: frozenset[str] = frozenset()
+    tier: str | None = None
+    tried: int = 0
+    most_nanos: int | None = None
+    inner: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +53,7 @@ class CallRequest:
         surface: Where it came in: gateway, python or holds.
         offers: Ways to serve the call that its caller brings, best first, instead of having it routed.
         hold_ttl_s: How long its money is held at most; None leaves that to the policy.
+        link: What it has to do with other attempts.
     """
 
     tenant: str
@@ -36,6 +66,7 @@ class CallRequest:
     surface: str = "gateway"
     offers: tuple[Offer, ...] = ()
     hold_ttl_s: int | None = None
+    link: Link = field(default_factory=Link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +90,7 @@ class Sending:
         offer: What was chosen, and `offer_index` its place among the offers.
         reasons: Why, in order.
         held_nanos: Charge that is held; it is captured at `expires_us` if nobody closes the call.
+        link: Which attempt this is; of an inner one the answer goes to the flow, not to the caller.
     """
 
     decision_id: str
@@ -71,23 +103,37 @@ class Sending:
     reasons: tuple[Reason, ...]
     held_nanos: int
     expires_us: int
+    link: Link = field(default_factory=Link)
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The provider answered with a message; `usage` is its usage object (merged, for a stream)."""
+    """
+    The provider answered with a message.
+
+    Attributes:
+        usage: Its usage object (merged, for a stream).
+        answer: The whole message, of an inner attempt only.
+    """
 
     model: str
     usage: Mapping[str, object]
+    answer: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The provider answered with an error, which it does not bill."""
+    """
+    The provider answered with an error, which it does not bill.
+
+    Attributes:
+        final: Its caller cannot be given another answer any more: part of this one is out, or it left.
+    """
 
     status: int
     error_type: str = ""
     error_code: str = ""
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +180,13 @@ class Uncertain:
 
 
 Outcome = Completed | Failed | NotSent | Broken | Uncertain
+
+
+def final(outcome: Outcome) -> Outcome:
+    """
+    Say of an outcome that its caller cannot be given another answer, so that nothing else is tried.
+    """
+    return replace(outcome, final=True) if isinstance(outcome, Failed) else outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ class Call:
     One call under way: it wants something sent (`sending`), or has ended (`result`).
 
     After `sending`, `resume` must be called exactly once, whatever happens to the caller: it closes the
-    hold. A hold that is never closed is captured when it expires.
+    hold, and may answer with another attempt to be sent. A hold that is never closed is captured when it
+    expires.
     """
 
     def __init__(self, engine: Engine, steps: Generator[Any, Any, Result]) -> None:
@@ -30,14 +31,25 @@ class Call:
         self.result: Result | None = None
         self._advance(None)
 
-    def resume(self, outcome: Outcome) -> Result:
+    def resume(self, outcome: Outcome) -> Result | Sending:
         """
         Say what came of what was sent; returns once that is durable.
+
+        Returns:
+            How the call ended; or what is to be sent next in its place, its hold standing.
         """
         assert self.sending is not None, "there is nothing to resume"
         self._advance(outcome)
-        assert self.result is not None
-        return self.result
+        return self.following
+
+    @property
+    def following(self) -> Result | Sending:
+        """
+        Give what the call wants now.
+        """
+        wants = self.result if self.sending is None else self.sending
+        assert wants is not None
+        return wants
 
     def _advance(self, reply: Any) -> None:
         self.sending = None

@@ -38,7 +38,7 @@ def place(request: CallRequest, tools: Tools) -> Generator[Any, Any, Count | Ref
     at_us = tools.now_us()
     view = yield from ask(Look(request.tenant, requests.scopes(request), at_us))
     if not view.known:
-        return refusals.from_ledger("", request.tenant, LedgerRefused(Reason.UNKNOWN_TENANT), at_us)
+        return refusals.unknown_tenant("", request.tenant, at_us)
     if view.frozen:
         return refusals.from_ledger("", request.tenant, LedgerRefused(Reason.FROZEN), at_us)
     found = _placed(request, view.policy, tools)

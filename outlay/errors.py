@@ -143,6 +143,15 @@ def public_error(error: BaseException) -> OutlayError | None:
     return None
 
 
+def stopped_by(error: BaseException) -> str:
+    """
+    Name what kept a call from being sent, for its record.
+    """
+    if isinstance(error, OutlayError):
+        return "books_unavailable"
+    return "internal_error" if isinstance(error, Exception) else "interrupted"
+
+
 def _input(field: str, fix: str = "") -> "_Make":
     return lambda error: BadInput(field, None, _said(error), fix)
 

@@ -7,15 +7,13 @@ I/O, so tests stop it at any step to play a crash. Two thin drivers run it: `out
 """
 
 from collections.abc import Generator, Mapping
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import ledger.types as books
 from circuit.admission import Assessment, assess
-from circuit.breaker import claim_probe, finish_probe
-from circuit.health import CallDelta, call_delta, probe_verdict
 from circuit.health import Outcome as Health
-from circuit.types import HaltCode, Halted, Transition, model_scope
+from circuit.health import call_delta
+from circuit.types import HaltCode, Halted, model_scope
 from outlay import answers, closing, records, refusals, requests, views
 from outlay.calls import CallRequest, Done, Outcome, Refused, Result, Sending
 from outlay.effects import (
@@ -32,7 +30,11 @@ from outlay.effects import (
     Tools,
     ask,
 )
-from outlay.errors import OutlayError
+from outlay.errors import OutlayError, stopped_by
+from outlay.probing import Probe
+from outlay.sessions import state_of, turn_of
+from outlay.strategies import fallback
+from outlay.strategies.fallback import Attempt
 from outlay.views import SessionMemory, View
 from pricing.stored import digest
 from router.classify import profile_request
@@ -49,18 +51,45 @@ PROBE_WAIT_US: Final = 1_000_000
 
 def run(request: CallRequest, tools: Tools) -> Steps:
     """
-    Carry one call from its request to its end.
+    Carry one call from its request to its end, over as many attempts as the policy allows.
 
     Returns:
-        The refusal, or what the call cost. Every hold it made is settled, released, or left to be captured
-        because nobody knows what the provider billed.
+        The refusal, or what the last attempt that was sent cost. Every hold it made is settled, released, or
+        left to be captured because nobody knows what the provider billed.
+    """
+    ended = yield from attempt(request, tools)
+    while (again := fallback.following(ended)) is not None:
+        try:
+            made = yield from attempt(again, tools)
+        except OutlayError:  # before anything was sent: the answer is the failure before it
+            return ended.result
+        if made.outcome is None:
+            return ended.result
+        ended = made
+    return ended.result
+
+
+def attempt(request: CallRequest, tools: Tools) -> Generator[Any, Any, Attempt]:
+    """
+    Carry out one attempt: decide, hold, send, close; another failure of the provider is not mended here.
+
+    So a step of the flow may make a call of its own, say one that a classifier asks before the choice:
+
+        asked = CallRequest(tenant, body, link=Link(parent=self.id, strategy="classifier", inner=True))
+        made = yield from attempt(asked, self.tools)
+        answer = made.outcome.answer if isinstance(made.outcome, Completed) else None
+
+    It is held, settled and recorded like every call; with `inner` its answer comes back in the outcome and is
+    not shown to the caller. Whoever only previews a call, or holds for a caller that sends for itself, has
+    nobody who could send it.
     """
     call = _Call(request, tools)
     sending = yield from call.begin()
     if isinstance(sending, Refused):
-        return sending
+        return Attempt(request, call.view.policy, sending)
     outcome = yield from ask(Send(sending))
-    return (yield from call.close(outcome))
+    done = yield from call.close(outcome)
+    return Attempt(request, call.view.policy, done, sending, outcome)
 
 
 def hold(request: CallRequest, tools: Tools) -> Generator[Any, Any, Sending | Refused]:
@@ -102,8 +131,8 @@ class _Call:
         self.profile: Profile | None = None
         self.choice: Choice
         self.held: books.Held
-        self.reasons: tuple[Reason, ...] = ()
-        self.probe: Transition | None = None
+        self.reasons: tuple[Reason, ...] = request.link.reasons
+        self.probe = Probe(tools)
         self.attempt = 0
 
     def begin(self) -> Generator[Any, Any, Sending | Refused]:
@@ -135,7 +164,7 @@ class _Call:
             "level": view.level,
         }
         if not view.known:
-            return self._refuse_unknown()
+            return refusals.unknown_tenant(self.id, request.tenant, self.at_us)
         halted = yield from self._admit()
         if halted is not None:
             return refusals.from_circuit(self.id, halted)
@@ -146,12 +175,13 @@ class _Call:
             return refusals.from_router(self.id, profile, self.at_us)
         self.profile = profile
         geo = None if self._upstream is None else view.policy.upstreams[self._upstream].geo
-        self.record = {**self.record, "session": profile.session, "geo": geo}
+        self.record = {
+            **self.record,
+            "session": profile.session,
+            "turn": turn_of(request),
+            "geo": geo,
+        }
         return None
-
-    def _refuse_unknown(self) -> Refused:
-        unknown = books.Refused(books.Reason.UNKNOWN_TENANT)
-        return refusals.from_ledger(self.id, self.request.tenant, unknown, self.at_us)
 
     def _admit(self) -> Generator[Any, Any, Halted | None]:
         """
@@ -167,7 +197,7 @@ class _Call:
         if answer.code is HaltCode.KILL_SWITCH or view.enforced:
             return answer
         told = Reason(str(answer.code), "observed only: the spend breaker is open", dict(answer.numbers))
-        self.reasons = (told,)
+        self.reasons = (*self.reasons, told)
         return None
 
     def _profile(self) -> Profile | Refusal:
@@ -182,6 +212,7 @@ class _Call:
             expected_output_tokens=views.expected_output_tokens(usual, request.body.get("max_tokens")),
             cache=views.cache(self.memory, self.at_us),
             session=self.session,
+            session_state=state_of(request, self.memory),
         )
 
     # choice and hold
@@ -193,7 +224,8 @@ class _Call:
         A model whose breaker waits for a probe is offered like any other; only who wins the claim may send
         to it, else the choice is made again without it.
         """
-        unhealthy, undecided = dict(self.assessment.unhealthy), self.record
+        unhealthy = {**self.assessment.unhealthy, **fallback.avoided(self.request.link, self.at_us)}
+        undecided = self.record
         for _ in range(len(self.assessment.probes) + 1):
             refused = yield from self._reserve(unhealthy)
             if refused is not None:
@@ -209,8 +241,10 @@ class _Call:
         choice = self.choose(unhealthy)
         if choice.level is not None and choice.level != self.view.level:
             yield from ask(SetLevel(self.request.tenant, choice.level, self.at_us))
+        choice = fallback.within(self.request.link, choice, self.view.policy)
         if isinstance(choice, Refusal):
-            return (yield from self._refuse(refusals.from_router(self.id, choice, self.at_us)))
+            refused = refusals.from_router(self.id, choice, self.at_us)
+            return refused if self.request.link.tried else (yield from self._refuse(refused))
         self.choice = choice
         self.record = records.decided(self.record, choice, self.reasons)
         for attempt in range(self.attempt, ATTEMPTS_MAX):
@@ -232,27 +266,23 @@ class _Call:
         view = self.view
         if self.profile is None:
             return requests.own_choice(self.request.offers, view.level)
-        known = views.known(view, self.profile)
+        known = views.known(view, self.profile, self.memory)
         inputs = Inputs(self.profile, views.headroom(view), view.level, unhealthy, self.at_us, known)
         self.record = {**self.record, "inputs": to_json(inputs), "prices": digest(self.tools.prices)}
         return replay(inputs, view.policy, self.tools.prices)
 
     def _reservation(self, choice: Choice) -> books.Reserve:
-        request, plans = self.request, records.plans(self.record, choice.offers)
-        own = request.idempotency_key
+        ttl_s = self.request.hold_ttl_s or self.view.policy.limits.hold_ttl_s
         return books.Reserve(
-            tenant=request.tenant,
-            key=f"hold:{self.id}" if own is None else f"call:{self.attempt}:{own}",
+            tenant=self.request.tenant,
+            key=requests.hold_key(self.request, self.id, self.attempt),
             now_us=self.at_us,
             hold_id=self.id,
-            offers=tuple(
-                books.Offer(offer.cost_bound_nanos, offer.expected_cost_nanos, plan, offer.waits)
-                for offer, plan in zip(choice.offers, plans, strict=True)
-            ),
-            ttl_us=(request.hold_ttl_s or self.view.policy.limits.hold_ttl_s) * 1_000_000,
-            scopes=requests.scopes(request),
+            offers=records.held_offers(self.record, choice.offers),
+            ttl_us=ttl_s * 1_000_000,
+            scopes=requests.scopes(self.request),
             owner=self.tools.owner,
-            request_hash="" if own is None else requests.digest(request),
+            request_hash="" if self.request.idempotency_key is None else requests.digest(self.request),
             enforce=self.view.enforced,
         )
 
@@ -269,10 +299,8 @@ class _Call:
             return False
         if self.request.surface == "holds":
             return self.view.enforced
-        wish = claim_probe(state, self.at_us, rule.probe_lease_s, self.tools.owner)
-        made = () if wish is None else (yield from ask(Move((wish,))))
-        self.probe = made[0] if made else None
-        return self.probe is None and self.view.enforced
+        lost = yield from self.probe.claim(state, rule, self.at_us)
+        return lost and self.view.enforced
 
     def _clear(self) -> Generator[Any, Any, Sending | Refused]:
         """Read the kill switches once more, now that the money is held; then say what is to be sent."""
@@ -294,7 +322,7 @@ class _Call:
         except GeneratorExit:
             raise
         except BaseException as error:
-            yield from self._withdraw(_stopped_by(error))
+            yield from self._withdraw(stopped_by(error))
             raise
 
     def _withdraw(self, code: str, *, recorded: bool = True) -> Generator[Any, Any, None]:
@@ -302,7 +330,7 @@ class _Call:
         done = closing.withdrawn(self._held(), code, self.tools.now_us())
         assert done.op is not None
         yield from ask(CloseHold(done.op, done.row if recorded else None))
-        yield from self._finish_probe(Health.NEUTRAL)
+        yield from self.probe.finish(Health.NEUTRAL)
 
     def _start_over(self, undecided: records.Plan) -> Generator[Any, Any, None]:
         """Give back a hold whose model somebody else probes; the call goes on under another id."""
@@ -331,12 +359,13 @@ class _Call:
             model=offer.model,
             body=self.request.body if self.request.offers else self._translated(offer),
             upstream=self.tools.upstream(self.view.policy, self._upstream),
-            headers=answers.before(self.id, self.choice, offer, self.held),
+            headers=answers.before(self.id, self.request.link, self.choice, offer, self.held),
             offer=offer,
             offer_index=self.held.offer_index,
             reasons=(*self.reasons, *self.choice.reasons, *offer.reasons),
             held_nanos=self.held.amount_nanos,
             expires_us=self.held.expires_us,
+            link=self.request.link,
         )
 
     def _translated(self, offer: Offer) -> Mapping[str, object]:
@@ -356,41 +385,20 @@ class _Call:
         now_us = self.tools.now_us()
         done = closing.close(self._held(), outcome, self.tools.prices, now_us)
         health = requests.health(outcome)
-        delta = self._delta(health, now_us)
+        breaker = self.view.snapshot.breakers.get(model_scope(self._model))
+        generation = 0 if breaker is None else breaker.version
+        delta = call_delta(self._model, health, now_us, self.tools.owner, generation)
         if done.op is None:
             yield from ask(Note(done.row, delta))
         else:
             yield from ask(CloseHold(done.op, done.row, delta))
-        yield from self._finish_probe(health)
+        yield from self.probe.finish(health)
         if done.output_tokens is not None:
             yield from ask(Remember(self.request.tenant, requests.kind(self.request), done.output_tokens))
         return Done(self.id, done.outcome, done.cost_nanos, answers.after(done))
-
-    def _delta(self, health: Health, now_us: int) -> CallDelta | None:
-        state = self.view.snapshot.breakers.get(model_scope(self._model))
-        generation = 0 if state is None else state.version
-        return call_delta(self._model, health, now_us, self.tools.owner, generation)
-
-    def _finish_probe(self, health: Health) -> Generator[Any, Any, None]:
-        rule = self.view.rules.provider
-        if self.probe is None or rule is None:
-            return
-        verdict = probe_verdict(health)
-        now_us = self.tools.now_us()
-        wish = finish_probe(self.probe, succeeded=verdict, cooldown=rule.cooldown, now_us=now_us)
-        self.probe = None
-        with suppress(OutlayError):  # its lease runs out, which counts as a failure
-            yield from ask(Move((wish,)))
 
     def _refuse(self, refused: Refused) -> Generator[Any, Any, Refused]:
         now_us = self.tools.now_us()
         record = records.refused(self.record, refused)
         yield from ask(Note(records.row(record, outcome="refused", code=refused.code, finished_us=now_us)))
         return refused
-
-
-def _stopped_by(error: BaseException) -> str:
-    """Name what kept a call from being sent, for its record."""
-    if isinstance(error, OutlayError):
-        return "books_unavailable"
-    return "internal_error" if isinstance(error, Exception) else "interrupted"

@@ -9,7 +9,7 @@ from outlay.calls import Completed, Failed, Outcome, Uncertain
 from outlay.meter import error_of
 
 
-def outcome_of_answer(status: int, body: bytes, model: str) -> Outcome:
+def outcome_of_answer(status: int, body: bytes, model: str, *, keep: bool = False) -> Outcome:
     """
     Say what came of a call by its answer.
 
@@ -18,6 +18,7 @@ def outcome_of_answer(status: int, body: bytes, model: str) -> Outcome:
 
     Args:
         model: The one that was asked, for answers that name none.
+        keep: Whether the message itself is wanted, for an inner attempt.
     """
     read = _read(body)
     if not 200 <= status < 300:
@@ -28,7 +29,8 @@ def outcome_of_answer(status: int, body: bytes, model: str) -> Outcome:
     if not isinstance(read, dict):
         return Uncertain("answer_unreadable: the answer is no JSON object")
     served, usage = read.get("model"), read.get("usage")
-    return Completed(served if isinstance(served, str) else model, usage if isinstance(usage, dict) else {})
+    served = served if isinstance(served, str) else model
+    return Completed(served, usage if isinstance(usage, dict) else {}, read if keep else None)
 
 
 def _read(body: bytes) -> object:

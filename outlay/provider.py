@@ -19,17 +19,15 @@ from anthropic import APIRequest, APIResponse, AsyncAPIResponse
 from outlay import counting
 from outlay.api import Outlay
 from outlay.api_async import AsyncOutlay
-from outlay.calls import Done, Failed, NotSent, Outcome, Refused, Sending, Uncertain, Upstream
+from outlay.calls import Failed, NotSent, Outcome, Refused, Uncertain, Upstream
 from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
 from outlay.open_holds import HintWords
-from outlay.outcomes import outcome_of_answer
+from outlay.sdk_passages import AsyncPassage, Passage
 from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed
-from outlay.sdk_streams import AsyncMeteredStream, MeteredStream, streams
 
 if TYPE_CHECKING:
-    from outlay.aio import AsyncCall
-    from outlay.client import Call
+    pass
 
 _log = logging.getLogger("outlay")
 
@@ -99,15 +97,20 @@ class ControlledCalls(anthropic.Middleware):
             return call_next(self._counted(request))
         with _as_sdk_errors(request):
             call = self._books.calls.start(self._terms.order(request))
-        if call.sending is None:
-            raise _refusal(call.result, request)
-        passage = _Passage(call, call.sending)
-        try:
-            sent = _to_send(request, call.sending.body, call.sending.upstream, self._terms)
-            return passage.answered(call_next(sent))
-        except BaseException as error:
-            passage.close(_outcome_of_error(error))
-            raise
+        while call.sending is not None:
+            passage = Passage(call, call.sending, _lost)
+            try:
+                sent = _to_send(request, call.sending.body, call.sending.upstream, self._terms)
+                answer = call_next(sent)
+                passage.answered(answer.http_response)
+            except BaseException as error:
+                passage.close(outcome_of_error(error))
+                if not passage.goes_on:
+                    raise
+            else:
+                if not passage.goes_on:
+                    return answer
+        raise _refusal(call.result, request)
 
     def _counted(self, request: APIRequest) -> APIRequest:
         """Put a count to where its privacy class allows, unless spending is halted."""
@@ -140,15 +143,20 @@ class AsyncControlledCalls(anthropic.Middleware):
             return await call_next(await self._counted(request))
         with _as_sdk_errors(request):
             call = await self._books.calls.start(self._terms.order(request))
-        if call.sending is None:
-            raise _refusal(call.result, request)
-        passage = _AsyncPassage(call, call.sending)
-        try:
-            sent = _to_send(request, call.sending.body, call.sending.upstream, self._terms)
-            return await passage.answered(await call_next(sent))
-        except BaseException as error:
-            await passage.close(_outcome_of_error(error))
-            raise
+        while call.sending is not None:
+            passage = AsyncPassage(call, call.sending, _lost)
+            try:
+                sent = _to_send(request, call.sending.body, call.sending.upstream, self._terms)
+                answer = await call_next(sent)
+                await passage.answered(answer.http_response)
+            except BaseException as error:
+                await passage.close(outcome_of_error(error))
+                if not passage.goes_on:
+                    raise
+            else:
+                if not passage.goes_on:
+                    return answer
+        raise _refusal(call.result, request)
 
     async def _counted(self, request: APIRequest) -> APIRequest:
         """Put a count to where its privacy class allows, unless spending is halted."""
@@ -225,7 +233,10 @@ _NEVER_SENT: Final = (
 )
 
 
-def _outcome_of_error(error: BaseException) -> Outcome:
+def outcome_of_error(error: BaseException) -> Outcome:
+    """
+    Say what came of a call that the SDK raised an error for.
+    """
     if isinstance(error, OutlayError) or isinstance(error.__cause__, OutlayError):
         return NotSent("not_sent: the call could not be put together", given_up=True)
     if isinstance(error, anthropic.APIStatusError):
@@ -301,98 +312,3 @@ def _as_sdk_errors(request: APIRequest) -> Iterator[None]:
     except OutlayError as error:
         details = {"error_code": "outlay_invalid_request", "field": getattr(error, "field", "")}
         raise _status_error(request, 400, "invalid_request_error", str(error), details) from error
-
-
-def _closing_failed(error: OutlayError, sending: Sending) -> None:
-    """The money is accounted for by then, so the answer is not withheld."""
-    _log.warning("call %s is closed, but not all of its records were written: %s", sending.decision_id, error)
-
-
-class _Passage:
-    """
-    One attempt on its way: closed exactly once, whatever happens.
-    """
-
-    def __init__(self, call: "Call", sending: Sending) -> None:
-        self._call = call
-        self._sending = sending
-        self._open = True
-
-    def close(self, outcome: Outcome) -> Mapping[str, str]:
-        """
-        Tell the flow what came of it, once; returns the headers known by then.
-        """
-        if not self._open:
-            return {}
-        self._open = False
-        try:
-            result = self._call.resume(outcome)
-        except OutlayError as error:
-            _closing_failed(error, self._sending)
-            return self._sending.headers
-        return {**self._sending.headers, **(result.headers if isinstance(result, Done) else {})}
-
-    def answered(self, response: "APIResponse[Any]") -> "APIResponse[Any]":
-        """
-        Settle a whole answer, or see to it that a stream is settled at its end.
-        """
-        http = response.http_response
-        if not streams(http):
-            try:
-                raw = http.read()
-            except httpx2.HTTPError as error:
-                if not http.is_success:
-                    self.close(outcome_of_answer(http.status_code, b"", self._sending.model))
-                raise _lost(error, http) from error
-            http.headers.update(self.close(outcome_of_answer(http.status_code, raw, self._sending.model)))
-            return response
-        assert isinstance(http.stream, httpx2.SyncByteStream)
-        http.headers.update(self._sending.headers)
-        http.stream = MeteredStream(http.stream, self._sending.model, self.close)
-        return response
-
-
-class _AsyncPassage:
-    """
-    One attempt on its way: closed exactly once, whatever happens.
-    """
-
-    def __init__(self, call: "AsyncCall", sending: Sending) -> None:
-        self._call = call
-        self._sending = sending
-        self._open = True
-
-    async def close(self, outcome: Outcome) -> Mapping[str, str]:
-        """
-        Tell the flow what came of it, once; returns the headers known by then.
-        """
-        if not self._open:
-            return {}
-        self._open = False
-        try:
-            result = await self._call.resume(outcome)
-        except OutlayError as error:
-            _closing_failed(error, self._sending)
-            return self._sending.headers
-        return {**self._sending.headers, **(result.headers if isinstance(result, Done) else {})}
-
-    async def answered(self, response: "AsyncAPIResponse[Any]") -> "AsyncAPIResponse[Any]":
-        """
-        Settle a whole answer, or see to it that a stream is settled at its end.
-        """
-        http = response.http_response
-        if not streams(http):
-            try:
-                raw = await http.aread()
-            except httpx2.HTTPError as error:
-                if not http.is_success:
-                    await self.close(outcome_of_answer(http.status_code, b"", self._sending.model))
-                raise _lost(error, http) from error
-            http.headers.update(
-                await self.close(outcome_of_answer(http.status_code, raw, self._sending.model))
-            )
-            return response
-        assert isinstance(http.stream, httpx2.AsyncByteStream)
-        http.headers.update(self._sending.headers)
-        http.stream = AsyncMeteredStream(http.stream, self._sending.model, self.close)
-        return response

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ledger.types import Held, HoldEvent
+from ledger.types import Offer as LedgerOffer
 from outlay.calls import Refused
 from outlay.refusals import LEDGER, shown
 from router.codec import to_json
@@ -21,6 +22,7 @@ _PLANNED: Final = (
     "id", "tenant", "key_id", "at_us", "mode", "would", "surface", "stream", "task", "priority", "session",
     "asked_model", "asked_tier", "level", "reasons", "ratio", "gauge", "offers", "counterfactual", "inputs",
     "policy_tenant", "policy_version", "tags", "parent", "attempt", "strategy", "prices",
+    "turn",
 )  # fmt: skip
 """Columns that are known before the call is sent."""
 
@@ -31,6 +33,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "session": None, "asked_tier": None, "level": 0, "reasons": "[]", "ratio": None, "gauge": None,
     "offers": "[]", "counterfactual": None, "inputs": "{}", "policy_tenant": "*", "policy_version": 0,
     "tags": "{}", "geo": None, "parent": None, "attempt": 0, "strategy": None, "prices": "",
+    "turn": None,
 }  # fmt: skip
 
 _NEEDED: Final = frozenset({"id", "tenant", "at_us", "surface", "asked_model", "offer"})
@@ -102,6 +105,16 @@ def plans(record: Plan, offers: Sequence[Offer]) -> tuple[str, ...]:
     """
     common = _storable(json.dumps(dict(record), separators=(",", ":"), ensure_ascii=False))
     return tuple(f'{common[:-1]},"offer":{index}}}' for index in range(len(offers)))
+
+
+def held_offers(record: Plan, offers: Sequence[Offer]) -> tuple[LedgerOffer, ...]:
+    """
+    Put offers in the ledger's words, each with its plan.
+    """
+    return tuple(
+        LedgerOffer(offer.cost_bound_nanos, offer.expected_cost_nanos, plan, offer.waits)
+        for offer, plan in zip(offers, plans(record, offers), strict=True)
+    )
 
 
 def read_plan(text: str) -> Plan | None:

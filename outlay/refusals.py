@@ -84,6 +84,13 @@ def from_ledger(decision_id: str, tenant: str, refused: ledger.Refused, now_us: 
     return _refused(decision_id, shape, message, retry_after_s, refused.numbers)
 
 
+def unknown_tenant(decision_id: str, tenant: str, now_us: int) -> Refused:
+    """
+    Refuse a call of a tenant without an account.
+    """
+    return from_ledger(decision_id, tenant, ledger.Refused(ledger.Reason.UNKNOWN_TENANT), now_us)
+
+
 def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None) -> Refused:
     """
     Put a refusal of the router in words; with the instant also how long the budget behind it takes to reset.

@@ -36,6 +36,9 @@ def record(request: CallRequest, decision_id: str, at_us: int) -> dict[str, Any]
         stream=request.body.get("stream") is True,
         task=None if request.hints.task is None else request.hints.task[:_NAME_MAX],
         tags=json.dumps(dict(request.hints.tags), sort_keys=True),
+        parent=request.link.parent,
+        attempt=request.link.attempt,
+        strategy=request.link.strategy,
     )
 
 
@@ -75,6 +78,14 @@ def scopes(request: CallRequest) -> tuple[str, ...]:
     named = (("key", request.key_id), ("task", hints.task), ("user", user))
     own = tuple(f"{kind}:{name}" for kind, name in named if isinstance(name, str) and name != "")
     return (*own, *(f"tag:{name}={value}" for name, value in hints.tags))
+
+
+def hold_key(request: CallRequest, hold_id: str, attempt: int) -> str:
+    """
+    Name a hold so that the same call is not held for twice, where its caller can tell it apart.
+    """
+    own = request.idempotency_key
+    return f"hold:{hold_id}" if own is None else f"call:{attempt}:{own}"
 
 
 def digest(request: CallRequest) -> str:

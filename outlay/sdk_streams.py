@@ -33,6 +33,7 @@ class _Body:
     def __init__(self, inner: Any, model: str) -> None:
         self._inner = inner
         self._meter = StreamMeter(model)
+        self._broken: httpx2.HTTPError | None = None
 
     @property
     def stream_observer(self) -> Any:
@@ -66,8 +67,25 @@ class MeteredStream(_Body, httpx2.SyncByteStream):
     def __init__(self, inner: httpx2.SyncByteStream, model: str, close: Callable[[Outcome], object]) -> None:
         super().__init__(inner, model)
         self._settle = close
+        self._pieces = self._metered()
+        self._first: list[bytes] = []
+
+    def begin(self) -> None:
+        """
+        Wait for the first event, so that a stream that fails before it can be answered in another way.
+        """
+        try:
+            self._first = [next(self._pieces, b"")]
+        except httpx2.HTTPError as error:
+            self._broken = error
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._broken is not None:
+            raise self._broken
+        yield from self._first
+        yield from self._pieces
+
+    def _metered(self) -> Iterator[bytes]:
         meter = self._meter
         try:
             for chunk in self._inner:
@@ -111,8 +129,27 @@ class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
     ) -> None:
         super().__init__(inner, model)
         self._settle = close
+        self._pieces = self._metered()
+        self._first: list[bytes] = []
+
+    async def begin(self) -> None:
+        """
+        Wait for the first event, so that a stream that fails before it can be answered in another way.
+        """
+        try:
+            self._first = [await anext(self._pieces, b"")]
+        except httpx2.HTTPError as error:
+            self._broken = error
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._broken is not None:
+            raise self._broken
+        for piece in self._first:
+            yield piece
+        async for piece in self._pieces:
+            yield piece
+
+    async def _metered(self) -> AsyncIterator[bytes]:
         meter = self._meter
         try:
             async for chunk in self._inner:
