@@ -190,7 +190,7 @@ class Ladder:
     def _tier_limit(self, place: Place, whole: int, lowered: Lowered) -> tuple[Reason, ...]:
         """Say that the tier allows less than was asked."""
         asked = self._profile.max_tokens
-        if whole >= asked or whole == lowered.tokens_cap:
+        if whole >= asked or whole in (lowered.tokens_cap, self._ask.tokens_cap):
             return ()
         tier = self._policy.tier_names[place.rank]
         text = f"tier {tier} and {place.facts.id} give at most {whole} tokens, {asked} were asked for"

@@ -11,9 +11,12 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pricing.facts import ModelFacts, UnknownModel, known_models, model_facts
+from router.base_tier import base_tier, role_of
 from router.types import (
     AUTO,
+    NOTHING_KNOWN,
     TIER_PREFIX,
+    Known,
     Priority,
     Profile,
     Reason,
@@ -23,7 +26,8 @@ from router.types import (
 )
 
 if TYPE_CHECKING:
-    from router.policy_model import Policy, TaskRoute
+    from router.policy_model import Policy
+    from router.policy_routes import TaskRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Ask:
         floor_rank: Lowest tier allowed.
         allowed: Ids of the models that may serve, None for every model that a tier lists.
         exempt: Neither a step nor a shortage of money may change the call.
+        preferred: Model of the tier to start from that comes before the others.
+        tokens_cap: Largest max_tokens of the call's complexity class.
     """
 
     facts: ModelFacts | None
@@ -52,9 +58,11 @@ class Ask:
     exempt: bool
     pinned: bool
     reasons: tuple[Reason, ...]
+    preferred: ModelFacts | None = None
+    tokens_cap: int | None = None
 
 
-def resolve(profile: Profile, policy: "Policy") -> Ask | Refusal:
+def resolve(profile: Profile, policy: "Policy", known: Known = NOTHING_KNOWN) -> Ask | Refusal:
     """
     Apply the policy to the names in a request.
     """
@@ -64,25 +72,24 @@ def resolve(profile: Profile, policy: "Policy") -> Ask | Refusal:
     facts, model_rank, rank, reasons = named
     found = policy.routing.route(profile.task) if profile.task is not None else None
     route = found[1] if found is not None else None
-    routed_rank, reasons = _routed(profile, policy, rank, reasons, found)
-    asked_rank = routed_rank if profile.asked_model == AUTO else rank
-    rank = routed_rank
     limits = _limits(profile, policy, route)
     if isinstance(limits, Refusal):
         return limits
     allowed, floor_rank = limits
     priority, told = effective_priority(profile, route)
-    reasons = (*profile.reasons, *told, *reasons)
+    exempt = priority in policy.degradation.exempt
+    base = base_tier(profile, policy, rank, found, exempt=exempt, known=known)
+    rank = base.rank
+    reasons = (*profile.reasons, *told, *reasons, *base.reasons)
     pinned = profile.pin and model_rank is not None and model_rank <= floor_rank
     if rank > floor_rank:
         reasons = (*reasons, _floor_reason(policy, rank, floor_rank))
         rank = floor_rank
-    exempt = priority in policy.degradation.exempt
     if pinned:
         reasons = (*reasons, Reason(ReasonCode.PINNED, f"the call is pinned to {profile.asked_model}"))
     return Ask(
         facts=facts,
-        asked_rank=asked_rank,
+        asked_rank=base.asked_rank,
         rank=rank,
         model_rank=model_rank,
         floor_rank=floor_rank,
@@ -92,6 +99,8 @@ def resolve(profile: Profile, policy: "Policy") -> Ask | Refusal:
         exempt=exempt,
         pinned=pinned,
         reasons=reasons,
+        preferred=base.model,
+        tokens_cap=base.tokens_cap,
     )
 
 
@@ -145,29 +154,6 @@ def _named(profile: Profile, policy: "Policy") -> _Named | Refusal:
     return facts, None, default, (Reason(ReasonCode.UNLISTED_MODEL, text),)
 
 
-def _routed(
-    profile: Profile,
-    policy: "Policy",
-    rank: int,
-    reasons: tuple[Reason, ...],
-    found: "tuple[str, TaskRoute] | None",
-) -> tuple[int, tuple[Reason, ...]]:
-    """Let the task table decide, or lower what the caller named."""
-    auto = profile.asked_model == AUTO
-    if found is None:
-        if not auto:
-            return rank, reasons
-        what = "the call names no task" if profile.task is None else f"task {profile.task!r} has no route"
-        text = f"{what}; default tier {policy.routing.default_tier}"
-        return rank, (*reasons, Reason(ReasonCode.UNROUTED_TASK, text))
-    name, route = found
-    task_rank = policy.tier_ranks[route.tier]
-    if profile.pin or (not auto and task_rank <= rank):
-        return rank, reasons
-    text = f'task {profile.task!r} goes to tier {route.tier} (routing.tasks."{name}")'
-    return task_rank, (*reasons, Reason(ReasonCode.TASK_ROUTE, text))
-
-
 def privacy_classes(named: tuple[str, ...], route: "TaskRoute | None") -> tuple[str, ...]:
     """
     Give every privacy class that applies; a model must be allowed by all of them.
@@ -198,9 +184,9 @@ def _allowed(policy: "Policy", classes: tuple[str, ...]) -> frozenset[str] | Ref
 
 
 def _floor_rank(policy: "Policy", profile: Profile, route: "TaskRoute | None") -> int | Refusal:
-    rank = len(policy.tiers) - 1
-    if route is not None and route.floor is not None:
-        rank = policy.tier_ranks[route.floor]
+    role = role_of(profile, policy)
+    own = [one.floor for one in (route, role) if one is not None and one.floor is not None]
+    rank = min((policy.tier_ranks[floor] for floor in own), default=len(policy.tiers) - 1)
     if profile.floor is None:
         return rank
     hinted = policy.tier_ranks.get(profile.floor)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pricing.facts import ModelFacts
 from router.ask import Ask
 from router.costs import Costs
-from router.types import Profile
+from router.types import NOTHING_KNOWN, Known, Profile
 
 if TYPE_CHECKING:
     from router.policy_model import Policy
@@ -31,6 +31,7 @@ class Candidates:
 
     Args:
         unhealthy: Models that a provider breaker keeps out of service, and until when.
+        known: What was measured; a model that is slower than the task allows may not serve it.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class Candidates:
         costs: Costs,
         unhealthy: Mapping[str, int],
         now_us: int,
+        known: Known = NOTHING_KNOWN,
     ) -> None:
         """
         Remember the request; models are looked at when they are asked for.
         """
+        self._slow = _too_slow(ask, known)
         self._profile = profile
         self._ask = ask
         self._policy = policy
@@ -58,6 +61,20 @@ class Candidates:
         Give the lowest tier allowed.
         """
         return self._ask.floor_rank
+
+    @property
+    def slow(self) -> Mapping[str, int]:
+        """
+        Give the models that take longer than the task allows, and how long.
+        """
+        return self._slow
+
+    def asked(self) -> Place | None:
+        """
+        Find where the call would be served as it was asked: at the model that it names, else in its tier.
+        """
+        ask = self._ask
+        return self.named() or next(self._places(range(ask.asked_rank, ask.floor_rank + 1)), None)
 
     def reopening(self, start: Place) -> Mapping[str, int]:
         """
@@ -131,7 +148,7 @@ class Candidates:
         if ask.pinned:
             return
         unable: list[ModelFacts] = []
-        for facts in self._tiers[rank].facts:
+        for facts in self._in_order(rank):
             if facts is named or not self._permitted(facts) or not self._in_geo(facts):
                 continue
             if self._able(facts) and self._fits(facts, rank, margin=True):
@@ -141,9 +158,18 @@ class Candidates:
         if rank == ask.rank and ask.model_rank is None:
             yield from unable
 
+    def _in_order(self, rank: int) -> tuple[ModelFacts, ...]:
+        """Give the models of a tier, the one that the call's class or role prefers first."""
+        models, preferred = self._tiers[rank].facts, self._ask.preferred
+        if rank != self._ask.rank or preferred is None or preferred not in models:
+            return models
+        return (preferred, *(facts for facts in models if facts is not preferred))
+
     def _permitted(self, facts: ModelFacts) -> bool:
         allowed = self._ask.allowed
-        return (allowed is None or facts.id in allowed) and self._costs.priced(facts)
+        if facts.id in self._slow or (allowed is not None and facts.id not in allowed):
+            return False
+        return self._costs.priced(facts)
 
     def _fits(self, facts: ModelFacts, rank: int, *, margin: bool) -> bool:
         """
@@ -174,5 +200,14 @@ class Candidates:
         Give the max_tokens that a model of a tier is asked for, under a cap.
         """
         named = self._ask.facts is not None and facts.id == self._ask.facts.id
-        limits = (self._tiers[rank].max_tokens, cap, None if named else facts.max_output_tokens)
+        own = None if named else facts.max_output_tokens
+        limits = (self._tiers[rank].max_tokens, cap, self._ask.tokens_cap, own)
         return min(self._profile.max_tokens, *(limit for limit in limits if limit is not None), 2**62)
+
+
+def _too_slow(ask: Ask, known: Known) -> Mapping[str, int]:
+    """Find the models that are slower than the task allows; one that nobody has measured is not ruled out."""
+    limit_ms = ask.route.max_latency_ms if ask.route is not None else None
+    if limit_ms is None:
+        return {}
+    return {model: taken for model, taken in known.latencies_ms.items() if taken > limit_ms}

@@ -6,7 +6,7 @@ of the checks is: names, hard constraints, cost bound, priority, health, steps, 
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pricing.money import ceil_div
 from pricing.table import PriceTable
@@ -18,9 +18,11 @@ from router.degrade import Lowered, active_steps, apply_steps, priority_refusal,
 from router.observe import counterfactual, observed
 from router.session import Session
 from router.types import (
+    NOTHING_KNOWN,
     Choice,
     Headroom,
     Known,
+    Number,
     Profile,
     Reason,
     ReasonCode,
@@ -30,8 +32,6 @@ from router.types import (
 
 if TYPE_CHECKING:
     from router.policy_model import Policy
-
-NOTHING_KNOWN: Final = Known()
 
 
 def choose(
@@ -61,7 +61,9 @@ def choose(
     return (
         outcome
         if policy.enforcement.mode == "enforce"
-        else observed(outcome, profile, headroom, policy, prices, level=decision.level, now_us=now_us)
+        else observed(
+            outcome, profile, headroom, policy, prices, level=decision.level, now_us=now_us, known=known
+        )
     )
 
 
@@ -94,15 +96,17 @@ class _Decision:
 
     def enforced(self) -> Choice | Refusal:
         """Route the call under the policy."""
-        ask = resolve(self.profile, self.policy)
+        ask = resolve(self.profile, self.policy, self.known)
         if isinstance(ask, Refusal):
             return ask
         ceiling = self._ceiling_nanos(ask)
         costs = Costs(self.profile, self.prices, self.now_us, asked=ask.facts, ceiling_nanos=ceiling or 0)
-        candidates = Candidates(self.profile, ask, self.policy, costs, self.unhealthy, self.now_us)
+        candidates = Candidates(
+            self.profile, ask, self.policy, costs, self.unhealthy, self.now_us, self.known
+        )
         start = candidates.start()
         if start is None:
-            return self._nothing_fits(ask)
+            return self._nothing_fits(ask, candidates)
         costs.start_at(start.facts)
         if self.profile.bound.unbounded and ceiling is None:
             return self._unbounded()
@@ -118,8 +122,10 @@ class _Decision:
         session = Session(self.profile, self.policy, self.known, ask, candidates, costs)
         lowered = self._lowered(ask, session.start(healthy), candidates, costs)
         lowered = session.kept(lowered, full)
-        reasons = (*ask.reasons, *self._constraint(ask, start), *self._outage(start, healthy))
+        reasons = (*ask.reasons, *self._constraint(ask, start, candidates), *self._outage(start, healthy))
+        reasons = (*reasons, *self._too_slow(ask, start, candidates))
         reasons = (*reasons, *self._ceiling_reason(ceiling), *self._exempt_reason(ask), *lowered.reasons)
+        asked = candidates.asked() or start
         return Choice(
             asked_model=self.profile.asked_model,
             asked_tier=self.policy.tier_names[ask.asked_rank],
@@ -129,7 +135,7 @@ class _Decision:
             gauge=self.share.gauge if self.share is not None else None,
             offers=ladder.offers(lowered),
             reasons=reasons,
-            counterfactual=counterfactual(ladder.offer(Lowered(full, full.rank), full, None)),
+            counterfactual=counterfactual(ladder.offer(Lowered(asked, asked.rank), asked, None)),
         )
 
     def _lowered(self, ask: Ask, start: Place, candidates: Candidates, costs: Costs) -> Lowered:
@@ -146,21 +152,42 @@ class _Decision:
 
     # reasons
 
-    def _constraint(self, ask: Ask, start: Place) -> tuple[Reason, ...]:
+    def _constraint(self, ask: Ask, start: Place, candidates: Candidates) -> tuple[Reason, ...]:
         """Say that a hard constraint, not money, has led to another model or tier."""
         named = ask.facts is not None and ask.rank == ask.model_rank
         if start.rank == ask.rank and not (named and ask.facts is not start.facts):
             return ()
         names, wanted = self.policy.tier_names, self.policy.tier_names[ask.rank]
-        text = f"{self._why_not(ask)} lead from tier {wanted} to {start.facts.id} of tier {names[start.rank]}"
+        why = self._why_not(ask, candidates)
+        text = f"{why} lead from tier {wanted} to {start.facts.id} of tier {names[start.rank]}"
         return (Reason(ReasonCode.CONSTRAINT, text, {"tier": wanted, "model": start.facts.id}),)
 
-    def _why_not(self, ask: Ask) -> str:
+    def _too_slow(self, ask: Ask, start: Place, candidates: Candidates) -> tuple[Reason, ...]:
+        """Name the models that come before the one that serves, and take longer than the task allows."""
+        if ask.route is None or not candidates.slow:
+            return ()
+        passed = self.policy.tier_names[min(ask.rank, start.rank) : max(ask.rank, start.rank) + 1]
+        limit_ms, reasons = ask.route.max_latency_ms, []
+        for model in dict.fromkeys(facts.id for name in passed for facts in self.policy.tiers[name].facts):
+            if model in candidates.slow:
+                taken = candidates.slow[model]
+                text = f"{model} takes up to {taken} ms (95 of 100 calls), the task allows {limit_ms} ms"
+                numbers: dict[str, Number] = {
+                    "model": model,
+                    "latency_ms": taken,
+                    "max_latency_ms": limit_ms,
+                }
+                reasons.append(Reason(ReasonCode.TOO_SLOW, text, numbers))
+        return tuple(reasons)
+
+    def _why_not(self, ask: Ask, candidates: Candidates) -> str:
         """Name the constraints of a request."""
         bound, used = self.profile.bound, self.profile.features & {"forced_tool_choice", "prefill"}
         parts = [f"a prompt of {bound.text_bytes} bytes and max_tokens {self.profile.max_tokens}"]
         parts += [f"use of {', '.join(sorted(used))}"] if used else []
         parts += [f"allowed models ({', '.join(sorted(ask.allowed))})"] if ask.allowed is not None else []
+        limit_ms = ask.route.max_latency_ms if ask.route is not None and candidates.slow else None
+        parts += [f"the task's max_latency_ms {limit_ms}"] if limit_ms is not None else []
         return " and ".join(reversed(parts))
 
     def _outage(self, start: Place, healthy: Place) -> tuple[Reason, ...]:
@@ -185,8 +212,8 @@ class _Decision:
 
     # refusals
 
-    def _nothing_fits(self, ask: Ask) -> Refusal:
-        text = f"no model of the policy can serve this call: {self._why_not(ask)}"
+    def _nothing_fits(self, ask: Ask, candidates: Candidates) -> Refusal:
+        text = f"no model of the policy can serve this call: {self._why_not(ask, candidates)}"
         return Refusal(RefusalCode.NO_MODEL_FITS, text, {"max_tokens": self.profile.max_tokens})
 
     def _unbounded(self) -> Refusal:

@@ -48,7 +48,7 @@ def _tiers(policy: Policy) -> Iterator[str]:
 def _reached(policy: Policy) -> set[str]:
     reached = {policy.routing.default_tier}
     for route in policy.routing.tasks.values():
-        reached |= {route.tier, route.floor or route.tier}
+        reached |= {name for name in (route.tier, route.floor) if name is not None}
     for step in policy.degradation.steps:
         reached |= set(step.map.values())
         reached |= {step.max_tier} if step.max_tier is not None else set()
@@ -59,13 +59,17 @@ def _tasks(policy: Policy) -> Iterator[str]:
     tasks = policy.routing.tasks
     for name, route in tasks.items():
         where = f'routing.tasks."{name}"'
-        if route.floor is not None and policy.tier_ranks[route.tier] > policy.tier_ranks[route.floor]:
+        if _under_floor(policy, route.tier, route.floor):
             yield f"{where}: tier {route.tier} is under its floor {route.floor}, so the floor always decides"
         wider = _wider(policy, name)
         if wider is not None and tasks[wider] == route:
             yield f'{where}: shadowed, "{wider}" already says the same'
     if "*" in tasks:
         yield 'routing.tasks."*": covers every task, so default_tier only serves calls that name none'
+
+
+def _under_floor(policy: Policy, tier: str | None, floor: str | None) -> bool:
+    return tier is not None and floor is not None and policy.tier_ranks[tier] > policy.tier_ranks[floor]
 
 
 def _wider(policy: Policy, name: str) -> str | None:

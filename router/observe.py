@@ -2,6 +2,7 @@
 Observe mode: a call goes out as asked, and its choice records what enforcement had done.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pricing.facts import ModelFacts, model_facts
@@ -13,9 +14,11 @@ from router.costs import Costs
 from router.degrade import Lowered, smallest_share
 from router.effort import fit_effort
 from router.types import (
+    NOTHING_KNOWN,
     Choice,
     Counterfactual,
     Headroom,
+    Known,
     Offer,
     Profile,
     Reason,
@@ -37,6 +40,7 @@ def observed(
     *,
     level: int,
     now_us: int,
+    known: Known = NOTHING_KNOWN,
 ) -> Choice | Refusal:
     """
     Turn what enforcement had done into a choice that serves what was asked.
@@ -44,7 +48,7 @@ def observed(
     Returns:
         A refusal only for what cannot be sent at all, as nobody knows its model or its price.
     """
-    return _Observed(outcome, profile, headroom, policy, prices, level, now_us).choice()
+    return _Observed(outcome, profile, headroom, policy, prices, level, now_us, known).choice()
 
 
 def counterfactual(offer: Offer) -> Counterfactual:
@@ -73,8 +77,10 @@ class _Observed:
         prices: PriceTable,
         level: int,
         now_us: int,
+        known: Known,
     ) -> None:
         self.outcome = outcome
+        self.known = known
         self.profile = profile
         self.headroom = headroom
         self.policy = policy
@@ -140,11 +146,12 @@ class _Observed:
 
     def _as_routed(self) -> tuple[Offer, tuple[Reason, ...]] | None:
         """Offer what the tier or task leads to with money to spare, where the caller named no model."""
-        ask = resolve(self.profile, self.policy)
+        ask = resolve(self.profile, self.policy, self.known)
         if isinstance(ask, Refusal) or ask.facts is not None:
             return None
+        ask = replace(ask, rank=min(ask.rank, ask.asked_rank))  # a downgrade for quality would degrade, too
         costs = Costs(self.profile, self.prices, self.now_us, asked=None)
-        candidates = Candidates(self.profile, ask, self.policy, costs, {}, self.now_us)
+        candidates = Candidates(self.profile, ask, self.policy, costs, {}, self.now_us, self.known)
         start = candidates.start()
         if start is None:
             return None

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pricing.facts import UnknownModel, known_geos, known_models, model_facts
+from router.policy_check_routes import route_problems
 from router.problems import Problem, did_you_mean, dotted, shown
 
 
@@ -22,6 +23,7 @@ def cross_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _tier_names(tiers)
     yield from _models(raw)
     yield from _references(raw, tiers)
+    yield from route_problems(raw, tiers)
     yield from _steps(raw, tiers)
     yield from _upstream_names(raw)
     yield from _geos(raw)

@@ -14,6 +14,7 @@ from router.types import Priority
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TASK: Final = re.compile(r"[^\s*]{0,200}\*?")
+_ROLE: Final = re.compile(r"[^\s*]{1,200}")
 _ENV: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
@@ -66,15 +67,6 @@ def _is_address(value: object) -> bool:
     return port_known and plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def only_table(value: object) -> object:
-    """
-    Refuse the classifiers that are named in the design but not built yet.
-    """
-    if value in ("complexity", "learned", "llm"):
-        raise PydanticCustomError("classifier", "this version classifies by table only")
-    return value
-
-
 def nanos(text: str | None) -> int | None:
     """
     Read an amount of the policy, None where there is none.
@@ -94,6 +86,7 @@ Name = TierName
 TaskName = Annotated[
     str, _matches(_TASK, "task_name", "a task name has no blanks, and '*' only as its last character")
 ]
+RoleName = Annotated[str, _matches(_ROLE, "role_name", "a role's name has no blanks and no '*'")]
 EnvName = Annotated[str, _matches(_ENV, "env_name", "not the name of an environment variable")]
 Url = Annotated[str, BeforeValidator(_url)]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]

@@ -31,6 +31,7 @@ from router.policy_fields import (
     Usd,
     nanos,
 )
+from router.policy_pace import PaceRule
 from router.policy_routes import Classifier, ComplexityMap, LearnedRule, RoleRoute, TaskRoute
 from router.policy_sessions import Sessions
 from router.types import AUTO, TIER_PREFIX, Priority
@@ -184,10 +185,15 @@ class Degradation(Table):
     What a shrinking budget changes.
     """
 
-    mode: Literal["steps", "off"] = "steps"
-    """`off` leaves only affordability: calls keep their tier until the money is gone."""
+    mode: Literal["steps", "pace", "off"] = "steps"
+    """`steps` goes by the share left; `pace` also by what is expected to be asked until the reset; `off` leaves
+    only affordability: calls keep their tier until the money is gone."""
     hysteresis: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.03
     """Share by which the remaining money must rise above a threshold before its step is left."""
+    dwell_s: Annotated[int, Field(ge=0, le=DAY_S)] = 900
+    """Seconds before anything lowered is raised again, unless the remaining share rises by 0.15 or more."""
+    pace: PaceRule = PaceRule()
+    """How `mode = "pace"` holds the money to the end of the window."""
     exempt: Priorities = (Priority.CRITICAL,)
     """Priorities that no step and no shortage of money may change."""
     steps: Annotated[tuple[Step, ...], Field(strict=False)] = ()

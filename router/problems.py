@@ -119,9 +119,9 @@ def _as_money(value: object) -> str:
 
 _FIXES: Final[Mapping[str, str]] = {
     "money_value": 'Write dollars as decimal text, for example "5.00".',
-    "classifier": 'Write "table", or leave the field out.',
     "name": 'Choose a name such as "large" or "eu-only".',
     "task_name": 'Write "crm/*" for a group of tasks, or the whole name.',
+    "role_name": "Write the whole name.",
     "env_name": 'Write the name only, for example "ANTHROPIC_API_KEY"; never the key itself.',
     "url_value": 'Write an address such as "https://api.anthropic.com".',
     "string_type": "Write text in quotes.",

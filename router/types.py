@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from pricing.bound import RequestBound
+from router.demand import Pace, PaceState
 
 Number: TypeAlias = int | float | str | None
 
@@ -69,14 +70,20 @@ class ReasonCode(StrEnum):
     ASKED_TIER = "asked_tier"
     TASK_ROUTE = "task_route"
     UNROUTED_TASK = "unrouted_task"
+    COMPLEXITY = "complexity"
+    CLASSIFIED = "classified"
+    ROLE_TIER = "role_tier"
     UNLISTED_MODEL = "unlisted_model"
     HINT_NOT_ALLOWED = "hint_not_allowed"
     PINNED = "pinned"
     FLOOR = "floor"
     CONSTRAINT = "constraint"
+    TOO_SLOW = "too_slow"
     TIER_LIMIT = "tier_limit"
     UNBOUNDED_CEILING = "unbounded_ceiling"
     DEGRADED = "degraded"
+    PACED = "paced"
+    WORTH_IT = "worth_it"
     EXEMPT = "exempt"
     DOWNGRADE_NOT_CHEAPER = "downgrade_not_cheaper"
     DOWNGRADE_NOT_POSSIBLE = "downgrade_not_possible"
@@ -358,11 +365,18 @@ class Known:
         latencies_ms: Time that a model's calls usually take at most (95 of 100), by its id.
         evidence: Scores of the downgraded calls of this call's task class; None where nobody looked.
         session_turns: How many of the tenant's recent conversations had a first answer, a second and so on.
+        level_since_us: When the number of active steps last changed.
+        pace: The projection that `mode = "pace"` goes by; None in the other modes.
     """
 
     latencies_ms: Mapping[str, int] = field(default_factory=dict)
     evidence: Evidence | None = None
     session_turns: tuple[int, ...] = ()
+    level_since_us: int | None = None
+    pace: Pace | None = None
+
+
+NOTHING_KNOWN: Final = Known()
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,6 +477,23 @@ class Would:
 
 
 @dataclass(frozen=True, slots=True)
+class Paced:
+    """
+    What pacing has to remember of a call.
+
+    Args:
+        state: Where it stands now; give it back with the tenant's next call.
+        asked_nanos: Expected cost as asked, and `least_nanos` on the cheapest tier that may serve the call.
+        gain: What the better model was expected to gain, where anybody said so.
+    """
+
+    state: PaceState
+    asked_nanos: int
+    least_nanos: int
+    gain: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """
     A routed call: offers, best first, and the explanation that they share.
@@ -472,6 +503,7 @@ class Choice:
         level: Degradation steps active now; give it back to `choose` with the tenant's next call.
         ratio: Remaining share that decided the level, and `gauge` the budget (or "credit") it belongs to.
         would: Only in observe mode.
+        paced: What pacing made of the call; None in the other modes.
     """
 
     asked_model: str
@@ -484,3 +516,4 @@ class Choice:
     reasons: tuple[Reason, ...]
     counterfactual: Counterfactual
     would: Would | None = None
+    paced: Paced | None = None

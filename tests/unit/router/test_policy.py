@@ -172,13 +172,6 @@ def test_a_problem_names_field_value_and_fix(text: str, field: str, message: str
     assert found[field].fix
 
 
-@pytest.mark.parametrize("kind", ["complexity", "learned", "llm"])
-def test_classifiers_to_come_are_refused_clearly(kind: str) -> None:
-    """A classifier that is not built yet is not silently ignored."""
-    with pytest.raises(PolicyError, match="classifies by table only"):
-        load_policy(SMALL + f'classifier = "{kind}"')
-
-
 def test_all_problems_are_told_at_once() -> None:
     """Problems of single fields and of references between them come together."""
     text = SMALL.replace('"claude-opus-5-5"', '"claude-opus-9"') + (
