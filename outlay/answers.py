@@ -5,17 +5,21 @@ What an answer says about its own call, as `outlay-*` headers: known before its 
 from collections.abc import Mapping
 
 from ledger.types import Gauge, Held
-from outlay.calls import Link
 from outlay.closing import Closing
 from pricing.money import format_usd
-from router.types import Choice, Offer
+from router.types import Choice, Offer, Reason
 
 
-def before(decision_id: str, link: Link, choice: Choice, offer: Offer, held: Held) -> dict[str, str]:
+def before(
+    decision_id: str, choice: Choice, offer: Offer, held: Held, earlier: tuple[Reason, ...] = ()
+) -> dict[str, str]:
     """
     Write the headers that are known once the money is held.
+
+    Args:
+        earlier: Reasons from before the choice.
     """
-    told = (*link.reasons, *choice.reasons, *offer.reasons)
+    told = (*earlier, *choice.reasons, *offer.reasons)
     codes = dict.fromkeys(str(reason.code) for reason in told)
     headers = {
         "outlay-decision-id": decision_id,
@@ -25,7 +29,6 @@ def before(decision_id: str, link: Link, choice: Choice, offer: Offer, held: Hel
         "outlay-tier-served": offer.tier or "",
         "outlay-reason": ",".join(codes),
         "outlay-hold-usd": format_usd(held.amount_nanos),
-        "outlay-attempts": str(link.tried + 1),
     }
     ratio = remaining_ratio(held.gauges)
     if ratio is not None:

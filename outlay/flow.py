@@ -156,13 +156,7 @@ class _Call:
         if self.session is not None:
             self.memory = yield from ask(Recall(request.tenant, self.session))
         view = self.view
-        self.record = {
-            **self.record,
-            "mode": view.policy.enforcement.mode,
-            "policy_tenant": view.policy_tenant,
-            "policy_version": view.policy_version,
-            "level": view.level,
-        }
+        self.record = views.recorded(self.record, view)
         if not view.known:
             return refusals.unknown_tenant(self.id, request.tenant, self.at_us)
         halted = yield from self._admit()
@@ -353,19 +347,20 @@ class _Call:
         """
         Say what is to be sent, and where.
         """
-        offer = self.choice.offers[self.held.offer_index]
+        offer, link = self.choice.offers[self.held.offer_index], self.request.link
+        told = answers.before(self.id, self.choice, offer, self.held, link.reasons)
         return Sending(
             decision_id=self.id,
             model=offer.model,
             body=self.request.body if self.request.offers else self._translated(offer),
             upstream=self.tools.upstream(self.view.policy, self._upstream),
-            headers=answers.before(self.id, self.request.link, self.choice, offer, self.held),
+            headers={**told, "outlay-attempts": str(link.tried + 1)},
             offer=offer,
             offer_index=self.held.offer_index,
             reasons=(*self.reasons, *self.choice.reasons, *offer.reasons),
             held_nanos=self.held.amount_nanos,
             expires_us=self.held.expires_us,
-            link=self.request.link,
+            link=link,
         )
 
     def _translated(self, offer: Offer) -> Mapping[str, object]:

@@ -4,7 +4,7 @@ What one reading of the database says about a call, and the router's words for i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from circuit.rules import Rules
 from circuit.types import Snapshot
@@ -13,8 +13,6 @@ from router.complexity import task_class
 from router.policy import Policy
 from router.types import Budget, Cache, Evidence, Headroom, Known, Profile
 
-CACHE_WARM_US: Final = 5 * 60 * 1_000_000
-"""How long the provider keeps a prompt cache that nobody asked it to keep longer."""
 EXPECTED_SHARE: Final = 4
 """Without history an answer is expected to use one part in this many of max_tokens."""
 
@@ -25,15 +23,30 @@ class SessionMemory:
     What the newest calls of a session were served with.
 
     Attributes:
-        prompt_tokens: Prompt of the last call: what is probably in the cache of `last_model`.
+        cached_tokens: Prompt tokens that the cache of `last_model` got or gave with the last call.
         models: Every model that served one of the newest calls.
         last_us: When the last call ended; a prompt cache lives for minutes.
+        tier, effort, asked_model, task: Of the last call.
+        turn: What recognises the last call when it is asked again (`outlay/sessions.py`).
+        wanted_effort: Effort of the last call with money to spare.
+        escalated: A signal has raised the session.
+        score_ppm: Lowest score of the last answer; None where nobody judged it.
+        turns_of_others: How many of the tenant's recent sessions had a first answer, a second and so on.
     """
 
     last_model: str
-    prompt_tokens: int
+    cached_tokens: int
     models: frozenset[str]
     last_us: int
+    tier: str | None = None
+    effort: str | None = None
+    asked_model: str = ""
+    task: str | None = None
+    turn: str | None = None
+    wanted_effort: str | None = None
+    escalated: bool = False
+    score_ppm: int | None = None
+    turns_of_others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,19 @@ class View:
         return self.policy.enforcement.mode == "enforce"
 
 
+def recorded(record: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """
+    Add to a decision record what it was decided under.
+    """
+    return {
+        **record,
+        "mode": view.policy.enforcement.mode,
+        "policy_tenant": view.policy_tenant,
+        "policy_version": view.policy_version,
+        "level": view.level,
+    }
+
+
 def headroom(view: View) -> Headroom:
     """
     Put the ledger's gauges in the router's words.
@@ -92,24 +118,27 @@ def headroom(view: View) -> Headroom:
     )
 
 
-def known(view: View, profile: Profile) -> Known:
+def known(view: View, profile: Profile, memory: SessionMemory | None = None) -> Known:
     """
     Add to what is known of everything what is known of the calls that this one is counted with.
     """
+    found = view.measured
+    if memory is not None:
+        found = replace(found, session_turns=memory.turns_of_others)
     if view.evidence is None:
-        return view.measured
+        return found
     name = task_class(profile)
-    return replace(view.measured, evidence=view.evidence.get(name, Evidence(name)))
+    return replace(found, evidence=view.evidence.get(name, Evidence(name)))
 
 
 def cache(memory: SessionMemory | None, now_us: int) -> Cache | None:
     """
-    Tell where the session's prompt cache is warm; None where Outlay has not seen the session.
+    Tell where the session's prompt cache is and how old; None where Outlay has not seen the session.
     """
     if memory is None:
         return None
-    warm = now_us - memory.last_us <= CACHE_WARM_US
-    return Cache(memory.last_model, memory.prompt_tokens) if warm else Cache()
+    age_s = (max(0, now_us - memory.last_us) + 999_999) // 1_000_000
+    return Cache(memory.last_model, memory.cached_tokens, age_s)
 
 
 def expected_output_tokens(usual: int | None, max_tokens: object) -> int:

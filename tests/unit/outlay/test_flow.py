@@ -58,9 +58,9 @@ CALM = Snapshot(breakers={}, spend={}, calls={}, switches={}, read_us=T0)
 RULES = Rules(tenant_spend=None, global_spend=None, provider=ProviderRule())
 
 
-def policy(*, observe: bool = False) -> Policy:
-    """The packaged policy, enforcing or observing."""
-    text = default_policy_text()
+def policy(*, observe: bool = False, fallback: str = "attempts = 1") -> Policy:
+    """The packaged policy, enforcing or observing, with fallbacks only where a test is about them."""
+    text = default_policy_text().replace("[enforcement]", f"[routing.fallback]\n{fallback}\n[enforcement]")
     return load_policy(text.replace('mode = "enforce"', 'mode = "observe"') if observe else text)
 
 
