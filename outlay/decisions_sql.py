@@ -1,32 +1,23 @@
 """
-The decision log, read: one decision, the newest ones, what a session was served. Rows are written by the
-flow, in the transaction of the settlement, and never changed.
+The decision log, read: one decision, the newest ones. Rows are written by the flow, in the transaction of the
+settlement, and never changed. What a conversation was served with is read in `outlay/sessions.py`.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, select, tuple_
+from sqlalchemy import Connection, Select, select, tuple_
 
 from outlay.tables import decision as table
-from outlay.views import SessionMemory
 
 JSON_COLUMNS: Final = ("would", "reasons", "offers", "counterfactual", "usage", "tags")
-# read before every call of a session, so it goes to the driver as it is
-_SESSION: Final = """SELECT served_model, usage, finished_us FROM outlay_decision
- WHERE tenant = ? AND session = ? AND outcome IN ('served', 'broken') AND served_model IS NOT NULL
- ORDER BY at_us DESC LIMIT 20"""
-_PROMPT_PARTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class Decisions:
     """
     The decision log of one database.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self._session = _SESSION if engine.dialect.name == "sqlite" else _SESSION.replace("?", "%s")
 
     def find(self, connection: Connection, decision_id: str) -> dict[str, Any] | None:
         """
@@ -71,21 +62,6 @@ class Decisions:
             query = query.where(table.c.outcome == outcome)
         return query
 
-    def session(self, connection: Connection, tenant: str, session: str) -> SessionMemory | None:
-        """
-        Return what a session of a tenant was served with; None where nothing of it was served yet.
-        """
-        rows = connection.exec_driver_sql(self._session, (tenant, session)).all()
-        if not rows:
-            return None
-        model, usage, finished_us = rows[0]
-        return SessionMemory(
-            last_model=str(model),
-            prompt_tokens=_prompt_tokens(usage),
-            models=frozenset(str(row[0]) for row in rows),
-            last_us=int(finished_us),
-        )
-
 
 def decode(row: Mapping[str, Any]) -> dict[str, Any]:
     """
@@ -96,14 +72,3 @@ def decode(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(text: str | None) -> Any:
     return None if text is None or text == "" else json.loads(text)
-
-
-def _prompt_tokens(usage: str | None) -> int:
-    """
-    Return the prompt of a call by the provider's own count; 0 where that is not known.
-    """
-    counts = json.loads(usage) if usage else None
-    if not isinstance(counts, Mapping):
-        return 0
-    parts = (counts.get(name) for name in _PROMPT_PARTS)
-    return sum(part for part in parts if isinstance(part, int) and not isinstance(part, bool))

@@ -126,7 +126,7 @@ class Engine:
                 return self._look(effect)
             case Recall(tenant, session):
                 with self._app.reading() as conn:
-                    return self._app.decisions.session(conn, tenant, session)
+                    return self._app.sessions.memory(conn, tenant, session)
             case CheckSwitches(tenant):
                 return self._halted(tenant)
             case Move(transitions):

@@ -93,6 +93,7 @@ decision = sa.Table(
     _column("strategy", sa.Text, nullable=True),  # fallback | cascade | speculative | workflow | classifier
     # digest of the prices that it was made with; empty where none were kept
     _column("prices", sa.Text, server_default=sa.text("''")),
+    _column("turn", sa.Text, nullable=True),  # recognises a turn of a session that is asked again
     sa.Index("outlay_decision_tenant_at", "tenant", "at_us"),
     sa.Index("outlay_decision_at", "at_us"),
     sa.Index("outlay_decision_session", "tenant", "session", "at_us"),

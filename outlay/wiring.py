@@ -27,6 +27,7 @@ from outlay.keys_sql import Keys
 from outlay.policies_sql import Policies
 from outlay.records import captured_row
 from outlay.scores_sql import Scores
+from outlay.sessions_sql import Sessions
 from outlay.settings import Settings
 from outlay.tables import EVERYBODY, decision
 from pricing.table import PriceTable, load_prices
@@ -49,7 +50,8 @@ class App:
         self.circuit = SqlCircuitStore(engine)
         self.keys = Keys(engine)
         self.policies = Policies(engine)
-        self.decisions = Decisions(engine)
+        self.decisions = Decisions()
+        self.sessions = Sessions(engine)
         self.scores = Scores(engine)
 
     @cached_property

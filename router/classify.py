@@ -24,6 +24,7 @@ from router.shape import (
     open_tool_loop,
     role_of,
     thinking_kind,
+    without_markers,
 )
 from router.types import (
     HINT_NUMBER_MAX,
@@ -36,6 +37,7 @@ from router.types import (
     Refusal,
     RefusalCode,
     Rights,
+    SessionState,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ FEATURES: Final = frozenset(
         "tools",
     }
 )
+CACHE_TTL_S: Final = {"none": 0, "5m": 300, "1h": 3_600}
+"""How long a cache lives after its last use, by the longest time that the markers of a body ask for."""
 _HINT_MAX: Final = 200
 _BYTES_PER_100_TOKENS: Final = 300
 """Dense enough for every tokenizer; a cache never counts for more than the prompt."""
@@ -94,6 +98,7 @@ def profile_request(
     expected_output_tokens: int,
     cache: Cache | None = None,
     session: str | None = None,
+    session_state: SessionState | None = None,
 ) -> Profile | Refusal:
     """
     Read a Messages API body and its hints. The body is only read.
@@ -103,6 +108,7 @@ def profile_request(
         cache: Where the session's prompt cache is warm. None means unknown: a conversation that goes on
             and uses the cache is then taken to be warm at the model that it asks for.
         session: What `session_of` says of this call, where that is known already.
+        session_state: What the conversation was served with so far, where Outlay has seen it.
     """
     hints, reasons = allowed_hints(hints, rights)
     refusal = _hint_refused(hints)
@@ -143,6 +149,7 @@ def profile_request(
         cached_tokens_hint=cached_tokens,
         reasons=reasons,
         signals=read_signals(body, hints, bound),
+        session_state=session_state,
     )
 
 
@@ -236,17 +243,10 @@ def session_hash(body: Mapping[str, Any]) -> str:
     The markers move from turn to turn, so they would make every turn a session of its own.
     """
     users = (message for message in messages_of(body) if role_of(message) == "user")
-    beginning = [_plain(part) for part in (body.get("system"), body.get("tools"), next(users, None))]
+    system = without_markers({"content": body.get("system")})
+    beginning = [system, without_markers(body.get("tools")), without_markers(next(users, None))]
     text = json.dumps(beginning, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items() if k != "cache_control"}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
 
 
 def features(body: Mapping[str, Any], bound: RequestBound) -> frozenset[str]:
@@ -276,7 +276,8 @@ def features(body: Mapping[str, Any], bound: RequestBound) -> frozenset[str]:
 def _cached(body: Mapping[str, Any], bound: RequestBound, cache: Cache | None) -> tuple[str | None, int]:
     """Say where the prompt cache is warm, and with how many tokens."""
     if cache is not None:
-        return cache.model, max(0, cache.tokens)
+        warm = cache.age_s <= CACHE_TTL_S[bound.cache_ttl]
+        return (cache.model, max(0, cache.tokens)) if warm else ("", 0)
     messages = messages_of(body)
     turns = [place for place, message in enumerate(messages) if role_of(message) == "assistant"]
     if bound.cache_ttl == "none" or not turns:

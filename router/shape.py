@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 THINKING_BLOCKS: Final = frozenset({"thinking", "redacted_thinking"})
+NEWEST_MESSAGES: Final = 10
+"""Failed tool calls count in so many messages from the end."""
 FORCED: Final = frozenset({"any", "tool"})
 
 
@@ -69,6 +71,42 @@ def thinking_kind(body: Mapping[str, Any]) -> str | None:
     thinking = body.get("thinking")
     kind = thinking.get("type") if isinstance(thinking, Mapping) else None
     return kind if isinstance(kind, str) else None
+
+
+def answers(body: Mapping[str, Any]) -> int:
+    """
+    Count the assistant's messages.
+    """
+    return sum(role_of(message) == "assistant" for message in messages_of(body))
+
+
+def tool_errors(body: Mapping[str, Any]) -> int:
+    """
+    Count the tool calls that failed, in the newest messages.
+    """
+    newest = messages_of(body)[-NEWEST_MESSAGES:]
+    return sum(
+        block.get("type") == "tool_result" and block.get("is_error") is True
+        for message in newest
+        for block in blocks(message)
+    )
+
+
+def without_markers(value: Any) -> Any:
+    """
+    Give a part of a body as it is without cache markers: a text alone is the same as a list of one text.
+
+    Whoever marks a text has to write it as a block, and the marks move from turn to turn.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): _unmarked(key, item) for key, item in value.items() if key != "cache_control"}
+    return [without_markers(item) for item in value] if isinstance(value, list) else value
+
+
+def _unmarked(key: object, value: Any) -> Any:
+    if key == "content" and isinstance(value, str):
+        return [{"type": "text", "text": value}]
+    return without_markers(value)
 
 
 def effort_of(body: Mapping[str, Any]) -> str | None:

@@ -44,6 +44,7 @@ def upgrade() -> None:
     op.add_column(
         "outlay_decision", sa.Column("prices", sa.Text(), nullable=False, server_default=sa.text("''"))
     )
+    op.add_column("outlay_decision", sa.Column("turn", sa.Text(), nullable=True))
     op.create_index("outlay_decision_parent", "outlay_decision", ["parent"], unique=False)
     create_score()
     create_classifier()
@@ -128,5 +129,5 @@ def downgrade() -> None:
     op.drop_table("outlay_classifier")
     op.drop_table("outlay_score")
     op.drop_index("outlay_decision_parent", "outlay_decision")
-    for name in ("prices", "strategy", "attempt", "parent"):
+    for name in ("turn", "prices", "strategy", "attempt", "parent"):
         op.drop_column("outlay_decision", name)

@@ -402,7 +402,7 @@ def test_a_session_remembers_who_answered_it(calls: Calls, clock: Any) -> None:
         clock.sleep(1)
         served(calls, CallRequest("acme", {**BODY, "model": model}, hints=hints))
     memory = calls.engine.perform(effects.Recall("acme", "id:s1"))
-    assert (memory.last_model, memory.prompt_tokens) == (HAIKU, 100)
+    assert (memory.last_model, memory.cached_tokens) == (HAIKU, 0)
     assert memory.models == {OPUS, HAIKU}
     assert calls.engine.perform(effects.Recall("zeta", "id:s1")) is None
 

@@ -10,6 +10,7 @@ from ledger.types import Gauge
 from outlay import views
 from outlay.views import SessionMemory, View
 from router.policy import default_policy_text, load_policy
+from router.types import Cache
 
 T0 = 1_763_700_000_000_000
 CALM = Snapshot(breakers={}, spend={}, calls={}, switches={}, read_us=T0)
@@ -55,13 +56,13 @@ def test_no_limit_and_no_money_are_different_things() -> None:
     assert views.headroom(view()).credit_available_nanos is None
 
 
-@pytest.mark.parametrize(("age_s", "model"), [(0, "m"), (300, "m"), (301, "")])
-def test_a_prompt_cache_is_warm_for_five_minutes(age_s: int, model: str) -> None:
-    """Up to five minutes after the last answer its cache counts; later the session is known to be cold."""
+@pytest.mark.parametrize(
+    ("age_us", "age_s"), [(-1, 0), (0, 0), (1, 1), (300_000_000, 300), (300_000_001, 301)]
+)
+def test_the_age_of_a_prompt_cache_counts_from_the_last_answer(age_us: int, age_s: int) -> None:
+    """Every second that has begun counts, so that a cache is never taken for younger than it is."""
     memory = SessionMemory("m", 900, frozenset({"m"}), T0)
-    found = views.cache(memory, T0 + age_s * 1_000_000)
-    assert found is not None
-    assert found.model == model
+    assert views.cache(memory, T0 + age_us) == Cache("m", 900, age_s)
 
 
 def test_an_unknown_session_says_nothing_of_its_cache() -> None:

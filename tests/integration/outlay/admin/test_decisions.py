@@ -12,8 +12,8 @@ from ledger.types import Offer, Reserve, Sweep
 from outlay.admin import books, decisions, policies, tenants
 from outlay.calls import Completed, Failed, NotSent
 from outlay.clock import now_us
-from outlay.decisions_sql import _SESSION
 from outlay.errors import BadInput, Rejected
+from outlay.sessions_sql import _NEWEST
 from outlay.wiring import App
 from router.types import Hints
 
@@ -171,13 +171,13 @@ def test_a_session_remembers_its_models(app: App, acme: dict[str, Any], make_cal
     with app.reading() as connection:
         seen = app.decisions.list(connection, tenant="acme")
         session = next(row["session"] for row in seen)
-        memory = app.decisions.session(connection, "acme", session)
+        memory = app.sessions.memory(connection, "acme", session)
         assert memory is not None
-        assert (memory.last_model, memory.prompt_tokens) == ("claude-opus-5-5", 123)
+        assert (memory.last_model, memory.cached_tokens) == ("claude-opus-5-5", 23)
         assert memory.models == {"claude-opus-5-5"}
         assert memory.last_us > 0
-        assert app.decisions.session(connection, "beta", session) is None
-        assert app.decisions.session(connection, "acme", "other") is None
+        assert app.sessions.memory(connection, "beta", session) is None
+        assert app.sessions.memory(connection, "acme", "other") is None
 
 
 def test_the_session_query_uses_its_index(app: App, acme: dict[str, Any]) -> None:
@@ -187,9 +187,10 @@ def test_the_session_query_uses_its_index(app: App, acme: dict[str, Any]) -> Non
     if app.engine.dialect.name != "sqlite":
         return
     with app.reading() as connection:
-        found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {_SESSION}", ("acme", "s"))
+        found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {_NEWEST}", ("%", "acme", "s"))
         plan = str(found.all())
     assert "outlay_decision_session" in plan
+    assert "outlay_score_decision" in plan
     assert "TEMP B-TREE" not in plan
 
 

@@ -1,0 +1,113 @@
+"""
+Conversations in the decision log: what the newest calls of one were served with, and how long a tenant's
+conversations usually are.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine
+
+from outlay.views import SessionMemory
+
+NEWEST: Final = 20
+"""Calls of a conversation that are looked at."""
+RECENT: Final = 2_000
+"""Answers of a tenant from which the length of its conversations is measured."""
+TURNS_MAX: Final = 32
+KEPT_S: Final = 600.0
+_TENANTS_MAX: Final = 10_000
+_ESCALATED: Final = '%"code":"session\\_escalated"%'
+
+# read before every call of a conversation that goes on, so it goes to the driver as it is
+_NEWEST: Final = f"""SELECT d.served_model, d.usage, d.finished_us, d.served_tier, d.effort, d.asked_model,
+ d.task, d.turn, d.counterfactual, CASE WHEN d.reasons LIKE ? ESCAPE '\\' THEN 1 ELSE 0 END,
+ (SELECT MIN(s.score_ppm) FROM outlay_score s WHERE s.decision_id = d.id)
+ FROM outlay_decision d
+ WHERE d.tenant = ? AND d.session = ? AND d.outcome IN ('served', 'broken') AND d.served_model IS NOT NULL
+ ORDER BY d.at_us DESC LIMIT {NEWEST}"""  # noqa: S608 - our own number
+
+_LENGTHS: Final = f"""SELECT COUNT(*) FROM (SELECT session FROM outlay_decision WHERE tenant = ?
+ AND session IS NOT NULL AND parent IS NULL AND outcome IN ('served', 'broken')
+ ORDER BY at_us DESC LIMIT {RECENT}) AS recent GROUP BY session"""  # noqa: S608 - our own number
+
+_CACHED_PARTS: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+class Sessions:
+    """
+    Conversations in the decision log of one database.
+    """
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+        mark = "?" if engine.dialect.name == "sqlite" else "%s"
+        self._newest, self._lengths = (text.replace("?", mark) for text in (_NEWEST, _LENGTHS))
+        self._clock = clock
+        self._kept: dict[str, tuple[float, tuple[int, ...]]] = {}
+
+    def memory(self, connection: Connection, tenant: str, session: str) -> SessionMemory | None:
+        """
+        Return what a conversation of a tenant was served with; None where nothing of it was served yet.
+        """
+        rows = connection.exec_driver_sql(self._newest, (_ESCALATED, tenant, session)).all()
+        if not rows:
+            return None
+        last = rows[0]
+        return SessionMemory(
+            last_model=str(last[0]),
+            cached_tokens=_cached_tokens(last[1]),
+            models=frozenset(str(row[0]) for row in rows),
+            last_us=int(last[2]),
+            tier=last[3],
+            effort=last[4],
+            asked_model=str(last[5]),
+            task=last[6],
+            turn=last[7],
+            wanted_effort=_wanted_effort(last[8]),
+            escalated=any(row[9] for row in rows),
+            score_ppm=last[10],
+            turns_of_others=self.turns(connection, tenant),
+        )
+
+    def turns(self, connection: Connection, tenant: str) -> tuple[int, ...]:
+        """
+        Count how many of a tenant's recent conversations had a first answer, a second and so on.
+
+        Counted anew every few minutes.
+        """
+        until, counts = self._kept.get(tenant, (0.0, ()))
+        if self._clock() < until:
+            return counts
+        if len(self._kept) >= _TENANTS_MAX:
+            self._kept.clear()
+        lengths = [int(row[0]) for row in connection.exec_driver_sql(self._lengths, (tenant,))]
+        counts = survivors(lengths)
+        self._kept[tenant] = (self._clock() + KEPT_S, counts)
+        return counts
+
+
+def survivors(lengths: list[int]) -> tuple[int, ...]:
+    """
+    Count the conversations that had at least one answer, at least two and so on.
+    """
+    longest = min(max(lengths, default=0), TURNS_MAX)
+    return tuple(sum(length >= turn for length in lengths) for turn in range(1, longest + 1))
+
+
+def _wanted_effort(counterfactual: str | None) -> str | None:
+    wanted = json.loads(counterfactual) if counterfactual else {}
+    effort = wanted.get("effort")
+    return effort if isinstance(effort, str) else None
+
+
+def _cached_tokens(usage: str | None) -> int:
+    """
+    Return the prompt tokens that the provider has in its cache since a call; 0 where that is not known.
+    """
+    counts: Any = json.loads(usage) if usage else None
+    if not isinstance(counts, Mapping):
+        return 0
+    parts = (counts.get(name) for name in _CACHED_PARTS)
+    return sum(part for part in parts if isinstance(part, int) and not isinstance(part, bool))
