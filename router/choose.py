@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pricing.money import ceil_div
 from pricing.table import PriceTable
+from router import pace
 from router.afford import Ladder
 from router.ask import Ask, resolve
 from router.candidates import Candidates, Place
@@ -92,7 +93,9 @@ class _Decision:
         self.known = known
         self.share = smallest_share(headroom)
         self.ratio = self.share.ratio if self.share is not None else 1.0
-        self.level = active_steps(policy, self.ratio, level)
+        rested = pace.rested(policy, known.level_since_us, now_us)
+        self.level = active_steps(policy, self.ratio, level, rested=rested)
+        self.tide = pace.tide(known.pace, policy, headroom, now_us)
 
     def enforced(self) -> Choice | Refusal:
         """Route the call under the policy."""
@@ -112,6 +115,7 @@ class _Decision:
             return self._unbounded()
         if not ask.exempt:
             refusal = priority_refusal(self.policy, ask.priority, self.level, self.share)
+            refusal = refusal or pace.refusal(self.tide, ask.priority, self.level)
             if refusal is not None:
                 return refusal
         healthy = candidates.in_service(start)
@@ -136,12 +140,15 @@ class _Decision:
             offers=ladder.offers(lowered),
             reasons=reasons,
             counterfactual=counterfactual(ladder.offer(Lowered(asked, asked.rank), asked, None)),
+            paced=pace.paced(self.tide, self.profile, self.known, start, candidates, costs),
         )
 
     def _lowered(self, ask: Ask, start: Place, candidates: Candidates, costs: Costs) -> Lowered:
         if ask.exempt or ask.pinned:
             return Lowered(start, start.rank)
-        return apply_steps(self.policy, self.level, self.share, start, candidates, costs)
+        lowered = apply_steps(self.policy, self.level, self.share, start, candidates, costs)
+        gain = pace.gain_of(self.profile, self.known.evidence)
+        return pace.apply_pace(self.tide, gain, self.policy, lowered, candidates, costs)
 
     def _ceiling_nanos(self, ask: Ask) -> int | None:
         """Give what stands in for the bound of a request that has none; None if nothing does."""

@@ -8,7 +8,7 @@ once entered is left only when the share has risen above its threshold by the hy
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pricing.money import format_usd
 from router.candidates import Candidates, Place
@@ -80,16 +80,24 @@ def _ratio(left: int, limit: int) -> float:
     return min(1.0, max(0, left) / limit) if limit > 0 else 0.0
 
 
-def active_steps(policy: "Policy", ratio: float, level: int) -> int:
+CLEAR_RISE: Final = 0.15
+"""A share that has risen so much is no flutter but a new window, a top-up or a raised limit."""
+
+
+def active_steps(policy: "Policy", ratio: float, level: int, *, rested: bool = True) -> int:
     """
     Count the steps that are active, given how many were before.
+
+    Args:
+        rested: The dwell since the last change has passed; before that only a clear rise leaves a step.
     """
     degradation = policy.degradation
     if degradation.mode == "off":
         return 0
+    rise = degradation.hysteresis if rested else max(degradation.hysteresis, CLEAR_RISE)
     active = 0
     for place, step in enumerate(degradation.steps):
-        leave = min(step.below + degradation.hysteresis, 1.0) if place < level else step.below
+        leave = min(step.below + rise, 1.0) if place < level else step.below
         if ratio >= leave:
             break
         active = place + 1
@@ -135,16 +143,16 @@ def _one_step(
     capped = replace(
         before,
         effort_cap=lower_effort(before.effort_cap, step.effort),
-        tokens_cap=_least(before.tokens_cap, step.max_tokens),
+        tokens_cap=least_tokens(before.tokens_cap, step.max_tokens),
         rank=_target(policy, step, before.rank),
     )
     switched, refused = _switch(capped, policy, candidates, costs)
     if switched is not None:
         capped = replace(capped, place=switched)
-    levers = _levers(policy, before, capped)
+    pulled = levers(policy, before, capped)
     reasons = before.reasons
-    if levers:
-        text = f"{_told(share, step)}: {', '.join(levers)}"
+    if pulled:
+        text = f"{_told(share, step)}: {', '.join(pulled)}"
         reasons = (*reasons, Reason(ReasonCode.DEGRADED, text, _numbers(share, step)))
     return replace(capped, reasons=reasons if refused is None else (*reasons, refused))
 
@@ -207,18 +215,20 @@ def _floor_kept(state: Lowered, policy: "Policy", now: Place) -> Reason | None:
     return Reason(ReasonCode.FLOOR, f"tier {floor} is the floor of this call, so not {meant}", numbers)
 
 
-def _levers(policy: "Policy", before: Lowered, after: Lowered) -> list[str]:
-    """Name what a step has changed."""
-    levers: list[str] = []
+def levers(policy: "Policy", before: Lowered, after: Lowered) -> list[str]:
+    """
+    Name what has been changed of a call.
+    """
+    pulled: list[str] = []
     if after.effort_cap != before.effort_cap:
-        levers.append(f"effort at most {after.effort_cap}")
+        pulled.append(f"effort at most {after.effort_cap}")
     if after.tokens_cap != before.tokens_cap:
-        levers.append(f"max_tokens at most {after.tokens_cap}")
+        pulled.append(f"max_tokens at most {after.tokens_cap}")
     if after.place != before.place:
         names = policy.tier_names
         tiers = f"tier {names[before.place.rank]} to {names[after.place.rank]}"
-        levers.append(f"{tiers} ({before.place.facts.id} to {after.place.facts.id})")
-    return levers
+        pulled.append(f"{tiers} ({before.place.facts.id} to {after.place.facts.id})")
+    return pulled
 
 
 def lower_effort(one: str | None, other: str | None) -> str | None:
@@ -230,7 +240,10 @@ def lower_effort(one: str | None, other: str | None) -> str | None:
     return min(one, other, key=EFFORTS.index)
 
 
-def _least(one: int | None, other: int | None) -> int | None:
+def least_tokens(one: int | None, other: int | None) -> int | None:
+    """
+    Give the lower of two caps; None is no cap.
+    """
     if one is None or other is None:
         return one if other is None else other
     return min(one, other)

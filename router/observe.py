@@ -107,6 +107,7 @@ class _Observed:
             reasons=(*told, self._reason(would)),
             counterfactual=counterfactual(offer),
             would=would,
+            paced=self.outcome.paced if isinstance(self.outcome, Choice) else None,
         )
 
     def _would(self) -> Would:

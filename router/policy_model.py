@@ -186,8 +186,8 @@ class Degradation(Table):
     """
 
     mode: Literal["steps", "pace", "off"] = "steps"
-    """`steps` goes by the share left; `pace` also by what is expected to be asked until the reset; `off` leaves
-    only affordability: calls keep their tier until the money is gone."""
+    """`steps` goes by the share left, `pace` also by the demand expected until the reset; `off` leaves only
+    affordability: calls keep their tier until the money is gone."""
     hysteresis: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.03
     """Share by which the remaining money must rise above a threshold before its step is left."""
     dwell_s: Annotated[int, Field(ge=0, le=DAY_S)] = 900

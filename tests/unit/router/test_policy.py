@@ -68,7 +68,7 @@ def test_a_budget_of_zero_is_not_no_budget() -> None:
         ('[budget]\ndaily_us = "5"', "budget.daily_us", "unknown field", "'daily_usd'"),
         ("[bugdet]\n", "bugdet", "unknown field", "'budget'"),
         ('[enforcement]\nmode = "obsrve"', "enforcement.mode", "not one of", "'observe'"),
-        ('[degradation]\nmode = "pace"', "degradation.mode", "not one of", "steps"),
+        ('[degradation]\nmode = "smooth"', "degradation.mode", "not one of", "steps"),
         ("[degradation]\nhysteresis = -0.1", "degradation.hysteresis", "greater than or equal to 0", ""),
         ("[degradation]\nhysteresis = inf", "degradation.hysteresis", "finite", ""),
         ('[degradation]\nexempt = ["critcal"]', "degradation.exempt[0]", "not one of", "'critical'"),
