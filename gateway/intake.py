@@ -6,10 +6,11 @@ A key comes as `x-api-key` (SDK 0.x and 1.x) or as `Authorization: Bearer` (SDK 
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from gateway.errors import ApiError, invalid
 from outlay.keys_sql import KeyRow, Keys
-from router.types import TEXT_HINTS, Hints
+from router.types import HINT_NUMBER_MAX, NUMBER_HINTS, TEXT_HINTS, Hints
 
 _HINT_MAX = 200
 _TAGS_MAX = 20
@@ -80,8 +81,12 @@ def read_hints(headers: Mapping[str, str]) -> Hints:
     Raises:
         ApiError: 400, a value is too long or malformed.
     """
-    texts = {name: _text(headers, f"outlay-{name}") for name in TEXT_HINTS}
-    return Hints(**texts, pin=_flag(headers, "outlay-pin"), tags=_tags(_text(headers, "outlay-tags", 2_000)))
+    tags = _tags(_text(headers, "outlay-tags", 2_000))
+    texts: dict[str, Any] = {name: _text(headers, f"outlay-{name}") for name in TEXT_HINTS}
+    numbers: dict[str, Any] = {
+        name: _number(headers, f"outlay-{name.replace('_', '-')}") for name in NUMBER_HINTS
+    }
+    return Hints(**texts, **numbers, pin=_flag(headers, "outlay-pin"), tags=tags)
 
 
 def read_idempotency_key(headers: Mapping[str, str], name: str = "outlay-idempotency-key") -> str | None:
@@ -126,6 +131,16 @@ def _flag(headers: Mapping[str, str], name: str) -> bool:
     if text.lower() == "true":
         return True
     raise invalid(f'{name}: write true or false (found: "{text}")', field=name, code=INVALID_HINT)
+
+
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    text = _text(headers, name)
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and int(text) <= HINT_NUMBER_MAX:
+        return int(text)
+    message = f'{name}: write a whole number from 0 to {HINT_NUMBER_MAX} (found: "{text[:40]}")'
+    raise invalid(message, field=name, code=INVALID_HINT)
 
 
 def _tags(text: str | None) -> tuple[tuple[str, str], ...]:

@@ -19,9 +19,10 @@ from outlay.clock import iso
 from outlay.effects import Commit, FindHold, Tools, ask
 from outlay.errors import BadInput
 from outlay.flow import hold
+from outlay.open_holds import read_hints
 from pricing.money import format_usd
 from router.codec import to_json
-from router.types import TEXT_HINTS, Hints, Offer, Rights
+from router.types import NUMBER_HINTS, TEXT_HINTS, Hints, Offer, Rights
 
 TTL_S_MAX: Final = 7 * 86_400
 OFFERS_MAX: Final = 20
@@ -361,10 +362,8 @@ def _hints(value: object) -> Hints:
         return Hints()
     if not isinstance(value, Mapping):
         raise BadInput("hints", value, "is no object", 'give {"task": ..., "priority": ...}')
-    _only(value, (*TEXT_HINTS, "pin"), "hints")
-    given = [name for name in TEXT_HINTS if value.get(name) is not None]
-    words: dict[str, Any] = {name: fields.word(value[name], f"hints.{name}") for name in given}
-    return Hints(**words, pin=fields.flag(value.get("pin", False), "hints.pin"))
+    _only(value, (*TEXT_HINTS, *NUMBER_HINTS, "pin"), "hints")
+    return Hints(**read_hints(value, "hints."), pin=fields.flag(value.get("pin", False), "hints.pin"))
 
 
 def _only(body: Mapping[str, object], known: tuple[str, ...], at: str = "") -> None:

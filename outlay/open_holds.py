@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from outlay import fields
 from outlay.errors import BadInput
 from pricing.money import format_usd
-from router.types import TEXT_HINTS, Choice, Hints, Reason
+from router.types import HINT_NUMBER_MAX, NUMBER_HINTS, TEXT_HINTS, Choice, Hints, Reason
 
 if TYPE_CHECKING:
     from outlay.api import Outlay
@@ -34,11 +34,16 @@ class HintWords(TypedDict, total=False):
     session: str | None
     privacy: str | None
     floor: str | None
+    complexity: str | None
+    output_words: int | None
+    revision: int | None
+    reasoning: str | None
+    context: str | None
     pin: bool
     tags: Mapping[str, str] | None
 
 
-_KNOWN = (*TEXT_HINTS, "pin", "tags")
+_KNOWN = (*TEXT_HINTS, *NUMBER_HINTS, "pin", "tags")
 
 
 def hints_of(words: Mapping[str, object]) -> Hints:
@@ -52,10 +57,29 @@ def hints_of(words: Mapping[str, object]) -> Hints:
         if name not in _KNOWN:
             fix = fields.close_name(name, _KNOWN) or f"Known are {', '.join(_KNOWN)}."
             raise BadInput(name, words[name], "is no hint", fix)
+    pin = fields.flag(words.get("pin", False), "pin")
+    return Hints(**read_hints(words), pin=pin, tags=_tags(words.get("tags")))
+
+
+def read_hints(words: Mapping[str, object], at: str = "") -> dict[str, Any]:
+    """
+    Read the hints that are texts or numbers, those that are given.
+
+    Args:
+        at: What stands before a name in a refusal.
+    Raises:
+        BadInput: A value is of the wrong kind.
+    """
+    given = {name: value for name, value in words.items() if value is not None}
     texts: dict[str, Any] = {
-        name: fields.word(words[name], name) for name in TEXT_HINTS if words.get(name) is not None
+        name: fields.word(given[name], f"{at}{name}") for name in TEXT_HINTS if name in given
     }
-    return Hints(**texts, pin=fields.flag(words.get("pin", False), "pin"), tags=_tags(words.get("tags")))
+    numbers: dict[str, Any] = {
+        name: fields.whole(given[name], f"{at}{name}", 0, HINT_NUMBER_MAX)
+        for name in NUMBER_HINTS
+        if name in given
+    }
+    return {**texts, **numbers}
 
 
 def _tags(value: object) -> tuple[tuple[str, str], ...]:

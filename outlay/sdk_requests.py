@@ -16,7 +16,7 @@ from outlay.api import TRUSTED
 from outlay.calls import CallRequest, Upstream
 from outlay.errors import BadInput
 from outlay.open_holds import hints_of
-from router.types import TEXT_HINTS
+from router.types import NUMBER_HINTS, TEXT_HINTS
 
 MESSAGES: Final = "/v1/messages"
 COUNT: Final = "/v1/messages/count_tokens"
@@ -193,6 +193,9 @@ def _words_of(headers: Mapping[str, object]) -> dict[str, object]:
     words: dict[str, object] = {
         name: headers[f"outlay-{name}"] for name in TEXT_HINTS if headers.get(f"outlay-{name}")
     }
+    for name in NUMBER_HINTS:
+        if (text := headers.get(f"outlay-{name.replace('_', '-')}")) is not None:
+            words[name] = int(text) if isinstance(text, str) and text.isdecimal() else text
     if isinstance(pin := headers.get("outlay-pin"), str):
         words["pin"] = {"true": True, "false": False}.get(pin.strip().lower(), pin)
     if isinstance(tags := headers.get("outlay-tags"), str):

@@ -46,6 +46,11 @@ def test_hints_are_read_from_their_headers() -> None:
         "outlay-floor": "",
         "outlay-pin": "True",
         "outlay-tags": "team=a, run = 7 ,",
+        "outlay-complexity": "simple",
+        "outlay-output-words": "0",
+        "outlay-revision": "2",
+        "outlay-reasoning": "high",
+        "outlay-context": "low",
     }
     assert read_hints(headers) == Hints(
         task="crm/note",
@@ -56,6 +61,11 @@ def test_hints_are_read_from_their_headers() -> None:
         floor=None,
         pin=True,
         tags=(("team", "a"), ("run", "7")),
+        complexity="simple",
+        output_words=0,
+        revision=2,
+        reasoning="high",
+        context="low",
     )
     assert read_hints({"outlay-pin": "false"}) == Hints() == read_hints({})
 
@@ -70,6 +80,10 @@ def test_hints_are_read_from_their_headers() -> None:
         ("outlay-tags", "=a"),
         ("outlay-tags", ",".join(f"a{i}=b" for i in range(21))),
         ("outlay-tags", "a=" + "b" * 2_000),
+        ("outlay-output-words", "-1"),
+        ("outlay-output-words", "many"),
+        ("outlay-revision", "1000001"),
+        ("outlay-revision", "٣"),
     ],
 )
 def test_malformed_hints_are_400_and_name_the_header(name: str, value: str) -> None:

@@ -68,10 +68,13 @@ def test_headers_go_before_the_middlewares_own_hints() -> None:
         "outlay-pin": "True",
         "outlay-tags": "x=1, y=2",
         "anthropic-beta": "b-2,b-3",
+        "outlay-complexity": "complex",
+        "outlay-output-words": "120",
     }
     order = terms.order(request(headers=headers))
     assert (order.hints.task, order.hints.priority, order.hints.pin) == ("b", "low", True)
     assert order.hints.tags == (("x", "1"), ("y", "2"))
+    assert (order.hints.complexity, order.hints.output_words) == ("complex", 120)
     assert order.betas == {"b-1", "b-2", "b-3"}
 
 
@@ -82,7 +85,16 @@ def test_a_tenant_can_be_asked_for_at_each_call() -> None:
     assert [terms.order(request()).tenant for _ in range(2)] == ["a", "b"]
 
 
-WRONG = [{"taks": "x"}, {"task": 7}, {"pin": "yes"}, {"tags": "x=1"}, {"tags": {"x": 1}}, {"task": ""}]
+WRONG = [
+    {"taks": "x"},
+    {"task": 7},
+    {"revision": -1},
+    {"output_words": "5"},
+    {"pin": "yes"},
+    {"tags": "x=1"},
+    {"tags": {"x": 1}},
+    {"task": ""},
+]
 
 
 @pytest.mark.parametrize("words", WRONG)
