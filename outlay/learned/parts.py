@@ -78,19 +78,6 @@ def fit(rows: Sequence[Seen], seed: int) -> dict[str, Any]:
     return {"base": _rounded(base), "classes": classes, "words": words, "trees": trees}
 
 
-def weigh(parts: Sequence[Sequence[float]], gains: Sequence[float]) -> list[float]:
-    """
-    Weigh parts so that together they come closest to the gains: the bias, then a weight >= 0 for each.
-    """
-    import numpy as np
-    from scipy.optimize import nnls
-
-    table, wanted = np.asarray(parts, float), np.asarray(gains, float)
-    middle = table.mean(axis=0)
-    found, _ = nnls(table - middle, wanted - wanted.mean())
-    return _rounded((float(wanted.mean() - middle @ found), *found.tolist()))
-
-
 def _shares(rows: Sequence[Seen], base: tuple[float, float]) -> dict[str, tuple[float, float, int]]:
     """Count how often each tier is right in a class, shrunk to the mean of all."""
     grouped: dict[str, list[Example]] = defaultdict(list)

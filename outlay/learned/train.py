@@ -9,12 +9,12 @@ docs/decisions/0019-learned-classifier.md. Needs the extra `learned`; scoring ne
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import mul
 from typing import Any, Final
 
 from outlay.learned.examples import Example, data_hash, ranking
 from outlay.learned.familiar import OPEN_GUARD, Trial, guard_of
-from outlay.learned.parts import Seen, fit, look, need_library, weigh
+from outlay.learned.mixing import blend, honest
+from outlay.learned.parts import Seen, fit, look, need_library
 from router.learned import LearnedModel
 from router.learned_read import CLASSES_MAX, FORMAT, version_of
 from router.prompt_shape import SHAPE
@@ -58,11 +58,10 @@ def train(rows: Sequence[Example], seed: int = 0) -> Model:
     need_library()
     seen = [look(row) for row in sorted(rows, key=_order)]
     trials = _held_back(seen, seed)
-    gains = [one.row.strong - one.row.weak for one in seen]
-    blend = weigh([trial.parts for trial in trials], gains)
-    text = _text(fit(seen, seed), blend, guard_of(seen, trials))
+    rows = [one.row for one in seen]
+    text = _text(fit(seen, seed), blend(trials, rows), guard_of(seen, trials))
     LearnedModel.read(text)  # what is stored can be read
-    quality = _quality([one.row for one in seen], _honest(trials, gains))
+    quality = _quality(rows, honest(trials, rows))
     return Model(text, version_of(text), data_hash(rows), quality)
 
 
@@ -99,28 +98,17 @@ def _trial(model: LearnedModel, one: Seen, fold: int) -> Trial:
     return Trial(fold, model.parts(prompt, task_class), model.coverage(prompt))
 
 
-def _honest(trials: Sequence[Trial], gains: Sequence[float]) -> list[float]:
-    """Predict each fold with parts and weights that know nothing of it."""
-    blends = []
-    for fold in range(FOLDS):
-        others = [place for place, trial in enumerate(trials) if trial.fold != fold]
-        blends.append(weigh([trials[place].parts for place in others], [gains[place] for place in others]))
-    return [
-        blends[trial.fold][0] + sum(map(mul, blends[trial.fold][1:], trial.parts)) for trial in trials
-    ]
-
-
 def _text(
     parts: Mapping[str, Any],
-    blend: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+    weights: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
     guard: Mapping[str, Any] = OPEN_GUARD,
 ) -> str:
-    table = {"format": FORMAT, "shape": list(SHAPE), "blend": list(blend), "guard": guard, **parts}
+    table = {"format": FORMAT, "shape": list(SHAPE), "blend": list(weights), "guard": guard, **parts}
     return json.dumps(table, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _quality(rows: Sequence[Example], honest: Sequence[float]) -> Mapping[str, Any]:
-    found = ranking(honest, rows)
+def _quality(rows: Sequence[Example], predicted: Sequence[float]) -> Mapping[str, Any]:
+    found = ranking(predicted, rows)
     return {
         "examples": len(rows),
         "classes": len({row.task_class for row in rows}),

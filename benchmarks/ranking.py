@@ -1,0 +1,101 @@
+"""
+How well the learned classifier puts prompts in order, per data set, and how long it takes to score one.
+
+    python -m benchmarks.ranking --train FILE --eval FILE [--json]
+
+Files are CSV, plain or gzip, with the columns of `routellm_outcomes`: dataset, subject, prompt, weak_correct,
+strong_correct, and perhaps split. Of the file to train on the rows of split `train` count, of the other those
+of split `eval`, all rows where a file has none of its split. The subject stands for the caller's task class.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import platform
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from outlay.learned.examples import Example, ranking
+from outlay.learned.train import train
+from router.learned import LearnedModel
+
+csv.field_size_limit(10_000_000)
+
+
+def rows_of(path: Path, split: str) -> list[dict[str, str]]:
+    """
+    Read the rows of a split, or all where the file has none of it.
+    """
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    with opened as file:
+        rows = list(csv.DictReader(file))
+    chosen = [row for row in rows if row.get("split") == split]
+    return chosen or rows
+
+
+def example(row: dict[str, str]) -> Example:
+    """
+    Take what the classifier needs from a row.
+    """
+    return Example(row["prompt"], row["subject"], float(row["weak_correct"]), float(row["strong_correct"]))
+
+
+def measure(model: LearnedModel, rows: Sequence[dict[str, str]]) -> tuple[dict[str, Any], list[float]]:
+    """
+    Rank each data set by itself; also the milliseconds that each prompt took.
+    """
+    grouped: dict[str, list[Example]] = defaultdict(list)
+    for row in rows:
+        grouped[row["dataset"]].append(example(row))
+    found: dict[str, Any] = {}
+    took: list[float] = []
+    for name, examples in sorted(grouped.items()):
+        gains, foreign = [], 0
+        for one in examples:
+            began = time.perf_counter()
+            scored = model.score(one.prompt, one.task_class)
+            took.append((time.perf_counter() - began) * 1_000)
+            foreign += scored.gain is None
+            gains.append(model.gain(one.prompt, one.task_class))
+        ranked = ranking(gains, examples)
+        measures = {} if ranked is None else dict(ranked.table())
+        found[name] = {**measures, "prompts": len(examples), "unfamiliar": round(foreign / len(examples), 4)}
+    return found, took
+
+
+def main() -> None:
+    """
+    Train on one file, judge on the other.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--eval", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    began = time.perf_counter()
+    trained = train([example(row) for row in rows_of(args.train, "train")], args.seed)
+    trained_s = time.perf_counter() - began
+    found, took = measure(LearnedModel.read(trained.weights), rows_of(args.eval, "eval"))
+    took.sort()
+    found["scoring_ms"] = {
+        "p50": round(took[len(took) // 2], 3), "p99": round(took[int(len(took) * 0.99)], 3),
+    }  # fmt: skip
+    found["training"] = {
+        "seconds": round(trained_s, 1), "version": trained.version, **trained.quality,
+        "characters": len(trained.weights), "python": platform.python_version(),
+    }  # fmt: skip
+    if args.json:
+        json.dump(found, sys.stdout, indent=1)
+        return
+    for name, measures in found.items():
+        print(name, json.dumps(measures))
+
+
+if __name__ == "__main__":
+    main()
