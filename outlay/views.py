@@ -28,7 +28,7 @@ class SessionMemory:
         last_us: When the last call ended; a prompt cache lives for minutes.
         tier, effort, asked_model, task: Of the last call.
         turn: What recognises the last call when it is asked again (`outlay/sessions.py`).
-        wanted_effort: Effort of the last call with money to spare.
+        wanted_effort: Effort that the last call would have had as it was asked.
         escalated: A signal has raised the session.
         score_ppm: Lowest score of the last answer; None where nobody judged it.
         turns_of_others: How many of the tenant's recent sessions had a first answer, a second and so on.

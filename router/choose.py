@@ -122,14 +122,13 @@ class _Decision:
         if healthy is None:
             return self._all_open(candidates.reopening(start))
         ladder = Ladder(self.profile, ask, self.policy, self.headroom, candidates, costs)
-        full = candidates.named() or start
+        asked = candidates.asked() or start
         session = Session(self.profile, self.policy, self.known, ask, candidates, costs)
         lowered = self._lowered(ask, session.start(healthy), candidates, costs)
-        lowered = session.kept(lowered, full)
+        lowered = session.kept(lowered, asked)
         reasons = (*ask.reasons, *self._constraint(ask, start, candidates), *self._outage(start, healthy))
         reasons = (*reasons, *self._too_slow(ask, start, candidates))
         reasons = (*reasons, *self._ceiling_reason(ceiling), *self._exempt_reason(ask), *lowered.reasons)
-        asked = candidates.asked() or start
         return Choice(
             asked_model=self.profile.asked_model,
             asked_tier=self.policy.tier_names[ask.asked_rank],

@@ -24,8 +24,7 @@ class Sessions(Table):
     escalate_on: Annotated[tuple[Signal, ...], Field(strict=False)] = ("failed_check", "retry", "tool_errors")
     """Signals that raise a conversation by one tier, once and for good; an empty list never does."""
     escalate_to: str | None = None
-    """Highest tier that a signal may lead to; absent is the tier that the call would have without money
-    being short."""
+    """Highest tier that a signal may lead to; absent is the tier that the call asks for."""
     failed_below: Share = 0.5
     """Quality score (0 to 1) under which the last answer counts as failed."""
     tool_errors: Annotated[int, Field(ge=1, le=1_000)] = 3

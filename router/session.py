@@ -86,13 +86,13 @@ class Session:
         self._raised_by = signal
         return raised
 
-    def kept(self, lowered: Lowered, full: Place) -> Lowered:
+    def kept(self, lowered: Lowered, asked: Place) -> Lowered:
         """
         Keep the conversation at its model and effort unless the change pays or was asked for.
 
         Args:
             lowered: Where the call would go by itself.
-            full: Where it would go with money to spare.
+            asked: Where it would be served as it was asked.
         """
         rank, ask = self._rank, self._ask
         if rank is None or ask.pinned:
@@ -106,7 +106,7 @@ class Session:
         climbs = lowered.place.rank < rank
         if lowered.place.facts.id != here.facts.id and not self._follows(climbs=climbs):
             lowered = self._at(here, lowered)
-        return self._effort_kept(lowered, full)
+        return self._effort_kept(lowered, asked)
 
     # signals
 
@@ -120,7 +120,7 @@ class Session:
 
     def _ceiling(self) -> int:
         name = self._rules.escalate_to
-        return self._ask.rank if name is None else self._policy.tier_ranks[name]
+        return min(self._ask.rank, self._ask.asked_rank) if name is None else self._policy.tier_ranks[name]
 
     def _signal(self) -> str | None:
         """Name the first signal that the policy listens to."""
@@ -175,14 +175,14 @@ class Session:
         tokens = self._candidates.max_tokens(place.facts, place.rank, lowered.tokens_cap)
         return self._costs.ahead(place.facts, tokens)
 
-    def _effort_kept(self, lowered: Lowered, full: Place) -> Lowered:
+    def _effort_kept(self, lowered: Lowered, asked: Place) -> Lowered:
         """Keep the effort likewise: a cache belongs to one effort of its model."""
         state, place = self._state, lowered.place
         last, new = state.effort, self._effort(place, lowered.effort_cap)
         if place.facts.id != state.model or last is None or new is None or new == last:
             return lowered
         free = self._effort(place, None)
-        asked_anew = self._effort(full, None) != state.wanted_effort
+        asked_anew = self._effort(asked, None) != state.wanted_effort
         if asked_anew or self._effort(place, last) != last or free is None:
             return lowered
         tokens = self._candidates.max_tokens(place.facts, place.rank, lowered.tokens_cap)

@@ -249,7 +249,7 @@ class SessionState:
     Args:
         turns: Answers in it so far.
         model: That gave the newest answer, `tier` and `effort` it worked at; empty where Outlay saw none.
-        wanted_effort: Effort that the last call would have had with money to spare.
+        wanted_effort: Effort that the last call would have had as it was asked.
         asked_model: As the caller wrote it for the last call, `task` likewise; new words are followed.
         escalated: A signal has raised its tier already.
         score_ppm: Lowest score that the newest answer has got, in millionths; None where nobody judged it.
