@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PRIOR_SESSIONS: Final = 20
 """Conversations that the policy's expectation counts for beside those that were measured."""
+LOST_PART: Final = 10
+"""A change that no budget forces may throw away a cache worth one part in this many of what it saves: money
+is saved at a better rate where a cache is cold, in another conversation or in this one later."""
 OUTPUT_PERCENT: Final = {"low": 36, "medium": 61}
 """Output at an effort, in percent of that at high: cost of GPT-5 by effort in Aider's polyglot benchmark
 (10.4 / 17.7 / 29.1 USD). Nothing is said of the levels above, so they count like high."""
@@ -64,6 +67,7 @@ class Session:
         self._state = profile.session_state or SessionState(0)
         self._rank = self._own_rank()
         self._raised_by: str | None = None
+        self._base: Place | None = None
         if self._rank is not None and self._rules.sticky:
             counts = known.session_turns
             costs.turns_after = turns_after(self._state.turns, counts, self._rules.expected_turns)
@@ -72,19 +76,8 @@ class Session:
         """
         Raise the place that a call starts from, where a signal says so or has said so before.
         """
-        rank = self._rank
-        if rank is None or self._ask.pinned:
-            return base
-        if self._state.escalated:
-            own = self._candidates.one(self._state.model, rank) if rank < base.rank else None
-            self._raised_by = "before" if rank <= base.rank else None
-            return own or base
-        signal, ceiling = self._signal(), self._ceiling()
-        raised = self._candidates.in_tier(rank - 1) if signal is not None and rank > ceiling else None
-        if raised is None:
-            return base
-        self._raised_by = signal
-        return raised
+        self._base = self._raised_place(base)
+        return self._base
 
     def kept(self, lowered: Lowered, asked: Place) -> Lowered:
         """
@@ -109,6 +102,19 @@ class Session:
         return self._effort_kept(lowered, asked)
 
     # signals
+
+    def _raised_place(self, base: Place) -> Place:
+        rank = self._rank
+        if rank is None or self._ask.pinned:
+            return base
+        if self._state.escalated:
+            self._raised_by = "before" if rank <= base.rank else None
+            return (self._candidates.one(self._state.model, rank) if rank < base.rank else None) or base
+        signal = self._signal()
+        above = signal is not None and rank > self._ceiling()
+        raised = self._candidates.in_tier(rank - 1) if above else None
+        self._raised_by = signal if raised is not None else None
+        return raised or base
 
     def _own_rank(self) -> int | None:
         """Give the tier that served the newest answer, as the policy has it now."""
@@ -164,16 +170,21 @@ class Session:
         """Stay where the cache is, unless all turns to come are cheaper together elsewhere."""
         there = lowered.place
         stay, switch = self._ahead(here, lowered), self._ahead(there, lowered)
-        if switch < stay:
+        if switch < stay and (there != self._base or self._clearly_pays(here, lowered, stay, switch)):
             return lowered
         moved = f"{here.facts.id} to {there.facts.id}"
         numbers: dict[str, Number] = {"stay_nanos": stay, "switch_nanos": switch, "model": there.facts.id}
         reason = suppressed(self._costs, here, moved, numbers)
         return replace(lowered, place=here, reasons=(*lowered.reasons, reason))
 
-    def _ahead(self, place: Place, lowered: Lowered) -> int:
+    def _clearly_pays(self, here: Place, lowered: Lowered, stay: int, switch: int) -> bool:
+        """Weigh the cache that a change of nobody's need throws away against what it saved without one."""
+        begun_here = self._ahead(here, lowered, cold=True)
+        return LOST_PART * (begun_here - stay) <= begun_here - switch
+
+    def _ahead(self, place: Place, lowered: Lowered, *, cold: bool = False) -> int:
         tokens = self._candidates.max_tokens(place.facts, place.rank, lowered.tokens_cap)
-        return self._costs.ahead(place.facts, tokens)
+        return self._costs.ahead(place.facts, tokens, cold=cold)
 
     def _effort_kept(self, lowered: Lowered, asked: Place) -> Lowered:
         """Keep the effort likewise: a cache belongs to one effort of its model."""
