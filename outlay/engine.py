@@ -39,6 +39,7 @@ from outlay.effects import (
 from outlay.errors import translated
 from outlay.evidence import EvidenceStore
 from outlay.ids import new_id
+from outlay.latencies_sql import Latencies
 from outlay.later import Later
 from outlay.levels_sql import read_level, write_level
 from outlay.prices_sql import keep_prices
@@ -49,6 +50,7 @@ from outlay.views import View
 from outlay.wiring import App
 from pricing.money import format_usd
 from router.policy import Policy
+from router.types import Known
 
 CREDIT_FULL_DAYS: Final = 3
 MEAN_SPEND_KEPT_S: Final = 60.0
@@ -73,6 +75,7 @@ class Engine:
         self._typical = Typical()
         self._storms = Storms()
         self._evidence = EvidenceStore(app.scores)
+        self._latencies = Latencies()
         self._later = Later(app.ledger, app.settings.spool_folder, app.owner)
         self._later.start()
         self._full_credit: dict[str, tuple[float, int | None]] = {}
@@ -238,6 +241,7 @@ class Engine:
                 multiplier_ppm=1_000_000 if account is None else account.multiplier_ppm,
                 credit_full_nanos=self._credit_full(conn, applied.policy, tenant, effect.now_us),
                 level=read_level(conn, tenant),
+                measured=Known(latencies_ms=self._latencies.of(conn, applied.policy, effect.now_us)),
                 evidence=self._evidence.of(conn, applied.policy, tenant, effect.now_us),
             )
 

@@ -90,6 +90,13 @@ class Routing(Table):
         names = sorted((n for n in self.tasks if n.endswith("*")), key=len, reverse=True)
         return tuple((name[:-1], self.tasks[name]) for name in names)
 
+    @cached_property
+    def heeds_latency(self) -> bool:
+        """
+        Tell whether any task limits how long a model may take.
+        """
+        return any(route.max_latency_ms is not None for route in self.tasks.values())
+
     def route(self, task: str) -> tuple[str, TaskRoute] | None:
         """
         Find the entry of the table for a task, and the name it stands under.
