@@ -42,6 +42,9 @@ max_tier = "small"
 """
 
 
+ONE_MODEL = '[tiers.only]\nmodels = ["claude-sonnet-5-5"]\n[routing]\ndefault_tier = "only"\n'
+
+
 def says(text: str = "[[sim input_tokens=100 output_tokens=40]]") -> list[Any]:
     """One message of the user."""
     return [{"role": "user", "content": text}]
@@ -450,7 +453,7 @@ def test_money_that_is_only_held_is_worth_a_retry(make: Any) -> None:
 
 def test_errors_of_the_provider_cost_nothing_and_each_attempt_closes_its_hold(make: Any) -> None:
     """Two overloaded answers: two attempts, two holds, both given back; the SDK's error comes through."""
-    sdk = make(max_retries=1)
+    sdk = make(ONE_MODEL, max_retries=1)
     with pytest.raises(anthropic.OverloadedError):
         sdk.create(model=SONNET, max_tokens=500, messages=says("[[sim fault=overload_529]]"))
     assert sdk.sent.count == 2

@@ -39,6 +39,7 @@ from outlay.calls import (
     NotSent,
     Outcome,
     Refused,
+    Sending,
     Uncertain,
 )
 from outlay.client import Call, Calls
@@ -50,7 +51,8 @@ from router.types import Hints
 TENANTS = {"acme": ("0.40", "0.12"), "zeta": ("0.05", None)}
 MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "outlay/auto", "outlay/large")
 BREAKER = '[breaker.spend]\nwindow_s = 60\nmax_usd = "0.15"\ncooldown_s = 20\n'
-POLICY = default_policy_text().replace("min_calls = 20", "min_calls = 4") + BREAKER
+FALLBACK = '[routing.fallback]\non = ["overload", "server_error", "rate_limit", "unreachable"]\n'
+POLICY = default_policy_text().replace("min_calls = 20", "min_calls = 4") + BREAKER + FALLBACK
 OBSERVING = POLICY.replace('mode = "enforce"', 'mode = "observe"')
 
 SHARES = st.sampled_from([100, 75, 25, 0])
@@ -169,7 +171,11 @@ class FlowMachine(RuleBasedStateMachine):
     def fail(self, outcome: Outcome, newest: bool, times: int) -> None:
         """Calls come to nothing, one way or another."""
         for call in self._taken(newest, times):
-            assert isinstance(call.resume(outcome), Done)
+            after = call.resume(outcome)
+            if isinstance(after, Sending):  # another model, with a hold of its own
+                assert after.decision_id not in self.sent
+                self.sent.add(after.decision_id)
+                self.in_flight.append(call)
 
     def _taken(self, newest: bool, times: int) -> list[Call]:
         return [self.in_flight.pop(-1 if newest else 0) for _ in range(min(times, len(self.in_flight)))]

@@ -44,7 +44,7 @@ from outlay.wiring import App, open_app
         ([plain({"type": "message"}, "200 OK")], 200, "uncertain"),
         ([plain(b"<html>", "500 Internal Server Error")], 500, "uncertain"),
         ([plain(b"<html>", "524 A Timeout Occurred")], 524, "uncertain"),
-        ([plain({"type": "error", "error": {"type": "api_error"}}, "500 X")], 500, "failed"),
+        ([plain({"type": "error", "error": {"type": "authentication_error"}}, "401 X")], 401, "failed"),
         ([plain({"type": "error"}, "400 Bad Request")], 400, "failed"),
         ([plain(b"", "307 Temporary Redirect", location="http://127.0.0.1:1/")], 307, "failed"),
         ([plain(MESSAGE)[:-5]], 504, "uncertain"),

@@ -419,5 +419,5 @@ def test_an_idempotency_key_makes_one_hold(calls: Calls, select: Select) -> None
     assert refusal(calls.start(request)).details["first_decision"] == first.result.decision_id  # type: ignore[union-attr]
     assert len(select("SELECT id FROM ledger_hold")) == 1
     another = calls.start(CallRequest("acme", BODY, idempotency_key="inv-8"))
-    another.resume(Failed(529, "overloaded_error"))
+    another.resume(Failed(401, "authentication_error"))
     assert sent(calls.start(CallRequest("acme", BODY, idempotency_key="inv-8")))  # it was never billed

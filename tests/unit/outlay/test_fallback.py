@@ -57,7 +57,7 @@ def models(one: World) -> list[str]:
 
 def test_an_overloaded_model_is_followed_by_another_of_its_tier() -> None:
     """
-    The failed attempt is given back and recorded; the next has an id, a hold and a record of its own, linked to it.
+    The failed attempt is given back and recorded; the next has id, hold and record of its own, linked to it.
     """
     one = falling()
     steps, first = one.start()
@@ -158,7 +158,7 @@ def test_without_another_model_the_failure_stands_and_nothing_more_is_written() 
         CallRequest("acme", {**BODY, "model": HAIKU}),
     ):
         one = falling('on = ["overload"]\nattempts = 5')
-        steps, sent = one.start(request)
+        steps, _ = one.start(request)
         end = one.play(steps, OVERLOADED)
         while isinstance(end, effects.Send):
             end = one.play(steps, OVERLOADED)
@@ -329,7 +329,7 @@ def test_an_error_at_any_step_leaves_no_hold_that_nobody_closes() -> None:
 
 
 def test_an_inner_attempt_comes_back_to_the_flow() -> None:
-    """A step may make a call of its own: held, settled, recorded, linked, and its answer given to the step."""
+    """A step may make a call of its own: held, settled, recorded, linked, its answer given to the step."""
     one = falling()
     link = flow_link()
     steps = flow.attempt(CallRequest("acme", {**BODY, "model": HAIKU}, link=link), one.tools())
