@@ -11,6 +11,7 @@ of split `eval`, all rows where a file has none of its split. The subject stands
 import argparse
 import csv
 import gzip
+import io
 import json
 import platform
 import sys
@@ -31,9 +32,9 @@ def rows_of(path: Path, split: str) -> list[dict[str, str]]:
     """
     Read the rows of a split, or all where the file has none of it.
     """
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
-        rows = list(csv.DictReader(file))
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     chosen = [row for row in rows if row.get("split") == split]
     return chosen or rows
 

@@ -19,6 +19,8 @@ Tree: TypeAlias = tuple[Node, ...]
 
 CLASS_MEASURES: Final = ("class_weak", "class_strong", "class_gain")
 """What trees see of a task class, behind the measures of `router.prompt_shape.SHAPE`."""
+NORMAL_MAX: Final = 4.0
+"""A measure counts no more than so many standard deviations from its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,17 @@ class TaskRow:
 @dataclass(frozen=True, slots=True)
 class Words:
     """
-    Two logistic regressions over the terms of a prompt: is the small tier right, is the large one.
+    Two logistic regressions over the terms and the shape of a prompt: is the small tier right, is the large.
 
     Attributes:
         terms: By term its rarity, and its weights in the two regressions.
+        shape: By measure its mean, what it is multiplied by after, and its weights in the two regressions.
     """
 
     weak_bias: float
     strong_bias: float
     terms: Mapping[str, tuple[float, float, float]]
+    shape: tuple[tuple[float, float, float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ class LearnedModel:
         Read a stored model.
 
         Raises:
-            LearnedInvalid: The text is no model; the message names the field.
+            LearnedError: The text is no model; the message names the field.
         """
         from router.learned_read import read
 
@@ -180,7 +184,7 @@ class LearnedModel:
     ) -> tuple[float, float, float]:
         row = self.classes.get(task_class or "")
         weak, strong = (row.weak, row.strong) if row is not None else (self.base_weak, self.base_strong)
-        words = 0.0 if self.words is None else _words_gain(self.words, found, row)
+        words = 0.0 if self.words is None else _words_gain(self.words, found, measures, row)
         inputs = (*measures, weak, strong, strong - weak)
         return strong - weak, words, 0.0 if self.trees is None else _trees_gain(self.trees, inputs)
 
@@ -204,7 +208,9 @@ class LearnedModel:
         return ""
 
 
-def _words_gain(words: Words, found: Sequence[str], row: TaskRow | None) -> float:
+def _words_gain(
+    words: Words, found: Sequence[str], measures: tuple[float, ...], row: TaskRow | None
+) -> float:
     """Weigh terms by how often they occur and how rare they are, as a vector of length 1."""
     weak = strong = square = 0.0
     for term, times in Counter(found).items():
@@ -217,10 +223,13 @@ def _words_gain(words: Words, found: Sequence[str], row: TaskRow | None) -> floa
         weak += value * to_weak
         strong += value * to_strong
     length = sqrt(square) or 1.0
+    weak, strong = words.weak_bias + weak / length, words.strong_bias + strong / length
+    for value, (mean, scale, to_weak, to_strong) in zip(measures, words.shape, strict=True):
+        normal = max(-NORMAL_MAX, min(NORMAL_MAX, (value - mean) * scale))
+        weak += normal * to_weak
+        strong += normal * to_strong
     weak_class, strong_class = (row.weak_margin, row.strong_margin) if row is not None else (0.0, 0.0)
-    return _share(words.strong_bias + strong / length + strong_class) - _share(
-        words.weak_bias + weak / length + weak_class
-    )
+    return _share(strong + strong_class) - _share(weak + weak_class)
 
 
 def _trees_gain(trees: Trees, measures: tuple[float, ...]) -> float:

@@ -23,7 +23,7 @@ NAME_MAX: Final = 300
 MEASURES: Final = len(SHAPE) + len(CLASS_MEASURES)
 
 
-class LearnedInvalid(ValueError):
+class LearnedError(ValueError):
     """
     Text that is no trained model; the message begins with the field.
     """
@@ -34,19 +34,19 @@ def read(text: str) -> LearnedModel:
     Read a trained model.
 
     Raises:
-        LearnedInvalid: The text is no model, or one of another format.
+        LearnedError: The text is no model, or one of another format.
     """
     if len(text) > TEXT_MAX:
-        raise LearnedInvalid(f"text: {len(text)} characters, over {TEXT_MAX}")
+        raise LearnedError(f"text: {len(text)} characters, over {TEXT_MAX}")
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise LearnedInvalid(f"text: not JSON ({error})") from error
+        raise LearnedError(f"text: not JSON ({error})") from error
     top = _table(raw, "text", ("format", "shape", "base", "classes", "blend", "guard", "words", "trees"))
     if top["format"] != FORMAT or isinstance(top["format"], bool):
-        raise LearnedInvalid(f"format: {str(top['format'])[:40]} is not {FORMAT}; train it again")
+        raise LearnedError(f"format: {str(top['format'])[:40]} is not {FORMAT}; train it again")
     if top["shape"] != list(SHAPE):
-        raise LearnedInvalid("shape: other measures of a prompt than this version takes; train it again")
+        raise LearnedError("shape: other measures of a prompt than this version takes; train it again")
     base = _numbers(top["base"], "base", 2)
     return LearnedModel(
         version=version_of(text),
@@ -75,7 +75,7 @@ def _classes(raw: Any) -> Mapping[str, TaskRow]:
 def _task_row(raw: Any, where: str) -> TaskRow:
     weak, strong, count, weak_margin, strong_margin = _numbers(raw, where, 5)
     if not (0 <= weak <= 1 and 0 <= strong <= 1 and 0 <= count == int(count)):
-        raise LearnedInvalid(f"{where}: shares are 0 to 1 and a count is whole")
+        raise LearnedError(f"{where}: shares are 0 to 1 and a count is whole")
     return TaskRow(weak, strong, int(count), weak_margin, strong_margin)
 
 
@@ -89,10 +89,23 @@ def _guard(raw: Any) -> Guard:
 
 
 def _words(raw: Any) -> Words:
-    table = _table(raw, "words", ("bias", "terms"))
+    table = _table(raw, "words", ("bias", "terms", "shape"))
     weak, strong = _numbers(table["bias"], "words.bias", 2)
     known = _mapping(table["terms"], "words.terms", TERMS_MAX)
-    return Words(weak, strong, {name: _term(row, name) for name, row in known.items()})
+    terms = {name: _term(row, name) for name, row in known.items()}
+    return Words(weak, strong, terms, _measures(table["shape"]))
+
+
+def _measures(raw: Any) -> tuple[tuple[float, float, float, float], ...]:
+    rows = _list(raw, "words.shape", len(SHAPE))
+    if len(rows) != len(SHAPE):
+        raise LearnedError(f"words.shape: {len(rows)} rows, not one for each of {len(SHAPE)} measures")
+    return tuple(_measure(row, f"words.shape[{place}]") for place, row in enumerate(rows))
+
+
+def _measure(raw: Any, where: str) -> tuple[float, float, float, float]:
+    mean, scale, weak, strong = _numbers(raw, where, 4)
+    return mean, scale, weak, strong
 
 
 def _term(raw: Any, name: str) -> tuple[float, float, float]:
@@ -114,7 +127,7 @@ def _forest(raw: Any, where: str) -> tuple[Tree, ...]:
 def _tree(raw: Any, where: str) -> Tree:
     nodes = _list(raw, where, NODES_MAX)
     if not nodes:
-        raise LearnedInvalid(f"{where}: a tree has at least one node")
+        raise LearnedError(f"{where}: a tree has at least one node")
     return tuple(_node(node, place, len(nodes), f"{where}[{place}]") for place, node in enumerate(nodes))
 
 
@@ -124,34 +137,34 @@ def _node(raw: Any, place: int, size: int, where: str) -> tuple[float, ...]:
     node = _numbers(raw, where, 4)
     feature, _, left, right = node
     if not (0 <= feature < MEASURES and feature == int(feature)):
-        raise LearnedInvalid(f"{where}: feature {feature} is not one of {MEASURES}")
+        raise LearnedError(f"{where}: feature {feature} is not one of {MEASURES}")
     if not all(place < child < size and child == int(child) for child in (left, right)):
-        raise LearnedInvalid(f"{where}: children stand behind their parent, within the tree")
+        raise LearnedError(f"{where}: children stand behind their parent, within the tree")
     return node
 
 
 def _table(raw: Any, where: str, names: tuple[str, ...]) -> Mapping[str, Any]:
     if not isinstance(raw, dict) or set(raw) != set(names):
-        raise LearnedInvalid(f"{where}: a table of {', '.join(names)} is expected")
+        raise LearnedError(f"{where}: a table of {', '.join(names)} is expected")
     return raw
 
 
 def _mapping(raw: Any, where: str, size_max: int) -> Mapping[str, Any]:
     if not isinstance(raw, dict) or len(raw) > size_max or any(len(name) > NAME_MAX for name in raw):
-        raise LearnedInvalid(f"{where}: a table of at most {size_max} names is expected")
+        raise LearnedError(f"{where}: a table of at most {size_max} names is expected")
     return raw
 
 
 def _list(raw: Any, where: str, size_max: int) -> Sequence[Any]:
     if not isinstance(raw, list) or len(raw) > size_max:
-        raise LearnedInvalid(f"{where}: a list of at most {size_max} is expected")
+        raise LearnedError(f"{where}: a list of at most {size_max} is expected")
     return raw
 
 
 def _numbers(raw: Any, where: str, count: int) -> tuple[float, ...]:
     if not isinstance(raw, list) or len(raw) != count:
-        raise LearnedInvalid(f"{where}: a list of {count} numbers is expected")
+        raise LearnedError(f"{where}: a list of {count} numbers is expected")
     for value in raw:
         if type(value) not in (int, float) or abs(value) > 1e12 or not isfinite(value):
-            raise LearnedInvalid(f"{where}: {str(value)[:40]} is not a number of a sensible size")
+            raise LearnedError(f"{where}: {str(value)[:40]} is not a number of a sensible size")
     return tuple(float(value) for value in raw)

@@ -6,8 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-Number = float | int
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def ranking(gains: Sequence[float], rows: Sequence[Example]) -> Ranking | None:
     for place in order:
         quality.append(quality[-1] + rows[place].strong - rows[place].weak)
     gained = [(value - small) / (large - small) for value in quality]
-    area = sum((one + two) / 2 for one, two in zip(gained, gained[1:], strict=False)) / len(rows)
+    area = sum((one + two) / 2 for one, two in pairwise(gained)) / len(rows)
     to_large = _first(quality, 0.95 * large)
     return Ranking(
         apgr=area,

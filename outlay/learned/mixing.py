@@ -6,7 +6,6 @@ A free fit of the weights follows the noise of single rows and ranked worse on d
 """
 
 from collections.abc import Sequence
-from operator import mul
 from typing import Final
 
 from outlay.learned.examples import Example, ranking
@@ -52,4 +51,4 @@ def _best(trials: Sequence[Trial], rows: Sequence[Example]) -> tuple[float, floa
 
 
 def _mixed(mix: tuple[float, float, float], trial: Trial) -> float:
-    return sum(map(mul, mix, trial.parts))
+    return sum(weight * part for weight, part in zip(mix, trial.parts, strict=True))

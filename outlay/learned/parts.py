@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from math import log
 from typing import Any, Final
 
+from outlay.errors import Rejected
 from outlay.learned.examples import Example
+from router.learned import NORMAL_MAX
 from router.learned_read import NODES_MAX, TERMS_MAX
 from router.prompt_shape import excerpt, shape, terms
 
@@ -18,17 +20,13 @@ PRIOR_ROWS: Final = 20
 """Rows that the mean of all classes counts as in the table of a class."""
 CLASS_WEIGHT: Final = 0.5
 """Size of a task class beside the terms of a prompt, which have length 1 together."""
+SHAPE_WEIGHT: Final = 0.2
+"""Size of a measure of the shape at one standard deviation, likewise."""
 WORDS_ROWS_MIN: Final = 200
 TREES_ROWS_MIN: Final = 400
 MANY_ROWS: Final = 2_000
-TREES: Final = 150
-LEARNING_RATE: Final = 0.04
-
-
-class LearnedExtraMissing(RuntimeError):
-    """
-    scikit-learn is not installed, so nothing can be trained.
-    """
+TREES: Final = 350
+LEARNING_RATE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +45,13 @@ def need_library() -> None:
     Check that scikit-learn can be imported.
 
     Raises:
-        LearnedExtraMissing: It is not installed.
+        Rejected: `extra_missing`, it is not installed.
     """
     try:
         import sklearn
     except ImportError as error:
         text = "training needs scikit-learn; install Outlay with its extra: outlay[learned]"
-        raise LearnedExtraMissing(text) from error
+        raise Rejected("extra_missing", text) from error
     assert sklearn is not None
 
 
@@ -109,7 +107,9 @@ def _words(
     places = {name: place for place, name in enumerate(names)}
     columns = [places[one.row.task_class] for one in rows]
     ones = [CLASS_WEIGHT] * len(rows)
-    told = hstack([told, csr_matrix((ones, (range(len(rows)), columns)), shape=(len(rows), len(names)))])
+    known = csr_matrix((ones, (range(len(rows)), columns)), shape=(len(rows), len(names)))
+    mean, scale, normal = _normal(rows)
+    told = hstack([told, known, csr_matrix(SHAPE_WEIGHT * normal)])
     (weak_bias, weak_to), (strong_bias, strong_to) = (_regress(told.tocsr(), y) for y in (weak, strong))
     rarity = vectorizer.idf_
     listed = {
@@ -124,7 +124,22 @@ def _words(
         )
         for name, place in places.items()
     }
-    return {"bias": _rounded((weak_bias, strong_bias)), "terms": listed}, margins
+    last = first + len(names)
+    measured = [
+        _rounded((*of, SHAPE_WEIGHT * to_weak, SHAPE_WEIGHT * to_strong))
+        for *of, to_weak, to_strong in zip(mean, scale, weak_to[last:], strong_to[last:], strict=True)
+    ]
+    return {"bias": _rounded((weak_bias, strong_bias)), "terms": listed, "shape": measured}, margins
+
+
+def _normal(rows: Sequence[Seen]) -> tuple[Any, Any, Any]:
+    """Bring measures to mean 0 and deviation 1, as scoring does; one that never varies counts nothing."""
+    import numpy as np
+
+    measures = np.asarray([one.shape for one in rows])
+    mean, deviation = measures.mean(axis=0), measures.std(axis=0)
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
+    return mean, scale, np.clip((measures - mean) * scale, -NORMAL_MAX, NORMAL_MAX)
 
 
 def _terms_of(one: Seen) -> tuple[str, ...]:
@@ -184,7 +199,7 @@ def _boost(measures: Any, right: Any, seed: int) -> tuple[float, list[list[list[
         max_depth=3,
         min_samples_leaf=max(5, min(40, len(right) // 20)),
         subsample=0.5,
-        max_features=0.3,
+        max_features=0.2,
         random_state=seed,
     )
     model.fit(np.concatenate([measures[some], measures[none]]), labels, sample_weight=weights)

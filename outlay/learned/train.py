@@ -1,9 +1,10 @@
 """
 Trains the classifier: from prompts that both tiers have answered to the text of a model.
 
-Three parts, weighed against each other on prompts that they were not trained on: a table of task classes, two
-logistic regressions over terms, and two sums of small trees over the shape of a prompt. Why these:
-docs/decisions/0019-learned-classifier.md. Needs the extra `learned`; scoring needs none (`router/learned.py`).
+Three parts, weighed against each other on prompts that they were not trained on: a table of task classes,
+two logistic regressions over terms, and two sums of small trees over the shape of a prompt. Why these:
+docs/decisions/0019-learned-classifier.md. Needs the extra `learned`; scoring needs nothing
+(`router/learned.py`).
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from outlay.errors import Rejected
 from outlay.learned.examples import Example, data_hash, ranking
 from outlay.learned.familiar import OPEN_GUARD, Trial, guard_of
 from outlay.learned.mixing import blend, honest
@@ -22,12 +24,6 @@ from router.prompt_shape import SHAPE
 ROWS_MIN: Final = 50
 ROWS_MAX: Final = 200_000
 FOLDS: Final = 5
-
-
-class TrainingRefused(ValueError):
-    """
-    Examples that no model can be trained on; the message says what is missing.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +47,8 @@ def train(rows: Sequence[Example], seed: int = 0) -> Model:
     Train a classifier; the same rows and seed give the same text.
 
     Raises:
-        TrainingRefused: Too few or too many rows, or a score outside of 0 to 1.
-        LearnedExtraMissing: scikit-learn is not installed.
+        Rejected: `examples_refused`: too few or too many rows, or a score outside of 0 to 1;
+            `extra_missing`: scikit-learn is not installed.
     """
     _checked(rows)
     need_library()
@@ -71,12 +67,16 @@ def _order(row: Example) -> tuple[str, str, float, float]:
 
 def _checked(rows: Sequence[Example]) -> None:
     if not ROWS_MIN <= len(rows) <= ROWS_MAX:
-        raise TrainingRefused(f"{len(rows)} examples; a model is trained on {ROWS_MIN} to {ROWS_MAX}")
+        raise _refused(f"{len(rows)} examples; a model is trained on {ROWS_MIN} to {ROWS_MAX}")
     for place, row in enumerate(rows):
         if not (0 <= row.weak <= 1 and 0 <= row.strong <= 1):
-            raise TrainingRefused(f"example {place + 1}: scores are 0 to 1, not {row.weak} and {row.strong}")
+            raise _refused(f"example {place + 1}: scores are 0 to 1, not {row.weak} and {row.strong}")
     if len({row.task_class for row in rows}) > CLASSES_MAX:
-        raise TrainingRefused(f"more than {CLASSES_MAX} task classes")
+        raise _refused(f"more than {CLASSES_MAX} task classes")
+
+
+def _refused(text: str) -> Rejected:
+    return Rejected("examples_refused", text)
 
 
 def _held_back(seen: Sequence[Seen], seed: int) -> list[Trial]:
