@@ -4,6 +4,7 @@ Warnings about a policy that is valid but probably not what its owner meant.
 
 from collections.abc import Iterable, Iterator
 
+from router.lint_routes import led_to, route_findings
 from router.policy_model import Policy
 from router.types import Priority
 
@@ -16,14 +17,14 @@ def lint(policy: Policy, seen_tasks: Iterable[str] = ()) -> tuple[str, ...]:
     Review a policy.
 
     Args:
-        seen_tasks: Names of tasks in recent traffic, to find those that have no route.
+        seen_tasks: Names of tasks in recent traffic, to find those that have no route, and
+            entries that none of them uses.
     Returns:
         One sentence per finding, each naming the field.
     """
     return (
         *_tiers(policy),
-        *_tasks(policy),
-        *_unrouted(policy, seen_tasks),
+        *route_findings(policy, tuple(seen_tasks)),
         *_steps(policy),
         *_exempt(policy),
     )
@@ -46,43 +47,11 @@ def _tiers(policy: Policy) -> Iterator[str]:
 
 
 def _reached(policy: Policy) -> set[str]:
-    reached = {policy.routing.default_tier}
-    for route in policy.routing.tasks.values():
-        reached |= {name for name in (route.tier, route.floor) if name is not None}
+    reached = led_to(policy)
     for step in policy.degradation.steps:
         reached |= set(step.map.values())
         reached |= {step.max_tier} if step.max_tier is not None else set()
     return reached
-
-
-def _tasks(policy: Policy) -> Iterator[str]:
-    tasks = policy.routing.tasks
-    for name, route in tasks.items():
-        where = f'routing.tasks."{name}"'
-        if _under_floor(policy, route.tier, route.floor):
-            yield f"{where}: tier {route.tier} is under its floor {route.floor}, so the floor always decides"
-        wider = _wider(policy, name)
-        if wider is not None and tasks[wider] == route:
-            yield f'{where}: shadowed, "{wider}" already says the same'
-    if "*" in tasks:
-        yield 'routing.tasks."*": covers every task, so default_tier only serves calls that name none'
-
-
-def _under_floor(policy: Policy, tier: str | None, floor: str | None) -> bool:
-    return tier is not None and floor is not None and policy.tier_ranks[tier] > policy.tier_ranks[floor]
-
-
-def _wider(policy: Policy, name: str) -> str | None:
-    stem = name.removesuffix("*")
-    wider = (other for other in policy.routing.tasks if other.endswith("*") and other != name)
-    covering = [other for other in wider if stem.startswith(other[:-1])]
-    return max(covering, key=len, default=None)
-
-
-def _unrouted(policy: Policy, seen_tasks: Iterable[str]) -> Iterator[str]:
-    for task in sorted(set(seen_tasks)):
-        if policy.routing.route(task) is None:
-            yield f"routing.tasks: traffic names {task!r}, which has no route and goes to default_tier"
 
 
 def _steps(policy: Policy) -> Iterator[str]:

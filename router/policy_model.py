@@ -333,6 +333,12 @@ class Policy(Table):
                 ranks.setdefault(model.id, rank)
         return ranks
 
+    def tier_of(self, model: str | None) -> str | None:
+        """
+        Give the highest tier that lists a model.
+        """
+        return None if model is None else self.tier_names[self.model_ranks[model_facts(model).id]]
+
     @property
     def asked_names(self) -> tuple[str, ...]:
         """

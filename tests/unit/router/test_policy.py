@@ -257,6 +257,24 @@ def test_exact_beats_wildcard_and_the_longest_wildcard_wins(
         ),
         ("[[degradation.steps]]\nbelow=0.5\nonly=['critical','high','normal','low']", "nothing is refused"),
         ("[degradation]\nexempt=['critical','high','normal','low']", "no step ever applies"),
+        (
+            '[routing.roles]\na = { tier = "small", floor = "large" }',
+            "routing.roles.a: small is under its floor",
+        ),
+        ('[routing.complexity]\nsimple = { tier = "small" }', 'classifier is "table" and uses none'),
+        (
+            'classifier = "complexity"\n[routing.complexity]\nsimple = { tier = "small" }',
+            "no entry for trivial, standard, complex, expert",
+        ),
+        (
+            'classifier = "complexity"\n[routing.complexity]\nexpert = { model = "claude-haiku-5-5" }',
+            "routing.complexity.expert: goes to small, while the easier complex goes to large",
+        ),
+        ('classifier = "learned"\n[routing.learned]\nlarger = "small"', "nothing to choose"),
+        (
+            'classifier = "complexity"\n[routing.tasks]\n"*" = { tier = "small" }',
+            "so the classifier only serves calls that name none",
+        ),
     ],
 )
 def test_lint_finds_what_is_valid_but_not_meant(text: str, warning: str) -> None:
@@ -269,6 +287,61 @@ def test_lint_names_tasks_of_the_traffic_without_a_route(policy: Policy) -> None
     found = [text for text in lint(policy, ["crm/x", "billing", "billing"]) if "no route" in text]
     assert len(found) == 1
     assert "'billing'" in found[0]
+
+
+def test_lint_names_entries_that_no_call_uses(policy: Policy) -> None:
+    """An entry counts as used when it routed a call; without traffic nothing is said."""
+    found = [text for text in lint(policy, ["crm/mail/x", "research"]) if "unused" in text]
+    assert len(found) == len(policy.routing.tasks) - 2
+    assert any('"crm/*": unused' in text for text in found)
+    assert not any('"crm/mail/*"' in text for text in found)
+    assert not [text for text in lint(policy) if "unused" in text]
+
+
+def test_lint_says_which_entry_a_name_is_close_to(policy: Policy) -> None:
+    """A misspelt task is the usual reason for an unrouted one."""
+    assert any('close to "safety-check"' in text for text in lint(policy, ["safety_check"]))
+
+
+def test_tiers_that_classes_and_roles_lead_to_are_reached() -> None:
+    """They are no spare tiers."""
+    spare = '[tiers.spare]\nmodels = ["claude-haiku-4-5"]'
+    mapped = 'classifier = "complexity"\n[routing.complexity]\nsimple = { model = "claude-haiku-4-5" }\n'
+    for more in (mapped, '[routing.roles]\na = { tier = "spare" }\n', 'classifier = "llm"\n'):
+        assert not [text for text in lint(load_policy(SMALL + more + spare)) if "tiers.spare" in text]
+
+
+PROBLEMS = [
+    ('[routing.roles]\na = { tier = "tiny" }', "routing.roles.a.tier", "unknown tier"),
+    ('[routing.roles]\na = { tier = "small", model = "claude-opus-5-5" }', "routing.roles.a.model", "both"),
+    ("[routing.roles]\na = {}", "routing.roles.a", "says nothing"),
+    ('[routing.roles]\n"a *" = { tier = "small" }', 'routing.roles."a *"', "no blanks"),
+    ('[routing.roles]\na = { model = "claude-opus-4-5" }', "routing.roles.a.model", "no tier lists"),
+    (
+        '[routing.complexity]\nsimple = { model = "claude-opus-9" }',
+        "routing.complexity.simple.model",
+        "unknown",
+    ),
+    ("[routing.complexity]\nsimple = {}", "routing.complexity.simple", "says nothing"),
+    ('[routing.complexity]\nhard = { tier = "small" }', "routing.complexity.hard", "unknown field"),
+    ("[routing.complexity.starts_at]\nexpert = 5", "routing.complexity.starts_at.expert", "begins at 5"),
+    ("[routing.complexity.weights]\ncode = -1", "routing.complexity.weights.code", "greater than"),
+    ('[routing.learned]\nlarger = "small"\nsmaller = "large"', "routing.learned.smaller", "not under"),
+    ('[routing.learned]\nsmaller = "tiny"', "routing.learned.smaller", "unknown tier"),
+    ("[routing.tasks]\na = { max_latency_ms = 0 }", "routing.tasks.a.max_latency_ms", "greater than"),
+    ('classifier = "learnt"', "routing.classifier", "not one of"),
+]
+
+
+@pytest.mark.parametrize(("text", "field", "message"), PROBLEMS)
+def test_routing_tables_are_checked(text: str, field: str, message: str) -> None:
+    """Names must exist, a place is named once, classes begin one after the other."""
+    with pytest.raises(PolicyError) as caught:
+        load_policy(SMALL + text)
+    found = {problem.field: problem for problem in caught.value.problems}
+    assert field in found, found
+    assert message in found[field].message
+    assert found[field].fix
 
 
 def test_the_schema_describes_every_field() -> None:
