@@ -32,8 +32,10 @@ FROM (
  FROM (
   SELECT tenant, task_class, served_model, decision_id, score_ppm, weight_ppm,
    ROW_NUMBER() OVER (PARTITION BY decision_id, source ORDER BY at_us DESC, id DESC) AS place
-  FROM (SELECT * FROM outlay_score WHERE {of} at_us >= ? ORDER BY at_us DESC LIMIT {most}) AS newest
-  WHERE downgraded AND served_model IS NOT NULL
+  FROM (
+   SELECT * FROM outlay_score WHERE {of} at_us >= ? AND downgraded AND served_model IS NOT NULL
+   ORDER BY at_us DESC LIMIT {most}
+  ) AS newest
  ) AS scores
  WHERE place = 1
  GROUP BY tenant, task_class, served_model, decision_id
@@ -75,12 +77,16 @@ class Scores:
     The scores of one database.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, most: int = ROWS_MAX) -> None:
+        """
+        Count the newest `most` scores, no more.
+        """
         self._engine = engine
+        self._most = most
         self._of_one, self._of_all = (self._statement(of) for of in ("tenant = ? AND", ""))
 
     def _statement(self, of: str) -> str:
-        text = _COUNT.format(of=of, failed=FAILED_BELOW_PPM, most=ROWS_MAX)
+        text = _COUNT.format(of=of, failed=FAILED_BELOW_PPM, most=self._most)
         return text if self._engine.dialect.name == "sqlite" else text.replace("?", "%s")
 
     def add(self, score: Score) -> bool:

@@ -18,6 +18,7 @@ READS = [
     "/policy",
     "/policy/versions",
     "/decisions",
+    "/calibration",
     "/breakers",
     "/open-holds",
     "/lots/acme-1",

@@ -296,3 +296,27 @@ def test_the_async_books_stay_in_their_loop(sqlite_url: str) -> None:
         asyncio.run(books.hold("acme", offers=OFFERS))
     runner.run(books.close())
     runner.close()
+
+
+def test_answers_are_scored_in_process(books: Any) -> None:
+    """A truth value or a share; the score stands with its decision."""
+    with books.hold("acme", BODY) as hold:
+        hold.settle(usage={"input_tokens": 1000, "output_tokens": 100})
+    assert books.score(hold.id, True, source="check")["value"] == 1
+    assert books.score(hold.id, 0.25, weight=0.5, comment="dull")["weight"] == 0.5
+    assert [one["value"] for one in books.explain(hold.id)["scores"]] == [1, 0.25]
+    assert books.calibration("acme") == {"classes": []}  # it was served as asked: no evidence of downgrades
+
+
+def test_answers_are_scored_in_a_loop(url: str) -> None:
+    """The same, awaited."""
+
+    async def run() -> Any:
+        async with outlay.open_async(url) as books:
+            await books.create_tenant("acme", credit="1.00")
+            hold = await books.hold("acme", BODY)
+            await hold.settle(cost_usd="0.001")
+            scored = await books.score(hold.id, 0.8)
+            return scored["value"], await books.calibration()
+
+    assert asyncio.run(run()) == (0.8, {"classes": []})
