@@ -1,0 +1,239 @@
+"""
+One shared budget per day, spent by the real router over the real core of the ledger, in virtual time.
+
+    python -m benchmarks.budget_days --requests DAYS.csv.gz --outcomes OUTCOMES.csv.gz --train OUTCOMES.csv.gz
+        --fractions 0.3,0.5,0.7 [--prices opus5|opus55] [--callers 64] [--json]
+
+The budget of a day is a fraction of what the large model alone had cost on it. The days before it are the only
+history; the first day of the file is nothing but history. Predictions come from a classifier trained on prompts
+that the days do not ask. Quality kept is the right answers per right answer of the large model alone; a call
+that is refused is wrong.
+"""
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.days_baselines import BASELINES, Tally
+from benchmarks.days_books import Sums
+from benchmarks.days_data import PRICE_SETS, Call, day_start_us, read_days
+from benchmarks.days_router import Day, DayRun
+from outlay.demand import Past, WorthRow, past
+from pricing.money import format_usd
+from pricing.table import PriceTable, load_prices
+from router.policy import Policy, load_policy
+
+POLICY: Final = """
+[tiers.large]
+models = ["{large}"]
+[tiers.small]
+models = ["{small}"]
+[routing]
+default_tier = "large"
+[degradation]
+mode = "pace"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """
+    What the days before a day say of it.
+    """
+
+    past: Past
+    worth: Sequence[WorthRow]
+
+
+def before(days: Mapping[int, Sequence[Call]], day: int) -> Before:
+    """
+    Sum up the days before a day as the shell's tables would have.
+    """
+    sums = Sums()
+    for calls in (calls for other, calls in days.items() if other < day):
+        for call in calls:
+            sums.add(call.at_us, call.large_nanos, call.small_nanos, call.large_nanos)
+            sums.upgrade(call.at_us, call.gain, call.large_nanos - call.small_nanos)
+    return Before(past(sums.demand(), "UTC", day_start_us(day)), sums.worth())
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """
+    All that the runs share.
+    """
+
+    days: Mapping[int, Sequence[Call]]
+    policy: Policy
+    prices: PriceTable
+    befores: Mapping[int, Before]
+
+    def run(self, day: int, fraction: float, *, predicts: bool = True, callers: int | None = None) -> Day:
+        """
+        Spend a fraction of a day's cost through the router.
+        """
+        known = self.befores[day]
+        run = DayRun(
+            self.policy,
+            self.prices,
+            self.budget(day, fraction),
+            day_start_us(day),
+            known.past,
+            known.worth if predicts else (),
+            predicts=predicts,
+            callers=callers,
+        )
+        return run.run(self.days[day])
+
+    def budget(self, day: int, fraction: float) -> int:
+        """
+        Give the money of a day.
+        """
+        return int(fraction * sum(call.large_nanos for call in self.days[day]))
+
+    def measures(self, day: int, fraction: float, tally: Tally) -> dict[str, Any]:
+        """
+        Put what became of a day in relation to what was asked, and to its money.
+        """
+        calls, budget = self.days[day], self.budget(day, fraction)
+        return {
+            "quality_kept": round(tally.right / max(1, sum(call.large for call in calls)), 4),
+            "served": round(tally.served / len(calls), 5),
+            "spent_usd": format_usd(tally.spent_nanos),
+            "spent_ratio": round(tally.spent_nanos / max(1, budget), 4),
+        }
+
+
+def measure(bench: Bench, fractions: Sequence[float], callers: int) -> dict[str, Any]:
+    """
+    Run every day at every fraction, and the rules beside it.
+    """
+    overall, rows = [], []
+    baselines: dict[str, list[dict[str, Any]]] = {name: [] for name in (*BASELINES, "blind_pacing")}
+    for fraction in fractions:
+        own, many = [], []
+        for day in bench.befores:
+            made = _one_day(bench, day, fraction, callers)
+            own.append(made["row"])
+            many.append(made["concurrent"])
+            for name, found in made["baselines"].items():
+                baselines[name].append({"fraction": fraction, "day": day, **found})
+        rows += own
+        overall.append(
+            {"fraction": fraction, **_overall(own), "concurrent": {"callers": callers, **_overall(many)}}
+        )
+    return {
+        "overall": overall,
+        "days": rows,
+        "baselines": {name: _by_fraction(found, fractions) for name, found in baselines.items()},
+        "baseline_days": baselines,
+    }
+
+
+def _one_day(bench: Bench, day: int, fraction: float, callers: int) -> dict[str, Any]:
+    made, blind = bench.run(day, fraction), bench.run(day, fraction, predicts=False)
+    crowd = bench.run(day, fraction, callers=callers)
+    beside = {name: rule(bench.days[day], bench.budget(day, fraction)) for name, rule in BASELINES.items()}
+    found = {name: bench.measures(day, fraction, tally) for name, tally in beside.items()}
+    found["blind_pacing"] = _row(bench, day, fraction, blind)
+    print(f"day {day} at {fraction:.0%}: {_row(bench, day, fraction, made)}", file=sys.stderr)
+    return {
+        "row": {"fraction": fraction, "day": day, **_row(bench, day, fraction, made)},
+        "concurrent": _row(bench, day, fraction, crowd),
+        "baselines": found,
+    }
+
+
+def _row(bench: Bench, day: int, fraction: float, made: Day) -> dict[str, Any]:
+    return {
+        **bench.measures(day, fraction, made.tally),
+        "overspend_usd": format_usd(made.overspend_nanos),
+        "tier_changes": made.changes,
+        "decision_p99_ms": round(made.slowest_ms, 3),
+    }
+
+
+def _overall(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Take the mean day, and say how the worst one did."""
+    return {
+        "quality_kept": round(_mean(rows, "quality_kept"), 4),
+        "served": round(_mean(rows, "served"), 5),
+        "overspend_usd": max((row["overspend_usd"] for row in rows), key=float),
+        "worst_day": min(row["quality_kept"] for row in rows),
+        "worst_served": min(row["served"] for row in rows),
+        "spent_ratio": round(_mean(rows, "spent_ratio"), 4),
+        "tier_changes": max(row["tier_changes"] for row in rows),
+        "decision_p99_ms": max(row["decision_p99_ms"] for row in rows),
+    }
+
+
+def _by_fraction(rows: Sequence[Mapping[str, Any]], fractions: Sequence[float]) -> list[dict[str, Any]]:
+    found = []
+    for fraction in fractions:
+        same = [row for row in rows if row["fraction"] == fraction]
+        found.append(
+            {
+                "fraction": fraction,
+                "quality_kept": round(_mean(same, "quality_kept"), 4),
+                "served": round(_mean(same, "served"), 5),
+                "worst_day": min(row["quality_kept"] for row in same),
+                "spent_ratio": round(_mean(same, "spent_ratio"), 4),
+            }
+        )
+    return found
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+    return sum(float(row[name]) for row in rows) / len(rows)
+
+
+def made_bench(requests: Path, outcomes: Path, training: Path, prices_name: str) -> Bench:
+    """
+    Read the data; every day but the first is run, or the only one.
+    """
+    prices, models = load_prices(), PRICE_SETS[prices_name]
+    days = read_days(requests, outcomes, training, models, prices)
+    policy = load_policy(POLICY.format(large=models[0], small=models[1]))
+    chosen = list(days)[1:] or list(days)
+    return Bench(days, policy, prices, {day: before(days, day) for day in chosen})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """
+    Run the benchmark.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("requests", "outcomes", "train"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--fractions", default="0.3,0.5,0.7")
+    parser.add_argument("--prices", choices=sorted(PRICE_SETS), default="opus5")
+    parser.add_argument("--callers", type=int, default=64)
+    parser.add_argument("--json", action="store_true")
+    told = parser.parse_args(arguments)
+    bench = made_bench(told.requests, told.outcomes, told.train, told.prices)
+    fractions = [float(part) for part in told.fractions.split(",")]
+    found = {
+        "prices": told.prices,
+        "models": PRICE_SETS[told.prices],
+        **measure(bench, fractions, told.callers),
+    }
+    if told.json:
+        print(json.dumps(found))
+        return
+    print(f"{platform.machine()}, Python {platform.python_version()}, prices {told.prices}")
+    for row in found["overall"]:
+        print(row)
+    for name, rows in found["baselines"].items():
+        for row in rows:
+            print(f"{name:18}", row)
+
+
+if __name__ == "__main__":
+    main()

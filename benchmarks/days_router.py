@@ -1,0 +1,226 @@
+"""
+One day in virtual time through the real router and the real core of the ledger.
+
+Calls arrive as in the data, money is held at the worst case and settled when the answer would have come. What
+pacing knows is made as the engine makes it, from quarter-hours of finished calls, every few seconds of the day.
+"""
+
+import heapq
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from benchmarks.days_baselines import Tally
+from benchmarks.days_books import TENANT, BookKeeper, Sums
+from benchmarks.days_data import Call
+from ledger.types import Gauge, Held, Offer, Refused, Reserve, Settle
+from outlay.demand import Past, WorthRow, pace
+from outlay.typical import Typical
+from outlay.views import expected_output_tokens
+from pricing.bound import Part, RequestBound
+from pricing.facts import tokenizer
+from pricing.money import ceil_div
+from pricing.table import PriceTable
+from router.choose import choose
+from router.demand import PaceState
+from router.policy import Policy
+from router.types import Budget, Choice, Headroom, Known, Paced, Prediction, Profile, Refusal
+
+LOOK_US: Final = 15 * 1_000_000
+"""What pacing knows is made anew so often."""
+ASKS_TOKENS: Final = (1_024, 4_096, 16_384, 65_536)
+"""Callers ask for the smallest of these that holds their answer."""
+TOKENS_PER_S: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """
+    What a day came to.
+
+    Args:
+        overspend_nanos: Money spent beyond the budget.
+        changes: How often pacing pulled or let go a lever.
+        slowest_ms: Time of a decision, 99 of 100 within.
+    """
+
+    tally: Tally
+    overspend_nanos: int
+    changes: int
+    slowest_ms: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Flight:
+    """
+    A call whose answer has not come yet.
+    """
+
+    due_us: int
+    number: int
+    call: Call
+    cost_nanos: int
+    expected_nanos: int
+    paced: Paced
+
+
+class DayRun:
+    """
+    One day under a policy with the tiers `large` and `small`.
+
+    Args:
+        before: What the days before it said.
+        worth_before: What upgrades were worth on them.
+        predicts: Calls carry their predicted gain.
+        callers: So many calls are always in flight; None: each takes as long as its answer.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        prices: PriceTable,
+        budget_nanos: int,
+        start_us: int,
+        before: Past,
+        worth_before: Sequence[WorthRow] = (),
+        *,
+        predicts: bool = True,
+        callers: int | None = None,
+    ) -> None:
+        """
+        Open the books of the day.
+        """
+        self._policy, self._prices, self._before = policy, prices, before
+        self._worth_before, self._predicts, self._callers = worth_before, predicts, callers
+        self._keeper, self._budget = BookKeeper(budget_nanos, start_us), budget_nanos
+        self._sums, self._typical = Sums(), Typical()
+        self._known, self._looked_us = Known(), -LOOK_US
+        self._level, self._state, self._changes = 0, PaceState(), 0
+        self._flying: list[Flight] = []
+        self._right = self._served = 0
+        self._took: list[float] = []
+        self._large = policy.tiers["large"].facts[0]
+
+    def run(self, calls: Sequence[Call]) -> Day:
+        """
+        Serve the calls of the day in their order.
+        """
+        for number, call in enumerate(calls):
+            while self._flying and self._is_due(call.at_us):
+                self._settle(call.at_us)
+            self._serve(number, call)
+        while self._flying:
+            self._settle(calls[-1].at_us)
+        spent = self._keeper.gauge(calls[-1].at_us).spent_nanos
+        slow = sorted(self._took)[int(0.99 * len(self._took))] * 1_000
+        tally = Tally(self._right, self._served, spent)
+        return Day(tally, max(0, spent - self._budget), self._changes, slow)
+
+    def _is_due(self, now_us: int) -> bool:
+        if self._callers is not None:
+            return len(self._flying) >= self._callers
+        return self._flying[0].due_us <= now_us
+
+    def _serve(self, number: int, call: Call) -> None:
+        """Decide and hold; who is told to wait for money in flight tries again when an answer has come."""
+        while True:
+            choice = self._decide(call)
+            if isinstance(choice, Refusal):
+                return
+            offers = tuple(
+                Offer(one.cost_bound_nanos, one.expected_cost_nanos, "", one.waits) for one in choice.offers
+            )
+            held = self._keeper.do(Reserve(TENANT, f"k{number}", call.at_us, f"h{number}", offers))
+            if isinstance(held, Held):
+                return self._take(number, call, choice, held.offer_index)
+            assert isinstance(held, Refused), held
+            if not held.busy or not self._flying:
+                return
+            self._settle(call.at_us)
+
+    def _take(self, number: int, call: Call, choice: Choice, index: int) -> None:
+        """Count an answer as right only if it had room, and have it come later."""
+        offer, paced = choice.offers[index], choice.paced
+        assert paced is not None, "the router tells what pacing has to remember"
+        if paced.state.rung != self._state.rung:
+            self._changes += 1
+        if paced.state != self._state:
+            self._state, self._looked_us = paced.state, -LOOK_US
+        self._level = choice.level
+        large = offer.tier == "large"
+        if offer.max_tokens >= call.output_tokens:
+            self._right += call.large if large else call.small
+        self._served += 1
+        cost = call.large_nanos if large else call.small_nanos
+        due = call.at_us + 1_000_000 * (1 + call.output_tokens // TOKENS_PER_S)
+        heapq.heappush(self._flying, Flight(due, number, call, cost, offer.expected_cost_nanos, paced))
+
+    def _settle(self, now_us: int) -> None:
+        """Book what a call cost, and what it says about the demand."""
+        done = heapq.heappop(self._flying)
+        key = f"h{done.number}"
+        self._keeper.do(Settle(TENANT, f"s{done.number}", max(now_us, done.call.at_us), key, done.cost_nanos))
+        self._typical.saw(done.call.tenant, "", done.call.output_tokens)
+        paced, expected = done.paced, max(1, done.expected_nanos)
+        asked, least = (done.cost_nanos * one // expected for one in (paced.asked_nanos, paced.least_nanos))
+        self._sums.add(done.call.at_us, asked, least, done.cost_nanos)
+        if paced.gain is not None:
+            self._sums.upgrade(done.call.at_us, paced.gain, paced.asked_nanos - paced.least_nanos)
+
+    def _decide(self, call: Call) -> Choice | Refusal:
+        gauge = self._keeper.gauge(call.at_us)
+        profile, money, known = self._profile(call), _headroom(gauge), self._look(call.at_us, gauge)
+        began = time.perf_counter()
+        choice = choose(
+            profile,
+            money,
+            self._policy,
+            self._prices,
+            level=self._level,
+            unhealthy={},
+            now_us=call.at_us,
+            known=known,
+        )
+        self._took.append(time.perf_counter() - began)
+        return choice
+
+    def _look(self, at_us: int, gauge: Gauge) -> Known:
+        if at_us - self._looked_us >= LOOK_US:
+            worth = [*self._worth_before, *self._sums.worth()]
+            made = pace(
+                self._before, self._sums.demand(), worth, (gauge,), self._policy, self._prices, at_us,
+                state=self._state,
+            )  # fmt: skip
+            self._known, self._looked_us = Known(pace=made), at_us
+        return self._known
+
+    def _profile(self, call: Call) -> Profile:
+        """Describe a call as `router.classify` would, by its counts."""
+        asks = next(most for most in ASKS_TOKENS if most >= call.output_tokens)
+        size = ceil_div(call.input_tokens * tokenizer(self._large.tokenizer).bytes_per_100_tokens, 100)
+        bound = RequestBound(
+            max_tokens=asks, parts=(Part("messages", size, size),), images=(), pdf_pages=0, pdf_unreadable=0,
+            web_searches_max=0, samplings=1, geo=None, speed="standard", batch=False, cache_ttl="none",
+            long_context=False, fallback_hops=(), unbounded=(),
+        )  # fmt: skip
+        return Profile(
+            task=None, role=None, priority=None, may_raise=False, asked_model=self._large.id, asked_effort=None,
+            max_tokens=asks, stream=False, session="", privacy=(), floor=None, pin=False, tags=(),
+            features=frozenset(), bound=bound,
+            expected_output_tokens=expected_output_tokens(self._typical.tokens(call.tenant, ""), asks),
+            prediction=Prediction("learned", "benchmark", gain=call.gain) if self._predicts else None,
+        )  # fmt: skip
+
+
+def _headroom(gauge: Gauge) -> Headroom:
+    """Put the gauge in the router's words."""
+    budget = Budget(
+        gauge.name,
+        gauge.limit_nanos,
+        gauge.spent_nanos,
+        gauge.held_nanos,
+        gauge.expected_held_nanos,
+        gauge.resets_us,
+    )
+    return Headroom((budget,))
