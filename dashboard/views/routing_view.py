@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import charts, frame, session, theme
+from dashboard import calibration, charts, frame, session, theme
 from dashboard.money_text import NONE, amount, exact, moment, plain, plural, usd, words
 from outlay import reports_calls, reports_routing
 from outlay.reports_routing import Filter, LogPage, LogRow, Routing, Why
@@ -33,6 +33,7 @@ def show() -> None:
         frame.no_calls_yet()
     else:
         _summary(seen)
+    calibration.show(tenant)
     _log(seen)
 
 

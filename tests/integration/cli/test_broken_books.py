@@ -24,7 +24,7 @@ ENOUGH: dict[tuple[str, ...], list[str]] = {
     ("tenant", "create"): ["new"], ("tenant", "show"): ["acme"], ("tenant", "set"): ["acme", "--frozen"],
     ("key", "create"): ["--tenant", "acme"], ("key", "revoke"): ["x"], ("route", "set"): ["crm/*", "small"],
     ("policy", "apply"): ["-"], ("policy", "rollback"): ["0"], ("halt",): ["--reason", "x", "--yes"],
-    ("breaker", "reset"): ["global", "--reason", "x"], ("explain",): ["x"],
+    ("breaker", "reset"): ["global", "--reason", "x"], ("explain",): ["x"], ("score",): ["x", "1"],
     ("adjust",): ["acme", "5", "--reason", "x"], ("lot", "list"): ["acme"], ("lot", "show"): ["acme-1"],
     ("lot", "reverse"): ["acme-1", "--reason", "x"], ("lot", "chargeback"): ["acme-1", "--reason", "x"],
     ("seal", "export"): ["--to", "never-made"], ("db", "backup"): ["--to", "never-made"],

@@ -25,7 +25,7 @@ Outlay = Callable[..., Any]
         ["verify"],
         ["doctor"], ["key", "list"], ["breaker", "status"], ["policy", "history"], ["version"], ["replay"],
         ["explain", "--list"], ["explain", "DECISION"], ["policy", "show"], ["db", "current"],
-        ["db", "check"],
+        ["db", "check"], ["calibration"],
     ],
     ids=" ".join,
 )  # fmt: skip
