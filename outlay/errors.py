@@ -206,6 +206,7 @@ _PUBLIC: Final[Mapping[str, _Make]] = {
     "pricing.table.UnknownPrice": _input("model"),
     "pricing.overrides.OverridesError": _input("prices"),
     "pricing.compile.CompileError": _rejected("prices_unusable"),
+    "pricing.stored.StoredPricesError": _rejected("record_unreadable"),
     "ledger.errors.LedgerError": _unavailable,
     "ledger.errors.StoreUnavailable": _unavailable,
     "ledger.errors.OutcomeUnknown": _outcome_unknown,

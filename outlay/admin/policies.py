@@ -13,6 +13,7 @@ from ledger.errors import OperationFailed
 from ledger.types import AccountSet, Attachment, BudgetSet, SetAccount, SetBudget
 from outlay import fields
 from outlay.admin.common import account, carry_out, known_tenant, order_key
+from outlay.admin.routes import seen_tasks
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
 from outlay.fields import instant_text
@@ -79,10 +80,16 @@ def validate_policy(text: str) -> dict[str, Any]:
     Raises:
         PolicyInvalid: With every problem: field, value, message, fix.
     """
-    return {"ok": True, "warnings": list(lint(_loaded(text)))}
+    return {"ok": True, "warnings": list(lint(loaded(text)))}
 
 
-def _loaded(text: object) -> Policy:
+def loaded(text: object) -> Policy:
+    """
+    Read a policy.
+
+    Raises:
+        PolicyInvalid: With every problem: field, value, message, fix.
+    """
     if not isinstance(text, str) or not fields.is_storable(text):
         raise BadInput("policy", text, "not the text of a policy file", "Send TOML as text.")
     with translated():
@@ -100,10 +107,10 @@ def apply_policy(
     Returns:
         version, tenant (None for everybody), warnings.
     """
-    policy = _loaded(text)
+    policy = loaded(text)
     actor, note = fields.word(actor, "actor"), fields.reason(note, "note")
     version = _append(app, text, policy, tenant=tenant, actor=actor, note=note)
-    return {"version": version, "tenant": tenant, "warnings": list(lint(policy))}
+    return {"version": version, "tenant": tenant, "warnings": list(lint(policy, seen_tasks(app, tenant)))}
 
 
 def changes_upstreams(app: App, *, tenant: str | None, text: str | None = None, version: int = 0) -> bool:
@@ -119,7 +126,7 @@ def changes_upstreams(app: App, *, tenant: str | None, text: str | None = None, 
         stored = app.policies.text(connection, name, version) if text is None else text
         if not stored:  # the tenant's own policy ends, or there is no such version
             return app.policies.applied(connection, EVERYBODY).policy.upstreams != now
-    return _loaded(stored).upstreams != now
+    return loaded(stored).upstreams != now
 
 
 def rollback_policy(app: App, version: int, *, tenant: str | None = None, actor: str) -> dict[str, Any]:
@@ -143,9 +150,9 @@ def rollback_policy(app: App, version: int, *, tenant: str | None = None, actor:
         text = ""
     if text is None:
         raise _unknown_version(tenant, version)
-    policy = None if text == "" else _loaded(text)
+    policy = None if text == "" else loaded(text)
     made = _append(app, text, policy, tenant=tenant, actor=actor, note=f"rollback to version {number}")
-    warnings = [] if policy is None else list(lint(policy))
+    warnings = [] if policy is None else list(lint(policy, seen_tasks(app, tenant)))
     return {"version": made, "restored": number, "tenant": tenant, "warnings": warnings}
 
 

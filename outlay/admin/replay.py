@@ -21,6 +21,7 @@ from outlay.errors import PolicyInvalid, translated
 from outlay.prices_sql import stored_prices
 from outlay.refusals import from_router
 from outlay.wiring import App
+from pricing.stored import digest
 from pricing.table import PriceTable
 from router.codec import CodecError, Inputs, from_json, to_json
 from router.codec import replay as choose_again
@@ -62,7 +63,7 @@ class Past:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._prices: dict[str, PriceTable | None] = {}
+        self._prices: dict[str, PriceTable | None] = {digest(app.prices): app.prices}
 
     def policy(self, connection: Connection, row: Mapping[str, Any]) -> Policy | Difference:
         """

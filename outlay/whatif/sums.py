@@ -1,0 +1,118 @@
+"""
+What a preview adds up: calls, spending, downgrades and refusals, now and then, by tenant and task.
+
+Bounded: names of tasks come from callers, so beyond a number of them the rest is one line.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from outlay.whatif.recorded import Recorded, Served, Then
+
+TASKS_MAX: Final = 200
+OTHERS: Final = "(others)"
+
+
+@dataclass(slots=True)
+class Sum:
+    """
+    One line, now and then; money as cost in nano-USD.
+
+    Attributes:
+        calls: Without the further attempts of the same call, whose money counts all the same.
+        estimated_nanos: Part of the spending then that no recorded usage backs.
+        over: Calls that would have cost more than their bound.
+    """
+
+    calls: int = 0
+    spend_now: int = 0
+    spend_then: int = 0
+    downgrades_now: int = 0
+    downgrades_then: int = 0
+    refusals_now: int = 0
+    refusals_then: int = 0
+    changed: int = 0
+    estimated_nanos: int = 0
+    over: int = 0
+
+    def add(self, past: Recorded, then: Then) -> None:
+        """
+        Add one decision.
+        """
+        first = past.row["parent"] is None
+        self.calls += first
+        self.spend_now += past.cost_nanos
+        self.spend_then += then.cost_nanos
+        self.estimated_nanos += then.cost_nanos if then.estimated else 0
+        self.downgrades_now += first and _downgraded(past.served, past.row["asked_tier"])
+        self.downgrades_then += first and _downgraded(then.served, then.asked_tier)
+        self.refusals_now += first and past.served is None
+        self.refusals_then += first and then.served is None
+        self.changed += is_changed(past, then)
+        self.over += then.over
+
+
+@dataclass(slots=True)
+class Sums:
+    """
+    All lines of a preview.
+
+    Attributes:
+        codes_now, codes_then: Refusals by tenant and code.
+        kinds: Changed decisions by what changed.
+    """
+
+    total: Sum = field(default_factory=Sum)
+    tenants: dict[str, Sum] = field(default_factory=dict)
+    tasks: dict[str, dict[str, Sum]] = field(default_factory=dict)
+    codes_now: "dict[str, Counter[str]]" = field(default_factory=dict)
+    codes_then: "dict[str, Counter[str]]" = field(default_factory=dict)
+    kinds: "Counter[str]" = field(default_factory=Counter)
+
+    def add(self, past: Recorded, then: Then) -> None:
+        """
+        Add one decision to every line that it belongs to.
+        """
+        tenant = past.tenant
+        for one in (self.total, self.tenants.setdefault(tenant, Sum()), self._task(past)):
+            one.add(past, then)
+        if past.served is None:
+            self.codes_now.setdefault(tenant, Counter())[str(past.row["code"])] += 1
+        if then.served is None:
+            self.codes_then.setdefault(tenant, Counter())[str(then.code)] += 1
+        kind = kind_of(past, then)
+        if kind is not None:
+            self.kinds[kind] += 1
+
+    def _task(self, past: Recorded) -> Sum:
+        tasks, task = self.tasks.setdefault(past.tenant, {}), past.row["task"] or ""
+        name = task if task in tasks or len(tasks) < TASKS_MAX else OTHERS
+        return tasks.setdefault(name, Sum())
+
+
+def kind_of(past: Recorded, then: Then) -> str | None:
+    """
+    Name what another policy changes in a call; None where it changes nothing.
+    """
+    now = past.served
+    if now is None or then.served is None:
+        if (now is None) == (then.served is None):
+            return None
+        return "served" if now is None else "refused"
+    if now.sent == then.served.sent:
+        return None
+    if now.model != then.served.model:
+        return "model"
+    return "effort" if now.effort != then.served.effort else "max_tokens"
+
+
+def is_changed(past: Recorded, then: Then) -> bool:
+    """
+    Tell whether another answer would have been asked for, or none, or one at all.
+    """
+    return kind_of(past, then) is not None
+
+
+def _downgraded(served: Served | None, asked_tier: str | None) -> bool:
+    return served is not None and None not in (served.tier, asked_tier) and served.tier != asked_tier

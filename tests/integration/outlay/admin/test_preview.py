@@ -1,0 +1,358 @@
+"""
+Preview: what another policy would have done to recorded traffic, with the money that it would have left.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ledger.types import OpenAccount
+from outlay.admin import policies
+from outlay.admin.preview import preview_apart, preview_policy
+from outlay.admin.replay import replay
+from outlay.calls import CallRequest, Completed, Failed
+from outlay.client import Calls
+from outlay.errors import BadInput, PolicyInvalid, Rejected
+from outlay.wiring import App
+from router.types import Hints
+
+STEPS = """
+[tiers.large]
+models = ["claude-opus-5-5"]
+[tiers.medium]
+models = ["claude-sonnet-5-5"]
+[tiers.small]
+models = ["claude-haiku-5-5"]
+[routing]
+default_tier = "medium"
+[routing.tasks]
+"blog" = { tier = "large" }
+"crm/*" = { tier = "small" }
+[degradation]
+[[degradation.steps]]
+below = 0.50
+map = { large = "medium", medium = "small" }
+[[degradation.steps]]
+below = 0.20
+max_tier = "medium"
+max_tokens = 400
+[[degradation.steps]]
+below = 0.05
+only = ["critical", "high"]
+"""
+MODELS = {"large": "claude-opus-5-5", "medium": "claude-sonnet-5-5", "small": "claude-haiku-5-5"}
+MARK = {"type": "ephemeral"}
+MINUTE_US = 60_000_000
+Play = Callable[..., list[str]]
+
+
+class Clock:
+    """A clock that only the test moves; it begins three days ago."""
+
+    def __init__(self, now_us: int) -> None:
+        self.us = now_us - 3 * 1_440 * MINUTE_US
+
+    def __call__(self) -> int:
+        """Tell the time."""
+        return self.us
+
+
+def _now_us() -> int:
+    import time
+
+    return time.time_ns() // 1_000
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of the traffic."""
+    return Clock(_now_us())
+
+
+@pytest.fixture
+def play(app: App, clock: Clock) -> Iterator[Play]:
+    """Carry calls out, one after the other or so many at a time; returns the ids of their decisions."""
+    made = Calls(app, clock)
+
+    def run(
+        count: int, *, at_once: int = 1, tenant: str = "acme", model: str = "outlay/auto",
+        task: str | None = "blog",
+        tokens: int = 600, max_tokens: int = 1_000, every_us: int = MINUTE_US, fails: bool = False,
+        messages: list[dict[str, Any]] | None = None, **hints: Any,
+    ) -> list[str]:  # fmt: skip
+        ids = []
+        for _ in range(count):
+            body = {
+                "model": model,
+                "max_tokens": max_tokens,
+                "messages": messages or [{"role": "user", "content": "Write about rivers. " * 40}],
+            }
+            started = [
+                made.start(CallRequest(tenant, body, hints=Hints(task=task, **hints))) for _ in range(at_once)
+            ]
+            clock.us += 2_000_000
+            for call in started:
+                if call.sending is None:
+                    assert call.result is not None
+                    ids.append(call.result.decision_id)
+                    continue
+                ids.append(call.sending.decision_id)
+                usage = {"input_tokens": 300, "output_tokens": min(tokens, call.sending.offer.max_tokens)}
+                call.resume(Failed(400) if fails else Completed(call.sending.model, usage))
+            clock.us += every_us
+        return ids
+
+    yield run
+    made.close()
+
+
+def account(app: App, clock: Clock, name: str, daily_nanos: int | None) -> None:
+    """Open an account with 20 USD at the clock's time."""
+    app.ledger.do(OpenAccount(name, f"open {name}", clock.us, "Europe/Berlin", 20 * 10**9, daily_nanos))
+
+
+@pytest.fixture
+def opened(app: App, clock: Clock) -> App:
+    """The policy of these tests for everybody, and a tenant with 20 USD and 0.15 USD a day."""
+    policies.apply_policy(app, STEPS, actor="t")
+    account(app, clock, "acme", 150_000_000)
+    return app
+
+
+def test_the_policy_in_force_previews_to_no_change(opened: App, play: Play) -> None:
+    """
+    Traffic through every step, refusals for want of money included, comes out as it was.
+    """
+    play(40, task="blog")
+    play(5, task="crm/mail")
+    play(5, task=None, priority="low")
+    found = preview_policy(opened, STEPS)
+    total = found["total"]
+    assert total["refusals_now"] > 0
+    assert total["downgrades_now"] > 0
+    assert (found["changed"], found["changes"]) == (0, []), found["changes"]
+    assert total["spend_now_usd"] == total["spend_then_usd"] != "0.00"
+    assert total["downgrades_now"] == total["downgrades_then"]
+    assert total["refusals_now"] == total["refusals_then"]
+    assert found["risks"] == []
+    assert replay(opened)["differing"] == 0
+
+
+def test_calls_that_overlapped_preview_to_no_change_too(opened: App, play: Play) -> None:
+    """
+    What calls in flight did to each other is recorded, so that an unchanged policy changes nothing of it.
+    """
+    play(12, at_once=6)
+    found = preview_policy(opened, STEPS)
+    assert found["total"]["refusals_now"] > 0
+    assert found["changed"] == 0, found["changes"]
+
+
+STRICTER = STEPS.replace("below = 0.50", "below = 0.80").replace("below = 0.20", "below = 0.60")
+WITHOUT_STEPS = STEPS[: STEPS.index("[degradation]")]
+CHEAP = STEPS.replace('"blog" = { tier = "large" }', '"blog" = { tier = "small" }')
+NO_OPUS = STEPS.replace("claude-opus-5-5", "claude-opus-5")
+
+
+@pytest.mark.parametrize("text", [STRICTER, WITHOUT_STEPS, CHEAP, NO_OPUS])
+def test_a_preview_says_what_the_same_traffic_comes_to_under_the_other_policy(
+    opened: App, clock: Clock, play: Play, text: str
+) -> None:
+    """
+    Calls one after the other, played for one tenant and previewed, then played for another tenant under the
+    other policy: spending, downgrades and refusals are those of the preview, to the last nano-USD.
+    """
+    traffic: list[dict[str, Any]] = [
+        {"count": 9, "task": "blog", "tokens": 300},
+        {"count": 3, "task": "crm/mail", "tokens": 120},
+        {"count": 4, "task": None, "model": "claude-sonnet-5-5", "tokens": 350},
+        {"count": 2, "task": "blog", "tokens": 300, "fails": True},
+        {"count": 6, "task": "blog", "tokens": 390},
+        {"count": 3, "task": "blog", "tokens": 200, "every_us": 1_440 * MINUTE_US},
+    ]
+    began = clock.us
+    account(opened, clock, "twin", 150_000_000)
+    for part in traffic:
+        play(**part)
+    found = preview_policy(opened, text)
+    assert found["total"]["refusals_now"] == 0
+    policies.apply_policy(opened, text, tenant="twin", actor="t")
+    clock.us = began
+    for part in traffic:
+        play(tenant="twin", **part)
+    twin = next(one for one in preview_policy(opened, text, tenant="twin")["tenants"])
+    then = found["total"]
+    assert found["changed"] > 0
+    assert then["downgrades_then"] == twin["downgrades_now"]
+    assert then["refusals_then"] == twin["refusals_now"]
+    assert then["spend_then_usd"] == twin["spend_now_usd"]
+
+
+def test_spending_is_priced_anew_by_what_would_have_served(opened: App, play: Play) -> None:
+    """
+    One call of 300 tokens in and 1000 out: Opus at 4 and 20 USD per million becomes Haiku at 0.10 and 0.50.
+    """
+    (made,) = play(1, task="blog", tokens=1_000)
+    found = preview_policy(opened, CHEAP)
+    (change,) = found["changes"]
+    assert (change["id"], change["served_now"]["model"], change["served_then"]["model"]) == (
+        made, "claude-opus-5-5", "claude-haiku-5-5"
+    )  # fmt: skip
+    now, then = Decimal(change["cost_now_usd"]), Decimal(change["cost_then_usd"])
+    packaged = opened.prices.price("claude-haiku-5-5", _now_us()).tiers[0][1]
+    assert then == Decimal(300 * packaged.input + 1_000 * packaged.output) / 10**12
+    assert now > then
+    assert found["changed_by"] == {"model": 1}
+    assert [reason["code"] for reason in change["reasons"]] == ["task_route"]
+    assert change["estimated"] is False
+
+
+def test_a_lower_day_limit_of_the_tenants_own_policy_refuses(opened: App, play: Play) -> None:
+    """
+    `[budget]` counts in a tenant's own policy, and only there, as when it is applied.
+    """
+    play(5, task="blog", tokens=500)
+    text = STEPS + '[budget]\ndaily_usd = "0.01"\ntimezone = "Asia/Tokyo"\n'
+    tight = preview_policy(opened, text, tenant="acme")["total"]
+    assert tight["downgrades_then"] > tight["downgrades_now"]
+    own = preview_policy(opened, text.replace('"0.01"', '"0"'), tenant="acme")
+    assert (own["total"]["refusals_now"], own["total"]["refusals_then"]) == (0, 5)
+    assert own["tenants"][0]["refused_then"] == {"outlay_daily_budget_reached": 5}
+    assert any("want of money" in risk for risk in own["risks"])
+    assert any("Europe/Berlin" in note for note in own["notes"])
+    everybody = preview_policy(opened, text)
+    assert everybody["changed"] == 0
+    assert any("created later" in note for note in everybody["notes"])
+
+
+def test_a_policy_for_everybody_does_not_reach_tenants_with_their_own(
+    opened: App, clock: Clock, play: Play
+) -> None:
+    """
+    Whoever has a policy of their own is left out, and counted.
+    """
+    account(opened, clock, "beta", None)
+    play(3)
+    play(2, tenant="beta")
+    policies.apply_policy(opened, STEPS, tenant="beta", actor="t")
+    found = preview_policy(opened, CHEAP)
+    assert [one["tenant"] for one in found["tenants"]] == ["acme"]
+    assert found["kept"] == {"own_policy": 2}
+    assert preview_policy(opened, CHEAP, tenant="beta")["changed"] == 2
+
+
+def test_refused_calls_that_would_be_served_count_at_their_expected_cost(opened: App, play: Play) -> None:
+    """
+    There is no usage of a refused call: the preview says that its cost is estimated.
+    """
+    play(40, tokens=1_000)
+    found = preview_policy(opened, CHEAP)
+    assert found["changed_by"]["served"] == found["total"]["refusals_now"] > 0
+    assert Decimal(found["total"]["estimated_usd"]) > 0
+    assert found["total"]["refusals_then"] == 0
+
+
+def test_a_policy_that_only_observes_refuses_and_lowers_nothing(opened: App, play: Play) -> None:
+    """
+    Under observation every call goes out as it was asked; enforcing what was observed brings steps back.
+    """
+    observe = STEPS + '[enforcement]\nmode = "observe"\n'
+    play(30)
+    found = preview_policy(opened, observe)["total"]
+    assert (found["downgrades_then"], found["refusals_then"]) == (0, 0)
+    assert found["downgrades_now"] > 0
+    policies.apply_policy(opened, observe, actor="t")
+    play(5, every_us=1_440 * MINUTE_US // 5)
+    assert preview_policy(opened, observe, days=2)["total"]["downgrades_then"] == 0
+
+
+def test_what_cannot_be_previewed_is_told(opened: App, play: Play, tamper: Callable[[str], None]) -> None:
+    """
+    Refusals before the choice stay, records that cannot be read stay, and both are counted and noted.
+    """
+    play(2)
+    play(1, priority="urgent")
+    tamper("UPDATE outlay_decision SET inputs = '[]' WHERE id = (SELECT min(id) FROM outlay_decision)")
+    found = preview_policy(opened, CHEAP)
+    assert found["kept"] == {"refused_before": 1, "unreadable": 1}
+    assert found["changed"] == 1
+    assert found["total"]["calls"] == 3
+    assert any("refused before" in note for note in found["notes"])
+
+
+def test_the_list_of_changes_and_the_period_are_bounded(
+    opened: App, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    All changes are counted, the first are named; a long log is shortened to its newest part, and so told.
+    """
+    monkeypatch.setattr("outlay.admin.log_pages.PAGE", 2)
+    ids = play(7)
+    seen: list[tuple[int, int]] = []
+    found = preview_policy(opened, CHEAP, shown=2, progress=lambda done, of: seen.append((done, of)))
+    assert (found["changed"], [one["id"] for one in found["changes"]]) == (7, ids[:2])
+    assert seen[-1] == (7, 7)
+    short = preview_policy(opened, CHEAP, most=3)
+    assert (short["decisions"], short["shortened"]) == (3, True)
+    assert any("begins at" in note for note in short["notes"])
+    assert preview_policy(opened, CHEAP, days=1)["decisions"] == 0
+
+
+def test_the_order_is_checked(opened: App) -> None:
+    """
+    A policy that is not valid, a tenant that is not there and a period that cannot be are refused.
+    """
+    with pytest.raises(PolicyInvalid):
+        preview_policy(opened, "[tiers]")
+    with pytest.raises(Rejected):
+        preview_policy(opened, STEPS, tenant="acne")
+    for change in ({"days": 0}, {"days": 93}, {"shown": -1}, {"most": 0}):
+        with pytest.raises(BadInput, match=next(iter(change))):
+            preview_policy(opened, STEPS, **change)
+
+
+def test_a_process_of_its_own_says_the_same(opened: App, play: Play) -> None:
+    """
+    What a server has made apart is what a process makes itself; bad orders are refused before one is started.
+    """
+    play(4)
+    apart, here = preview_apart(opened, CHEAP, tenant="acme"), preview_policy(opened, CHEAP, tenant="acme")
+    for found in (apart, here):
+        del found["from"], found["to"]
+    assert json.loads(json.dumps(apart)) == json.loads(json.dumps(here))
+    with pytest.raises(Rejected):
+        preview_apart(opened, STEPS, tenant="acne")
+    with pytest.raises(PolicyInvalid):
+        preview_apart(opened, "")
+
+
+def test_a_conversation_that_would_be_elsewhere_has_a_cold_cache_there_once(
+    opened: App, clock: Clock, play: Play
+) -> None:
+    """
+    What was read from the cache is written anew at the other model on the first turn, and read on the next.
+    """
+    talk = [
+        {"role": "user", "content": [{"type": "text", "text": "long " * 4_000, "cache_control": MARK}]},
+        {"role": "assistant", "content": "yes"},
+        {"role": "user", "content": "and then?"},
+    ]
+    calls = Calls(opened, clock)
+    usage = {"input_tokens": 10, "output_tokens": 50, "cache_read_input_tokens": 4_000}
+    for _ in range(3):
+        body = {"model": "outlay/auto", "max_tokens": 500, "messages": talk}
+        call = calls.start(CallRequest("acme", body, hints=Hints(task="blog", session="s")))
+        assert call.sending is not None
+        clock.us += MINUTE_US
+        call.resume(Completed(call.sending.model, usage))
+    calls.close()
+    found = preview_policy(opened, CHEAP)
+    costs = [Decimal(one["cost_then_usd"]) for one in found["changes"]]
+    rates = opened.prices.price("claude-haiku-5-5", _now_us()).tiers[0][1]
+    warm = Decimal(10 * rates.input + 50 * rates.output + 4_000 * rates.cache_read) / 10**12
+    cold = Decimal(10 * rates.input + 50 * rates.output + 4_000 * rates.cache_write_5m) / 10**12
+    assert costs == [warm, warm, warm]
+    del cold
