@@ -213,6 +213,7 @@ class AsyncOutlay:
         source: str = SOURCE,
         weight: float = 1.0,
         comment: str = "",
+        model: str | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
         """
@@ -220,7 +221,7 @@ class AsyncOutlay:
         """
         return await asyncio.to_thread(
             self._orders.score, decision_id, value, source=source, weight=weight, comment=comment,
-            idempotency_key=idempotency_key,
+            model=model, idempotency_key=idempotency_key,
         )  # fmt: skip
 
     async def calibration(self, tenant: str | None = None) -> Answer:

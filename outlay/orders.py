@@ -102,6 +102,7 @@ class Orders:
         source: str = quality.SOURCE,
         weight: float = 1.0,
         comment: str = "",
+        model: str | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
         """
@@ -112,7 +113,7 @@ class Orders:
         """
         return quality.score(
             self.app, decision_id, value, source=source, weight=weight, comment=comment,
-            idempotency_key=idempotency_key, actor=self.actor,
+            model=model, idempotency_key=idempotency_key, actor=self.actor,
         )  # fmt: skip
 
     def calibration(self, tenant: str | None = None) -> Answer:

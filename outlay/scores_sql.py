@@ -1,8 +1,9 @@
 """
 Quality scores of decisions: appended, never changed, and counted into the evidence of a task class.
 
-A decision is one trial, however many judges it has: of each source its newest score counts, their mean by
-weight says whether the call failed, and its own weight is that of its judges together, at most 1.
+A model's answer to a call is one trial, however many judges it has: of each source its newest score counts,
+their mean by weight says whether the answer failed, and the trial weighs what its judges weigh together, at
+most 1.
 """
 
 from collections import defaultdict
@@ -31,7 +32,7 @@ FROM (
  SELECT tenant, task_class, served_model, SUM(weight_ppm) AS weight, SUM(score_ppm * weight_ppm) AS total
  FROM (
   SELECT tenant, task_class, served_model, decision_id, score_ppm, weight_ppm,
-   ROW_NUMBER() OVER (PARTITION BY decision_id, source ORDER BY at_us DESC, id DESC) AS place
+   ROW_NUMBER() OVER (PARTITION BY decision_id, served_model, source ORDER BY at_us DESC, id DESC) AS place
   FROM (
    SELECT * FROM outlay_score WHERE {of} at_us >= ? AND downgraded AND served_model IS NOT NULL
    ORDER BY at_us DESC LIMIT {most}
@@ -51,7 +52,8 @@ class Score:
     What one source says of one decision.
 
     Args:
-        downgraded: The call was served below the tier that it asked for.
+        served_tier, served_model: Whose answer it is: what served the call, or what was tried beside it.
+        downgraded: That is below the tier that the call asked for.
         score_ppm: 0 wrong .. 1,000,000 right.
         weight_ppm: 1,000,000 for a judge who is sure.
     """
@@ -130,9 +132,9 @@ class Scores:
 
 def counting(scores: tuple[Score, ...]) -> tuple[Score, ...]:
     """
-    Keep of a decision's scores, the oldest first, those that count: the newest of each source.
+    Keep of a decision's scores, the oldest first, those that count: the newest of each source and model.
     """
-    return tuple({score.source: score for score in scores}.values())
+    return tuple({(score.source, score.served_model): score for score in scores}.values())
 
 
 def _by_tenant(rows: Any) -> dict[str, dict[str, dict[str, Counts]]]:

@@ -25,6 +25,7 @@ class NewScore(bodies.Body):
     source: str = quality.SOURCE
     weight: float = 1.0
     comment: str = ""
+    model: str | None = None
     idempotency_key: str | None = None
 
 
@@ -68,8 +69,8 @@ def routes(house: "House") -> APIRouter:
         """Say how good the answer of a decision was."""
         return quality.score(
             house.app, decision_id, body.score, source=body.source, weight=body.weight, comment=body.comment,
-            idempotency_key=order_key(idempotency_key, body.idempotency_key), actor=caller.actor,
-            of_tenant=caller.tenant,
+            model=body.model, idempotency_key=order_key(idempotency_key, body.idempotency_key),
+            actor=caller.actor, of_tenant=caller.tenant,
         )  # fmt: skip
 
     @router.get("/decisions/{decision_id}/scores")

@@ -5,7 +5,7 @@ Quality scores: attached to decisions by who can judge them, and what they prove
 import hashlib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection
 
@@ -19,15 +19,19 @@ from outlay.ids import new_id
 from outlay.reports_quality import ClassRow
 from outlay.scores_sql import Score, counting
 from outlay.wiring import App
+from pricing.facts import UnknownModel, known_models, model_facts
 from pricing.money import PPM
 from router.codec import CodecError, Inputs, from_json
 from router.complexity import task_class
+
+if TYPE_CHECKING:
+    from router.policy import Policy
 
 SOURCE: Final = "user"
 _WORDS: Final = {"pass": PPM, "fail": 0}
 _SCORE_FIX: Final = 'Write a number from 0 to 1, "pass" or "fail".'
 _WEIGHT_FIX: Final = "Write a number over 0 and at most 1; 1 is a judge who is sure."
-_SAID: Final = ("decision_id", "tenant", "score_ppm", "weight_ppm", "source", "comment")
+_SAID: Final = ("decision_id", "tenant", "served_model", "score_ppm", "weight_ppm", "source", "comment")
 
 
 def score(
@@ -38,6 +42,7 @@ def score(
     source: str = SOURCE,
     weight: object = 1,
     comment: str = "",
+    model: str | None = None,
     idempotency_key: str | None = None,
     actor: str,
     of_tenant: str | None = None,
@@ -49,13 +54,17 @@ def score(
         value: 0 to 1, a truth value, "pass" or "fail".
         source: Who judged. Of each source the newest score of a decision counts, and only once.
         weight: How far the judge is to be trusted, over 0 and at most 1.
+        model: Whose answer is judged, where it is not the one that served: another model was tried on the
+            same call, and nobody had to be downgraded to find out.
         of_tenant: Only a decision of this tenant; any other is unknown to it.
     Returns:
-        score (its id), decision, value, weight, source, comment, actor, at, task_class, downgraded, replayed.
+        score (its id), decision, model, value, weight, source, comment, actor, at, task_class, downgraded,
+        replayed.
     Raises:
         Rejected: `unknown_decision`; `key_conflict` where the key was used for another score.
     """
     wanted, key = fields.word(decision_id, "decision"), fields.idempotency_key(idempotency_key)
+    tried = None if model is None else known_model(model)
     said: dict[str, Any] = {
         "score_ppm": score_ppm(value),
         "weight_ppm": weight_ppm(weight),
@@ -67,7 +76,10 @@ def score(
         row = _decision(app, connection, wanted, of_tenant)
         at_us = now_us()
         made = Score(
-            id=_id(row["tenant"], key, at_us), at_us=at_us, **said, **_of_decision(app, connection, row)
+            id=_id(row["tenant"], key, at_us),
+            at_us=at_us,
+            **said,
+            **_of_decision(app, connection, row, tried),
         )
         zone = _zone(connection, row["tenant"])
     with translated():
@@ -131,6 +143,18 @@ def weight_ppm(value: object, field: str = "weight") -> int:
     return ppm
 
 
+def known_model(name: object, field: str = "model") -> str:
+    """
+    Return the id of a model that has a price.
+    """
+    word = fields.word(name, field)
+    try:
+        return model_facts(word).id
+    except UnknownModel as error:
+        fix = fields.close_name(word, known_models()) or "Give the id of a model that Outlay knows."
+        raise BadInput(field, name, "unknown model", fix) from error
+
+
 def _ppm(value: object) -> int | None:
     if not isinstance(value, int | float | str) or (isinstance(value, str) and len(value) > fields.NAME_MAX):
         return None
@@ -149,16 +173,20 @@ def _decision(app: App, connection: Connection, wanted: str, of_tenant: str | No
     return row
 
 
-def _of_decision(app: App, connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
+def _of_decision(
+    app: App, connection: Connection, row: Mapping[str, Any], tried: str | None
+) -> dict[str, Any]:
     """Copy what the counts need, so that they read one table."""
+    policy = app.policies.policy(connection, row["policy_tenant"], row["policy_version"])
+    served_tier = row["served_tier"] if tried is None else _tier_of(policy, tried)
     return {
         "decision_id": row["id"],
         "tenant": row["tenant"],
         "task_class": _task_class(row),
-        "served_tier": row["served_tier"],
+        "served_tier": served_tier,
         "asked_tier": row["asked_tier"],
-        "served_model": row["served_model"],
-        "downgraded": _downgraded(app, connection, row),
+        "served_model": row["served_model"] if tried is None else tried,
+        "downgraded": _below(policy, row["asked_tier"], served_tier),
     }
 
 
@@ -169,11 +197,15 @@ def _task_class(row: Mapping[str, Any]) -> str:
         return str(row["task"] or row["asked_model"])
 
 
-def _downgraded(app: App, connection: Connection, row: Mapping[str, Any]) -> bool:
-    policy = app.policies.policy(connection, row["policy_tenant"], row["policy_version"])
-    ranks = {} if policy is None else policy.tier_ranks
-    asked, served = ranks.get(row["asked_tier"]), ranks.get(row["served_tier"])
-    return asked is not None and served is not None and served > asked
+def _tier_of(policy: "Policy | None", model: str) -> str | None:
+    rank = None if policy is None else policy.model_ranks.get(model)
+    return None if policy is None or rank is None else policy.tier_names[rank]
+
+
+def _below(policy: "Policy | None", asked_tier: str | None, served_tier: str | None) -> bool:
+    if policy is None or asked_tier not in policy.tier_ranks or served_tier not in policy.tier_ranks:
+        return False
+    return policy.tier_ranks[served_tier] > policy.tier_ranks[asked_tier]
 
 
 def _id(tenant: str, key: str | None, at_us: int) -> str:
@@ -199,6 +231,7 @@ def _told(one: Score, zone: str) -> dict[str, Any]:
     return {
         "score": one.id,
         "decision": one.decision_id,
+        "model": one.served_model,
         "value": one.score_ppm / PPM,
         "weight": one.weight_ppm / PPM,
         "source": one.source,

@@ -19,6 +19,12 @@ Weight = Annotated[
     str, typer.Option("--weight", metavar="SHARE", help="Over 0 and at most 1; 1 is a judge who is sure.")
 ]
 Comment = Annotated[str, typer.Option("--comment", metavar="TEXT", help="Kept with the score.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="MODEL", help="Whose answer, if you tried another than the one that served."
+    ),
+]
 _COLUMNS = ("tenant", "task_class", "tier", "n", "failed", "bound", "state", "needed")
 
 
@@ -37,6 +43,7 @@ def score(
     source: Source = "user",
     weight: Weight = "1",
     comment: Comment = "",
+    model: Model = None,
     idempotency_key: Once = None,
 ) -> Answer:
     """Say how good the answer of a call was; scores prove what may be downgraded."""
@@ -44,7 +51,7 @@ def score(
 
     with common.opened() as app:
         made = attach(
-            app, decision, value, source=source, weight=weight, comment=comment,
+            app, decision, value, source=source, weight=weight, comment=comment, model=model,
             idempotency_key=idempotency_key, actor=common.actor,
         )  # fmt: skip
     return Answer(made, (Pairs(tuple(made.items())),))

@@ -119,6 +119,22 @@ def test_only_downgraded_calls_are_evidence(app: App, acme: dict[str, Any], make
     assert counted(app) == {}
 
 
+def test_another_models_answer_to_the_same_call_is_evidence(
+    app: App, acme: dict[str, Any], make_call: MakeCall
+) -> None:
+    """A cheaper model, tried beside the one that served, is a trial of its own; nobody was downgraded."""
+    decision_id = make_call()
+    quality.score(app, decision_id, "pass", actor="ana")
+    tried = quality.score(app, decision_id, "fail", model=HAIKU, actor="ana")
+    assert (tried["model"], tried["downgraded"]) == (HAIKU, True)
+    (found,) = counted(app).values()
+    assert found == {HAIKU: Counts(1, 1)}
+    assert [one["counts"] for one in quality.scores(app, decision_id)["scores"]] == [True, True]
+    with pytest.raises(BadInput, match="haiku") as refused:
+        quality.score(app, decision_id, 1, model="claude-haiku-55", actor="ana")
+    assert refused.value.field == "model"
+
+
 def test_the_same_key_scores_once(app: App, lowered: Callable[[], str]) -> None:
     """Sent again it is answered again; with another value it is refused; another tenant's key is its own."""
     decision_id = lowered()
