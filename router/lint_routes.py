@@ -4,9 +4,13 @@ Warnings about how calls find their tier: the task table beside recent traffic, 
 
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
+from typing import Final
 
 from router.complexity import Complexity
 from router.policy_model import Policy
+
+NAMED_MAX: Final = 20
+"""So many tasks without a route are named one by one."""
 
 
 def route_findings(policy: Policy, seen_tasks: Collection[str]) -> Iterator[str]:
@@ -72,12 +76,13 @@ def _wider(policy: Policy, name: str) -> str | None:
 def _unrouted(policy: Policy, seen_tasks: Collection[str]) -> Iterator[str]:
     table = policy.routing.tasks
     follower = "default_tier" if policy.routing.classifier == "table" else "the classifier"
-    for task in sorted(set(seen_tasks)):
-        if policy.routing.route(task) is not None:
-            continue
+    unrouted = sorted(task for task in set(seen_tasks) if policy.routing.route(task) is None)
+    for task in unrouted[:NAMED_MAX]:
         close = get_close_matches(task, table, n=1, cutoff=0.8)
         meant = f' (close to "{close[0]}")' if close else ""
         yield f"routing.tasks: traffic names {task!r}{meant}, which has no route and goes to {follower}"
+    if len(unrouted) > NAMED_MAX:
+        yield f"routing.tasks: {len(unrouted) - NAMED_MAX} more tasks of recent traffic have no route"
 
 
 def _unused(policy: Policy, seen_tasks: Collection[str]) -> Iterator[str]:

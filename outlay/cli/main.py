@@ -21,6 +21,7 @@ from outlay.cli import (
     money,
     policies,
     quality,
+    routes,
     servers,
     tenants,
 )
@@ -82,7 +83,7 @@ def build() -> typer.Typer:
 def _groups() -> tuple[Any, ...]:
     """The groups of commands, in the order in which help shows them."""
     of_books = servers, books, tenants, keys, money, lots
-    return *of_books, policies, breakers, decisions, quality, doctor
+    return *of_books, policies, routes, breakers, decisions, quality, doctor
 
 
 def _register_up(app: typer.Typer) -> None:

@@ -1,5 +1,5 @@
 """
-Policies: `outlay policy show|validate|apply|history|rollback|schema`, and `outlay route set`.
+Policies: `outlay policy show|validate|apply|history|rollback|schema`.
 """
 
 from typing import Annotated, Any
@@ -11,11 +11,9 @@ from outlay.cli.output import Block, Pairs, Rows
 from outlay.cli.params import Note, OfTenant
 
 group = typer.Typer(help="The policy: tiers, routing, budgets, thresholds, breakers.")
-routes = typer.Typer(help="Routes: which tier serves a task.")
 
 File = Annotated[str, typer.Argument(metavar="FILE", help='TOML file; "-" is standard input.')]
 ForTenant = Annotated[str | None, typer.Option("--tenant", metavar="TENANT", help="For this tenant only.")]
-COPIED = "the tenant had no policy of its own; it has a copy now, which no longer follows that for everybody"
 _HISTORY = (("version", "version"), ("at", "at"), ("actor", "actor"), ("note", "note"))
 
 
@@ -24,7 +22,6 @@ def register(app: typer.Typer) -> None:
     Put these commands on the command line.
     """
     app.add_typer(group, name="policy")
-    app.add_typer(routes, name="route")
 
 
 @command(group, "show")
@@ -51,6 +48,28 @@ def validate(_common: Common, file: File) -> Answer:
     return Answer(found, ("The policy is valid.", *_warnings(found)))
 
 
+@command(group, "preview")
+def preview(
+    common: Common,
+    file: File,
+    days: Annotated[int, typer.Option("--days", min=1, max=92, help="Traffic of so many days.")] = 7,
+    tenant: ForTenant = None,
+    changes: Annotated[
+        int, typer.Option("--changes", min=0, max=10_000, help="Name at most so many changed decisions.")
+    ] = 100,
+) -> Answer:
+    """Say what a policy file would have done to recent traffic; nothing is changed."""
+    from outlay.admin.preview import preview_policy
+    from outlay.cli.policy_file import read_policy
+    from outlay.cli.policy_preview import told
+    from outlay.cli.progress import counted
+
+    text = read_policy(file)
+    with common.opened() as app, counted("decisions") as progress:
+        found = preview_policy(app, text, days=days, tenant=tenant, shown=changes, progress=progress)
+    return Answer(found, (*told(found), *_warnings(found)))
+
+
 @command(group, "apply")
 def apply(common: Common, file: File, tenant: ForTenant = None, note: Note = "") -> Answer:
     """Put a policy file in force as a new version, without a restart."""
@@ -59,7 +78,7 @@ def apply(common: Common, file: File, tenant: ForTenant = None, note: Note = "")
 
     text = read_policy(file)
     with common.opened() as app:
-        return _applied(apply_policy(app, text, tenant=tenant, actor=common.actor, note=note))
+        return applied(apply_policy(app, text, tenant=tenant, actor=common.actor, note=note))
 
 
 @command(group, "history")
@@ -82,7 +101,7 @@ def rollback(
     from outlay.admin.policies import rollback_policy
 
     with common.opened() as app:
-        return _applied(rollback_policy(app, version, tenant=tenant, actor=common.actor))
+        return applied(rollback_policy(app, version, tenant=tenant, actor=common.actor))
 
 
 @command(group, "schema")
@@ -96,27 +115,10 @@ def schema(_common: Common) -> Answer:
     return Answer(found, plain=json.dumps(found, indent=2) + "\n")
 
 
-@command(routes, "set")
-def set_route(
-    common: Common,
-    task: Annotated[str, typer.Argument(metavar="TASK", help='Name of the task, or "crm/*" for a group.')],
-    tier: Annotated[str, typer.Argument(metavar="TIER", help="Tier of the policy that serves it.")],
-    tenant: ForTenant = None,
-) -> Answer:
-    """Serve a task from a tier: edits the policy in force and applies it, comments kept."""
-    from outlay.admin.policies import apply_policy, show_policy
-    from outlay.cli.policy_file import with_route
-
-    with common.opened() as app:
-        present = show_policy(app, tenant=tenant)
-        copied = present["tenant"] != tenant
-        text = with_route(present["text"], task, tier, drop_budget=copied)
-        done = apply_policy(app, text, tenant=tenant, actor=common.actor, note=f"route {task} {tier}")
-    warnings = [*done["warnings"], *([COPIED] if copied else [])]
-    return _applied({**done, "task": task, "tier": tier, "warnings": warnings})
-
-
-def _applied(done: dict[str, Any]) -> Answer:
+def applied(done: dict[str, Any]) -> Answer:
+    """
+    Say which version is in force now, and for whom.
+    """
     whom = "everybody" if done.get("tenant") is None else done["tenant"]
     said = f"Version {done['version']} is in force for {whom}."
     return Answer(done, (said, *_warnings(done)))

@@ -23,6 +23,7 @@ ENOUGH: dict[tuple[str, ...], list[str]] = {
     ("budget", "set"): ["acme", "5"], ("budget", "raise"): ["acme", "8", "--until", "2999-01-01"],
     ("tenant", "create"): ["new"], ("tenant", "show"): ["acme"], ("tenant", "set"): ["acme", "--frozen"],
     ("key", "create"): ["--tenant", "acme"], ("key", "revoke"): ["x"], ("route", "set"): ["crm/*", "small"],
+    ("route", "show"): ["x"],
     ("policy", "apply"): ["-"], ("policy", "rollback"): ["0"], ("halt",): ["--reason", "x", "--yes"],
     ("breaker", "reset"): ["global", "--reason", "x"], ("explain",): ["x"], ("score",): ["x", "1"],
     ("adjust",): ["acme", "5", "--reason", "x"], ("lot", "list"): ["acme"], ("lot", "show"): ["acme-1"],

@@ -25,7 +25,7 @@ Outlay = Callable[..., Any]
         ["verify"],
         ["doctor"], ["key", "list"], ["breaker", "status"], ["policy", "history"], ["version"], ["replay"],
         ["explain", "--list"], ["explain", "DECISION"], ["policy", "show"], ["db", "current"],
-        ["db", "check"], ["calibration"],
+        ["db", "check"], ["calibration"], ["route", "list"], ["route", "show", "crm/mail", "--role", "x"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -113,6 +113,27 @@ def test_route_of_a_tenant_leaves_its_budget_alone(outlay: Outlay, tmp_path: Pat
     assert found["policy"] == {"tenant": "acme", "version": 1}
     again = outlay("route", "set", "crm/*", "large", "--tenant", "acme", "--json").data
     assert (again["version"], again["warnings"]) == (2, done["warnings"][:-1])
+
+
+def test_routes_are_listed_beside_the_traffic(outlay: Outlay) -> None:
+    """
+    Each entry has its calls, and calls without an entry are named; a route that is set serves what it says.
+    """
+    outlay("route", "set", "crm/*", "small")
+    found = outlay("route", "list", "--json").data
+    assert found["routes"] == [{"name": "crm/*", "tier": "small", "calls": 0}]
+    assert found["unrouted"] == [{"task": None, "calls": 1, "models": {"claude-haiku-5-5": 1}}]
+    assert (found["classifier"], found["default_tier"], found["version"]) == ("table", "medium", 1)
+    shown = outlay("route", "show", "crm/mail", "--json").data
+    assert (shown["entry"]["name"], shown["served"]["tier"]) == ("crm/*", "small")
+    assert [reason["code"] for reason in shown["reasons"]] == ["task_route"]
+    other = outlay("route", "show", "news", "--json").data
+    assert (other["entry"], other["served"]["model"]) == (None, "claude-sonnet-5-5")
+    assert [(step["below"], step.get("tier"), step.get("refused")) for step in other["steps"]] == [
+        (0.5, "small", None), (0.2, "small", None), (0.05, None, "outlay_priority_refused"),
+    ]  # fmt: skip
+    people = outlay("route", "show", "crm/mail").out
+    assert "claude-haiku-5-5" in people
 
 
 ENTRY = {"tier": "small"}
