@@ -163,6 +163,14 @@ class PolicyText(Body):
     text: str
 
 
+class PolicyPreview(Body):
+    """A policy in TOML to try on the traffic of the last days, of everybody or of one tenant."""
+
+    text: str
+    days: int = 7
+    tenant: str | None = None
+
+
 class NewPolicy(Body):
     """A policy in TOML to apply, for everybody or for one tenant."""
 

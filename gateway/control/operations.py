@@ -4,6 +4,7 @@ The routes of the control plane: each is one function of `outlay.admin`, for cal
 Plain functions block, so that the server runs them in threads of its own.
 """
 
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter
@@ -13,7 +14,8 @@ from gateway.control import bodies, lots, quality
 from gateway.control.access import RANKS, Caller, admin_only
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
 from gateway.intake import forbidden
-from outlay.admin import breakers, decisions, keys, money, policies, tenants
+from outlay.admin import breakers, decisions, keys, money, policies, preview, tenants
+from outlay.errors import Rejected
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -133,6 +135,7 @@ def _keys(house: "House") -> APIRouter:
 
 def _policies(house: "House") -> APIRouter:
     router = APIRouter(tags=["policies"])
+    previewing = Lock()
 
     @router.get("/policy")
     def show_policy(query: Annotated[bodies.PolicyAt, InQuery()], _caller: Viewer) -> Answer:
@@ -148,6 +151,16 @@ def _policies(house: "House") -> APIRouter:
     def validate_policy(body: bodies.PolicyText, _caller: Viewer) -> Answer:
         """Check a policy; nothing is written."""
         return policies.validate_policy(body.text)
+
+    @router.post("/policies/preview")
+    def preview_policy(body: bodies.PolicyPreview, _caller: Viewer) -> Answer:
+        """Say what a policy would have done to recent traffic; nothing is written."""
+        if not previewing.acquire(blocking=False):
+            raise Rejected("preview_busy", "another preview is being made; ask again when it is done")
+        try:
+            return preview.preview_apart(house.app, body.text, days=body.days, tenant=body.tenant)
+        finally:
+            previewing.release()
 
     @router.post("/policy", status_code=201)
     def apply_policy(body: bodies.NewPolicy, caller: Operator) -> Answer:

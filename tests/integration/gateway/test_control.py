@@ -118,6 +118,36 @@ def test_keys_halts_and_policies(gateway: Any, http: Any) -> None:
     assert http("GET", f"{base}/policy?version=1")[1]["version"] == 1
 
 
+def test_a_policy_is_previewed_before_it_is_applied(gateway: Any, tenant: Any, http: Any) -> None:
+    """A preview answers with sums now and then and writes nothing; what cannot be one is refused."""
+    url, base = f"{gateway.url}{PLANE}/policies/preview", gateway.url + PLANE
+    text, versions = http("GET", f"{base}/policy")[1]["text"], http("GET", f"{base}/policy/versions")[1]
+    status, found, _ = http("POST", url, json={"text": text, "days": 2})
+    assert (status, found["days"], found["changed"]) == (200, 2, 0)
+    assert {"calls", "spend_now_usd", "spend_then_usd"} <= found["total"].keys()
+    assert http("GET", f"{base}/policy/versions")[1] == versions
+    assert http("POST", url, json={"text": "[tiers]"})[0] == 400
+    assert http("POST", url, json={"text": text, "days": 0})[1]["error"]["details"]["field"] == "days"
+    assert http("POST", url, json={"text": text, "tenant": "nobody"})[0] == 404
+    assert http("POST", url, key=tenant[1], json={"text": text})[0] == 403
+
+
+def test_one_preview_at_a_time(gateway: Any, http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a preview is being made another one is told to wait, and may come afterwards."""
+    url, body = f"{gateway.url}{PLANE}/policies/preview", {"text": ""}
+    asked: list[int] = []
+
+    def apart(*_args: object, **_named: object) -> dict[str, object]:
+        asked.append(http("POST", url, json=body)[0])
+        return {}
+
+    monkeypatch.setattr("outlay.admin.preview.preview_apart", apart)
+    assert http("POST", url, json=body)[0] == 200
+    assert asked == [409]
+    monkeypatch.setattr("outlay.admin.preview.preview_apart", lambda *_args, **_named: {})
+    assert http("POST", url, json=body)[0] == 200
+
+
 @pytest.mark.parametrize("path", READS)
 def test_reading_needs_a_viewer(gateway: Any, tenant: Any, http: Any, path: str) -> None:
     """A tenant's key, a wrong key and no key read nothing of others."""
