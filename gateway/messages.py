@@ -6,8 +6,8 @@ breaks off, the gateway stops. Nothing is acknowledged before it is durable.
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -118,6 +118,7 @@ class _Passage:
         self._sending = sending
         self._lease = Lease(house.app.ledger, tenant, sending)
         self._meter: StreamMeter | None = None
+        self._began = asyncio.get_running_loop().time()
         self._open = True
 
     async def run(self) -> None:
@@ -166,6 +167,7 @@ class _Passage:
         self._sending = sending
         self._lease = Lease(self._house.app.ledger, self._tenant, sending)
         self._meter = None
+        self._began = asyncio.get_running_loop().time()
         self._open = True
 
     async def _close(self, outcome: Outcome, error: ApiError) -> None:
@@ -181,7 +183,8 @@ class _Passage:
         raw = to_json(sending.body)
         still_on = partial(self._house.calls.still_on, self._tenant, sending.decision_id)
         try:
-            found = await self._house.upstream.post(url, raw, headers, before=still_on)
+            async with self._patience():
+                found = await self._house.upstream.post(url, raw, headers, before=still_on)
         except (ApiError, OutlayError) as error:
             trouble = public(error) if isinstance(error, OutlayError) else error
             await self._close(NotSent("halted", given_up=True), trouble)
@@ -196,6 +199,22 @@ class _Passage:
             finally:
                 found.close()
 
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """
+        Wait no longer than the attempt allows, counted from its beginning.
+
+        Raises:
+            Lost: it took longer; whether the provider bills it is not known.
+        """
+        patience_ms = self._sending.link.timeout_ms
+        until = None if patience_ms is None else self._began + patience_ms / 1_000
+        try:
+            async with asyncio.timeout_at(until):
+                yield
+        except TimeoutError as error:
+            raise Lost("no answer in the time that the attempt has", timed_out=True) from error
+
     async def _unanswered(self, error: Exception) -> None:
         why = "timeout" if isinstance(error, Lost) and error.timed_out else "no_answer"
         told = unanswered(_kind(error), self._sending.decision_id)
@@ -203,7 +222,8 @@ class _Passage:
 
     async def _plain(self, found: Answer) -> None:
         try:
-            raw = await found.read(ANSWER_BYTES_MAX)
+            async with self._patience():
+                raw = await found.read(ANSWER_BYTES_MAX)
         except (Lost, TooLarge) as error:
             if found.ok:
                 await self._unanswered(error)

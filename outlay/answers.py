@@ -39,6 +39,13 @@ def before(
     return headers
 
 
+def attempts(tried: int) -> dict[str, str]:
+    """
+    Write the header that counts the attempts of a call, given how many ended before this one.
+    """
+    return {"outlay-attempts": str(tried + 1)}
+
+
 def after(closing: Closing) -> Mapping[str, str]:
     """
     Write the headers that are known once the call is closed; one that may have been billed is not repeated.

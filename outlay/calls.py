@@ -24,6 +24,7 @@ class Link:
         tier: Highest tier that may serve it; None leaves that to the choice.
         tried: How many attempts of the same call ended before it.
         most_nanos: Most that it may cost at the provider, whatever budgets bear; None is no such limit.
+        timeout_ms: How long whoever sends it waits for its answer; None is the edge's own patience.
         inner: Its answer is for the flow itself (a classifier's, say): edges give it back in `Completed`
             and show nothing of it to the caller.
     """
@@ -36,6 +37,7 @@ class Link:
     tier: str | None = None
     tried: int = 0
     most_nanos: int | None = None
+    timeout_ms: int | None = None
     inner: bool = False
 
 

@@ -5,7 +5,7 @@ The flow yields them; `outlay/engine.py` carries them out, for the blocking and 
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from circuit.health import CallDelta
@@ -13,9 +13,11 @@ from circuit.types import Halted, Transition
 from ledger.read_models import HoldRow
 from ledger.types import Operation, Release, Result, Settle
 from outlay.calls import Outcome, Sending, Upstream
+from outlay.llm_answers import Answers
 from outlay.views import SessionMemory, View
 from pricing.table import PriceTable
 from router.policy import Policy
+from router.types import Prediction
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ class Tools:
         new_id: Makes ids from an instant.
         owner: Names this process in holds, probes and meters.
         upstream: Finds the address and key for a name of the policy; None is the environment's.
+        answers: What the LLM classifier has said of conversations.
         usual: Tells how many tokens the answers of a tenant's calls of a kind usually have, once known.
     """
 
@@ -39,6 +42,7 @@ class Tools:
     owner: str
     upstream: Callable[[Policy, str | None], Upstream]
     usual: Callable[[str, str], int | None]
+    answers: Answers = field(default_factory=Answers)
 
 
 class Effect(Generic[T]):
@@ -131,6 +135,16 @@ class Send(Effect[Outcome]):
     """Have the edge send the call, and tell what came of it."""
 
     sending: Sending
+
+
+@dataclass(frozen=True, slots=True)
+class Predict(Effect[Prediction]):
+    """Score a prompt with a trained classifier; the prompt itself is kept nowhere."""
+
+    tenant: str
+    version: str | None
+    prompt: str = field(repr=False)
+    task_class: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from ledger import LedgerError, OperationFailed, OutcomeUnknown, reads
 from ledger.types import Attachment, Operation, Refused, Release, Reserve, Result, Settle
 from ledger.types import Note as LedgerNote
 from outlay.calls import Upstream
+from outlay.classifiers_sql import predicted
 from outlay.clock import now_us
 from outlay.effects import (
     CheckSwitches,
@@ -29,6 +30,7 @@ from outlay.effects import (
     Look,
     Move,
     Note,
+    Predict,
     Recall,
     Remember,
     SetLevel,
@@ -139,6 +141,10 @@ class Engine:
             case FindHold(hold_id):
                 with self._app.reading() as conn:
                     return reads.hold(conn, hold_id)
+            case Predict(tenant, version, prompt, task_class):
+                with self._app.reading() as conn:
+                    model = self._app.classifiers.model(conn, tenant, version)
+                return predicted(model, version, prompt, task_class)
             case Remember(tenant, kind, tokens):
                 return self._typical.saw(tenant, kind, tokens)
             case _:

@@ -216,6 +216,7 @@ _PUBLIC: Final[Mapping[str, _Make]] = {
     "ledger.connect.DatabaseUrlError": _input("database_url"),
     "ledger.seals.SealFileError": _input("seal"),
     "router.codec.CodecError": _rejected("record_unreadable"),
+    "router.learned_read.LearnedError": _input("classifier", "Train it again: outlay train."),
     "router.problems.PolicyError": _policy,
     "circuit.types.CircuitError": _unavailable,
     "circuit.types.StoreUnavailable": _unavailable,

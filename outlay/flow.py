@@ -16,6 +16,7 @@ from circuit.health import call_delta
 from circuit.types import HaltCode, Halted, model_scope
 from outlay import answers, closing, records, refusals, requests, views
 from outlay.calls import CallRequest, Done, Outcome, Refused, Result, Sending
+from outlay.classifying import classified
 from outlay.effects import (
     CheckSwitches,
     CloseHold,
@@ -34,6 +35,7 @@ from outlay.errors import OutlayError, stopped_by
 from outlay.probing import Probe
 from outlay.sessions import state_of, turn_of
 from outlay.strategies import fallback
+from outlay.strategies.asking import Ask
 from outlay.strategies.fallback import Attempt
 from outlay.views import SessionMemory, View
 from pricing.stored import digest
@@ -73,17 +75,11 @@ def attempt(request: CallRequest, tools: Tools) -> Generator[Any, Any, Attempt]:
     """
     Carry out one attempt: decide, hold, send, close; another failure of the provider is not mended here.
 
-    So a step of the flow may make a call of its own, say one that a classifier asks before the choice:
-
-        asked = CallRequest(tenant, body, link=Link(parent=self.id, strategy="classifier", inner=True))
-        made = yield from attempt(asked, self.tools)
-        answer = made.outcome.answer if isinstance(made.outcome, Completed) else None
-
-    It is held, settled and recorded like every call; with `inner` its answer comes back in the outcome and is
-    not shown to the caller. Whoever only previews a call, or holds for a caller that sends for itself, has
-    nobody who could send it.
+    A step of the flow may make a call of its own so (`outlay/strategies/asking.py`): it is held, settled and
+    recorded like every call; `inner` keeps its answer from the caller. A preview, and a hold for a caller
+    that sends for itself, have nobody who could send it.
     """
-    call = _Call(request, tools)
+    call = _Call(request, tools, attempt)
     sending = yield from call.begin()
     if isinstance(sending, Refused):
         return Attempt(request, call.view.policy, sending)
@@ -118,8 +114,9 @@ class _Call:
     One call under way: what has been found out so far, and the next step.
     """
 
-    def __init__(self, request: CallRequest, tools: Tools) -> None:
+    def __init__(self, request: CallRequest, tools: Tools, inner: Ask | None = None) -> None:
         self.request = request
+        self._inner = inner
         self.tools = tools
         self.at_us = tools.now_us()
         self.id = tools.new_id(self.at_us)
@@ -167,7 +164,8 @@ class _Call:
         profile = self._profile()
         if isinstance(profile, Refusal):
             return refusals.from_router(self.id, profile, self.at_us)
-        self.profile = profile
+        self.profile, told = yield from classified(profile, request, view, self.tools, self.id, self._inner)
+        self.reasons = (*self.reasons, *told)
         geo = None if self._upstream is None else view.policy.upstreams[self._upstream].geo
         self.record = {
             **self.record,
@@ -298,10 +296,12 @@ class _Call:
 
     def _clear(self) -> Generator[Any, Any, Sending | Refused]:
         """Read the kill switches once more, now that the money is held; then say what is to be sent."""
-        halted = yield from ask(CheckSwitches(self.request.tenant))
-        if halted is None:
-            return self.sending()
-        refused = refusals.from_circuit(self.id, halted)
+        refused = refusals.over_share(self.id, self.held.cost_nanos, self.request.link.most_nanos)
+        if refused is None:
+            halted = yield from ask(CheckSwitches(self.request.tenant))
+            if halted is None:
+                return self.sending()
+            refused = refusals.from_circuit(self.id, halted)
         yield from self._withdraw(refused.code)
         return refused
 
@@ -354,7 +354,7 @@ class _Call:
             model=offer.model,
             body=self.request.body if self.request.offers else self._translated(offer),
             upstream=self.tools.upstream(self.view.policy, self._upstream),
-            headers={**told, "outlay-attempts": str(link.tried + 1)},
+            headers={**told, **answers.attempts(link.tried)},
             offer=offer,
             offer_index=self.held.offer_index,
             reasons=(*self.reasons, *self.choice.reasons, *offer.reasons),

@@ -91,6 +91,18 @@ def unknown_tenant(decision_id: str, tenant: str, now_us: int) -> Refused:
     return from_ledger(decision_id, tenant, ledger.Refused(ledger.Reason.UNKNOWN_TENANT), now_us)
 
 
+def over_share(decision_id: str, cost_nanos: int, most_nanos: int | None) -> Refused | None:
+    """
+    Refuse a call that may cost more than what is left of the budget of its own workflow.
+    """
+    if most_nanos is None or cost_nanos <= most_nanos:
+        return None
+    shape = Shape("outlay_workflow_budget_reached", 429, "rate_limit_error")
+    message = "the call may cost {needed_usd} USD, and {left_usd} USD are left of its workflow's budget"
+    numbers = {"needed_nanos": cost_nanos, "left_nanos": most_nanos}
+    return _refused(decision_id, shape, message.format_map(_Words(shown(numbers))), None, numbers)
+
+
 def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None) -> Refused:
     """
     Put a refusal of the router in words; with the instant also how long the budget behind it takes to reset.

@@ -18,6 +18,7 @@ from circuit.store_sql import SqlCircuitStore
 from ledger import Ledger, make_engine, reading
 from ledger.types import Attachment, HoldEvent
 from outlay import schema
+from outlay.classifiers_sql import Classifiers
 from outlay.clock import now_us
 from outlay.database import refuse_foreign
 from outlay.decisions_sql import Decisions
@@ -53,6 +54,7 @@ class App:
         self.decisions = Decisions()
         self.sessions = Sessions(engine)
         self.scores = Scores(engine)
+        self.classifiers = Classifiers(engine)
 
     @cached_property
     def prices(self) -> PriceTable:

@@ -177,7 +177,7 @@ def _by_gain(profile: Profile, policy: "Policy", rank: int) -> _Wish:
     smaller = min(larger + 1, lowest) if rule.smaller is None else ranks[rule.smaller]
     said = _prediction(profile, "learned")
     if said is None or said.gain is None:
-        return _unknown_answer("learned", policy, larger)
+        return _unknown_answer("learned", policy, larger, said)
     wanted = larger if said.gain >= rule.threshold else smaller
     tier, crossed = policy.tier_names[wanted], "reaches" if wanted == larger else "is under"
     over = policy.tier_names[larger]
@@ -197,7 +197,7 @@ def _by_answer(profile: Profile, policy: "Policy", rank: int) -> _Wish:
     said = _prediction(profile, "llm")
     wanted = policy.tier_ranks.get(said.tier) if said is not None and said.tier is not None else None
     if said is None or wanted is None:
-        return _unknown_answer("llm", policy, rank)
+        return _unknown_answer("llm", policy, rank, said)
     text = f"the llm classifier names tier {said.tier}"
     numbers: dict[str, Number] = {"source": said.source, "version": said.version, "tier": said.tier}
     return _Wish(wanted, (Reason(ReasonCode.CLASSIFIED, text, numbers),))
@@ -208,10 +208,14 @@ def _prediction(profile: Profile, source: str) -> Prediction | None:
     return said if said is not None and said.source == source else None
 
 
-def _unknown_answer(kind: str, policy: "Policy", rank: int) -> _Wish:
+def _unknown_answer(kind: str, policy: "Policy", rank: int, said: Prediction | None) -> _Wish:
     tier = policy.tier_names[rank]
-    text = f"the {kind} classifier gave no answer, so the larger tier {tier} serves"
-    return _Wish(rank, (Reason(ReasonCode.CLASSIFIED, text, {"source": kind, "tier": tier}),))
+    why = f" ({said.why})" if said is not None and said.why else ""
+    text = f"the {kind} classifier gave no answer{why}, so the larger tier {tier} serves"
+    numbers: dict[str, Number] = {"source": kind, "tier": tier}
+    if said is not None:
+        numbers["version"] = said.version
+    return _Wish(rank, (Reason(ReasonCode.CLASSIFIED, text, numbers),))
 
 
 _CLASSIFIERS: Final[dict[str, Callable[[Profile, "Policy", int], _Wish]]] = {

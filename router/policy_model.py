@@ -31,6 +31,7 @@ from router.policy_fields import (
     Usd,
     nanos,
 )
+from router.policy_llm import LlmRule
 from router.policy_pace import PaceRule
 from router.policy_routes import Classifier, ComplexityMap, LearnedRule, RoleRoute, TaskRoute
 from router.policy_sessions import Sessions
@@ -78,6 +79,8 @@ class Routing(Table):
     """Where the classes of the complexity classifier go."""
     learned: LearnedRule = LearnedRule()
     """What the learned classifier chooses between."""
+    llm: LlmRule = LlmRule()
+    """The small model that the LLM classifier asks."""
     sessions: Sessions = Sessions()
     """How conversations are kept together."""
     calibration: Calibration = Calibration()

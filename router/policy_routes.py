@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from router.complexity import STARTS_AT, Complexity
-from router.policy_fields import Table, Tokens, Usd, nanos
+from router.policy_fields import Name, Table, Tokens, Usd, nanos
 from router.types import Priority
 
 Classifier: TypeAlias = Literal["table", "complexity", "learned", "llm"]
@@ -156,6 +156,8 @@ class LearnedRule(Table):
     What the learned classifier chooses between.
     """
 
+    version: Name | None = None
+    """Classifier that is used (`outlay classifier list`); absent: the tenant's newest, else everybody's."""
     larger: str | None = None
     """Tier of calls that gain enough; absent: the one that the call names, else default_tier."""
     smaller: str | None = None

@@ -6,9 +6,12 @@ A long prompt is read at its beginning and end only: the time that scoring takes
 """
 
 import re
+from collections.abc import Mapping
 from itertools import combinations, pairwise
 from math import log1p, sqrt
-from typing import Final
+from typing import Any, Final
+
+from router.shape import blocks, messages_of, role_of
 
 HEAD_CHARS: Final = 4_000
 TAIL_CHARS: Final = 2_000
@@ -163,3 +166,22 @@ def _bag(text: str) -> frozenset[str]:
 
 def _count(pattern: re.Pattern[str], text: str) -> int:
     return len(pattern.findall(text))
+
+
+def newest_prompt(body: Mapping[str, Any]) -> str:
+    """
+    Give the text of the newest message of the user that has one; results of tools are none.
+    """
+    for message in reversed(messages_of(body)):
+        text = _text(message) if role_of(message) == "user" else ""
+        if text:
+            return text
+    return ""
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    texts = (block.get("text") for block in blocks(message) if block.get("type") == "text")
+    return "\n".join(text for text in texts if isinstance(text, str))

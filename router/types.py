@@ -188,12 +188,14 @@ class Prediction:
         version: Of the classifier that said so.
         gain: P(large right) - P(small right), None where it only names a tier.
         tier: Tier that it names, None where it only expects a gain.
+        why: What kept it from saying either.
     """
 
     source: str
     version: str
     gain: float | None = None
     tier: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

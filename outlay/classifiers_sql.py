@@ -1,0 +1,147 @@
+"""
+Trained classifiers: appended, never changed, so that a decision can always name the one that it was made by.
+
+A tenant has its own and those for everybody; the newest of its own goes before the newest for everybody.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, replace
+from typing import Final, TypeAlias
+
+from sqlalchemy import Connection, Engine, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from outlay.tables import EVERYBODY
+from outlay.tables import classifier as table
+from router.learned import LearnedModel
+from router.learned_read import LearnedError
+from router.types import Prediction
+
+KEPT_MAX: Final = 8
+"""So many models are kept ready; one takes some megabytes."""
+Ready: TypeAlias = tuple[str, LearnedModel | None]
+"""Whose a classifier is, and its model; empty where there is no such classifier."""
+_NEWEST: Final = (
+    "SELECT version FROM outlay_classifier WHERE tenant IN (?, '*') "
+    "ORDER BY CASE WHEN tenant = '*' THEN 1 ELSE 0 END, at_us DESC, version LIMIT 1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierRow:
+    """
+    One trained classifier.
+
+    Args:
+        quality: JSON, measured on rows that it was not trained on.
+        weights: JSON; empty where only the description was asked for.
+    """
+
+    version: str
+    tenant: str
+    data_hash: str
+    quality: str
+    weights: str
+    actor: str
+    at_us: int
+
+
+class Classifiers:
+    """
+    The classifiers of one database; models that were read are kept ready.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._newest = _NEWEST if engine.dialect.name == "sqlite" else _NEWEST.replace("?", "%s")
+        self._lock = threading.Lock()
+        self._ready: OrderedDict[str, Ready] = OrderedDict()
+
+    def add(self, row: ClassifierRow) -> bool:
+        """
+        Append a classifier; false where the same one is stored already.
+        """
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(table).values(**asdict(row)))
+        except IntegrityError:
+            return False
+        return True
+
+    def find(self, connection: Connection, version: str) -> ClassifierRow | None:
+        """
+        Return a classifier with its weights.
+        """
+        found = connection.execute(select(table).where(table.c.version == version)).one_or_none()
+        return None if found is None else ClassifierRow(**found._mapping)
+
+    def rows(self, connection: Connection, tenant: str | None) -> tuple[ClassifierRow, ...]:
+        """
+        Describe the classifiers that a tenant may use, or all, the newest first, without their weights.
+        """
+        columns = [column for column in table.c if column.name != "weights"]
+        query = select(*columns).order_by(table.c.at_us.desc(), table.c.version)
+        if tenant is not None:
+            query = query.where(or_(table.c.tenant == tenant, table.c.tenant == EVERYBODY))
+        return tuple(ClassifierRow(**row._mapping, weights="") for row in connection.execute(query))
+
+    def model(self, connection: Connection, tenant: str, version: str | None) -> LearnedModel | str:
+        """
+        Return the model of a version, or the newest that a tenant may use.
+
+        Returns:
+            Why there is none, in a few words.
+        """
+        name = version if version is not None else self._newest_of(connection, tenant)
+        if name is None:
+            return "no classifier has been trained"
+        owner, model = self._kept(name) or self._keep(name, self._read(connection, name))
+        if model is None or owner not in (tenant, EVERYBODY):
+            return f"classifier {name[:40]} is not stored for this tenant, or of another format"
+        return model
+
+    def _kept(self, name: str) -> Ready | None:
+        with self._lock:
+            found = self._ready.get(name)
+            if found is not None:
+                self._ready.move_to_end(name)
+        return found
+
+    def _keep(self, name: str, found: Ready) -> Ready:
+        if found[0]:  # a version that does not exist yet may come
+            with self._lock:
+                self._ready[name] = found
+                while len(self._ready) > KEPT_MAX:
+                    self._ready.popitem(last=False)
+        return found
+
+    def _read(self, connection: Connection, name: str) -> Ready:
+        row = self.find(connection, name)
+        if row is None:
+            return "", None
+        try:
+            return row.tenant, replace(LearnedModel.read(row.weights), version=name)
+        except LearnedError:
+            return row.tenant, None
+
+    def _newest_of(self, connection: Connection, tenant: str) -> str | None:
+        found = connection.exec_driver_sql(self._newest, (tenant,)).scalar_one_or_none()
+        return None if found is None else str(found)
+
+
+def predicted(model: LearnedModel | str, version: str | None, prompt: str, task_class: str) -> Prediction:
+    """
+    Say what a model expects of a prompt, or why there is no saying.
+
+    Args:
+        model: As `Classifiers.model` returns it.
+        version: That the policy names.
+    """
+    if isinstance(model, str):
+        return Prediction("learned", version or "", why=model)
+    scored = model.score(prompt, task_class)
+    gain = None if scored.gain is None else round(scored.gain, 6)
+    return Prediction(
+        "learned", model.version, gain=gain, why=f"unfamiliar: {scored.why}" if scored.why else ""
+    )

@@ -1,0 +1,60 @@
+"""
+What the classifier of the policy expects of a call, found out before the call is routed.
+
+The learned one scores the prompt; the LLM one is a call of its own, held, settled and recorded like any other
+(`outlay/strategies/asking.py`). Whatever goes wrong here never keeps a call from being served: without an
+answer the larger tier does. Pure.
+"""
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+from outlay.calls import CallRequest
+from outlay.effects import Predict, Tools, ask
+from outlay.errors import OutlayError
+from outlay.strategies import asking
+from outlay.strategies.asking import Ask
+from outlay.views import View
+from router.complexity import task_class
+from router.prompt_shape import newest_prompt
+from router.types import AUTO, Prediction, Profile, Reason
+
+Classified = tuple[Profile, tuple[Reason, ...]]
+
+
+def classified(
+    profile: Profile, request: CallRequest, view: View, tools: Tools, decision_id: str, send: Ask | None
+) -> Generator[Any, Any, Classified]:
+    """
+    Add to a profile what the policy's classifier says of the call.
+
+    Args:
+        send: Carries out a call of the flow's own; None where nobody could send it.
+    Returns:
+        The profile, and reasons that open the explanation of the decision.
+    """
+    if request.link.inner or not _decides(profile, view):
+        return profile, ()
+    if view.policy.routing.classifier == "llm":
+        said, reasons = yield from asking.asked(profile, request, view, tools, decision_id, send)
+    else:
+        said, reasons = (yield from _scored(profile, request, view)), ()
+    return replace(profile, prediction=said), reasons
+
+
+def _decides(profile: Profile, view: View) -> bool:
+    """Tell whether a classifier that reads prompts decides on this call at all."""
+    routing = view.policy.routing
+    if routing.classifier not in ("learned", "llm") or (profile.pin and profile.asked_model != AUTO):
+        return False
+    found = routing.route(profile.task) if profile.task is not None else None
+    return found is None or found[1].tier is None
+
+
+def _scored(profile: Profile, request: CallRequest, view: View) -> Generator[Any, Any, Prediction]:
+    version, prompt = view.policy.routing.learned.version, newest_prompt(request.body)
+    try:
+        return (yield from ask(Predict(request.tenant, version, prompt, task_class(profile))))
+    except OutlayError as error:
+        return Prediction("learned", version or "", why=f"the books are out of reach: {error}"[:200])
