@@ -1,6 +1,6 @@
 """
-What the prompt cache of conversations is worth: the tier drawn anew at every turn, drawn once per conversation,
-and drawn at every turn but kept by the router's gate, compared at an equal share of large answers.
+What the prompt cache of conversations is worth: tier drawn anew at every turn, drawn once per conversation
+(pinned), and drawn at every turn but kept by the router's gate, compared at an equal share of large answers.
 
     python -m benchmarks.cache_sessions --trace mooncake_conversation.jsonl.gz [--prices opus-5] [--json]
 
@@ -11,35 +11,43 @@ each bill is worked out by `pricing`. There is no budget: every switch is one th
 """
 
 import argparse
-import gzip
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
+from benchmarks.cache_world import (
+    MAX_TOKENS,
+    START_US,
+    TTL_MS,
+    Provider,
+    Tally,
+    Turn,
+    bill,
+    drawn_under,
+    fits,
+    fixed,
+    pinned_nanos,
+    read_trace,
+)
 from outlay.views import SessionMemory, cache
 from pricing.bound import Part
-from pricing.cost import cost_nanos
 from pricing.money import format_usd
 from pricing.table import load_prices
-from pricing.usage import Usage
 from router.choose import choose
 from router.classify import profile_request
 from router.policy import Policy, load_policy
 from router.types import Budget, Choice, Headroom, Hints, Known, Profile, ReasonCode, Rights, SessionState
 
-START_US: Final = 1_795_219_200_000_000  # 2026-11-21, when both sets of prices were in force
-TTL_MS: Final = 300_000
-BLOCK: Final = 512
 PRICES: Final = {
     "opus-5": ("claude-opus-5", "claude-haiku-4-5"),
     "opus-5.5": ("claude-opus-5-5", "claude-haiku-5-5"),
 }
-SEEDS: Final = 5
+FORCING: Final = (ReasonCode.CONSTRAINT, ReasonCode.SESSION_ESCALATED)
+SEEDS: Final = 3
 SHARE: Final = 0.5
 POLICY: Final = """
 [tiers.large]
@@ -55,125 +63,6 @@ expert = {{ tier = "large" }}
 [routing.sessions]
 sticky = {sticky}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """
-    One turn of the trace.
-    """
-
-    at_ms: int
-    session: str
-    number: int
-    prompt: int
-    output: int
-    blocks: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Provider:
-    """
-    The simulated provider: what it has cached, and what it has billed.
-    """
-
-    nanos: int = 0
-    warm_until: dict[tuple[str, int], int] = field(default_factory=dict)
-
-    def serve(self, model: str, turn: Turn) -> int:
-        """
-        Answer a turn; returns how much of its prompt was read from the cache.
-        """
-        found = 0
-        for block in turn.blocks:
-            if self.warm_until.get((model, block), -1) < turn.at_ms:
-                break
-            found += 1
-        for block in turn.blocks:
-            self.warm_until[model, block] = turn.at_ms + TTL_MS
-        read = min(found * BLOCK, turn.prompt)
-        self.nanos += bill(model, turn, read)
-        return read
-
-
-@dataclass(slots=True)
-class Tally:
-    """
-    What one arm came to.
-    """
-
-    nanos: int = 0
-    large: int = 0
-    turns: int = 0
-    switches: int = 0
-    warm_switches: int = 0
-    negative: int = 0
-    suppressed: int = 0
-    suppressed_nanos: int = 0
-
-    @property
-    def share(self) -> float:
-        """
-        Give the share of answers by the large model.
-        """
-        return self.large / self.turns
-
-
-def bill(model: str, turn: Turn, read: int) -> int:
-    """
-    Give what a turn costs with so much of its prompt read from the cache and the rest written.
-    """
-    usage = Usage(
-        cache_read_input_tokens=read, cache_write_5m_tokens=turn.prompt - read, output_tokens=turn.output
-    )
-    return cost_nanos(usage, load_prices().price(model, START_US))
-
-
-def read_trace(path: Path) -> tuple[Turn, ...]:
-    """
-    Read a trace in time order; the second block names the conversation.
-    """
-    seen: dict[str, int] = {}
-    turns = []
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = sorted((json.loads(line) for line in file), key=lambda row: row["timestamp"])
-    for place, row in enumerate(rows):
-        blocks = tuple(row["hash_ids"])
-        session = str(blocks[1]) if len(blocks) > 1 else f"alone-{place}"
-        seen[session] = seen.get(session, 0) + 1
-        turns.append(
-            Turn(
-                at_ms=int(row["timestamp"]),
-                session=session,
-                number=seen[session],
-                prompt=int(row["input_length"]),
-                output=int(row["output_length"]),
-                blocks=blocks,
-            )
-        )
-    return tuple(turns)
-
-
-def drawn(seed: int, *names: object) -> float:
-    """
-    Draw a number from 0 to 1 that depends on the names alone.
-    """
-    text = ":".join(map(str, (seed, *names)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
-
-
-def fixed(turns: Sequence[Turn], models: tuple[str, str], is_large: Callable[[Turn], bool]) -> Tally:
-    """
-    Serve every turn by the model that a rule names.
-    """
-    provider, tally = Provider(), Tally()
-    for turn in turns:
-        large = is_large(turn)
-        provider.serve(models[0 if large else 1], turn)
-        tally.turns += 1
-        tally.large += large
-    tally.nanos = provider.nanos
-    return tally
 
 
 class Routed:
@@ -262,7 +151,9 @@ class Routed:
         tally.switches += 1
         if START_US + turn.at_ms * 1_000 - memory.last_us <= TTL_MS * 1_000:
             tally.warm_switches += 1
-            tally.negative += self._net_saving(turn, memory, model) < 0
+            forced = any(reason.code in FORCING for reason in choice.reasons)
+            forced = forced or not fits(memory.last_model, turn)
+            tally.negative += not forced and self._net_saving(turn, memory, model) < 0
 
     def _net_saving(self, turn: Turn, memory: SessionMemory, model: str) -> int:
         """
@@ -286,7 +177,7 @@ def _template(policy: Policy) -> dict[str, Profile]:
     text = {"type": "text", "text": "Go on.", "cache_control": {"type": "ephemeral"}}
     body: dict[str, Any] = {
         "model": "outlay/auto",
-        "max_tokens": 4_096,
+        "max_tokens": MAX_TOKENS,
         "messages": [{"role": "user", "content": [text]}],
     }
     found = {}
@@ -310,22 +201,6 @@ def _state(turn: Turn, memory: SessionMemory) -> SessionState:
     )
 
 
-def pinned_at(turns: Sequence[Turn], models: tuple[str, str], seed: int, share: float) -> Tally:
-    """
-    Serve each conversation by one model, so many of them by the large one that their turns reach a share.
-    """
-    sizes: dict[str, int] = {}
-    for turn in turns:
-        sizes[turn.session] = sizes.get(turn.session, 0) + 1
-    large, count = set(), 0
-    for session in sorted(sizes, key=lambda name: drawn(seed, "session", name)):
-        if count + sizes[session] / 2 >= share * len(turns):
-            break
-        large.add(session)
-        count += sizes[session]
-    return fixed(turns, models, lambda turn: turn.session in large)
-
-
 def compare(turns: Sequence[Turn], models: tuple[str, str], seeds: Sequence[int]) -> dict[str, Any]:
     """
     Run every arm at one set of prices.
@@ -341,7 +216,7 @@ def compare(turns: Sequence[Turn], models: tuple[str, str], seeds: Sequence[int]
         "always_large_usd": format_usd(always),
         "always_small": round(fixed(turns, models, lambda _: False).nanos / always, 4),
         "per_turn": round(fmean(run["free"].nanos for run in runs) / always, 4),
-        "pinned": round(fmean(run["pinned"].nanos for run in runs) / always, 4),
+        "pinned": round(pinned_nanos(turns, models, SHARE) / always, 4),
         "router": round(fmean(run["kept"].nanos for run in runs) / always, 4),
         "router_large_share": round(fmean(run["kept"].share for run in runs), 4),
         "per_turn_vs_pinned": mean("free_ratio"),
@@ -356,24 +231,17 @@ def compare(turns: Sequence[Turn], models: tuple[str, str], seeds: Sequence[int]
     }
 
 
-def _drawn_under(seed: int, share: float) -> Callable[[Turn], bool]:
-    return lambda turn: drawn(seed, turn.session, turn.number) < share
-
-
 def _runs(turns: Sequence[Turn], models: tuple[str, str], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     for seed in seeds:
-        wants = _drawn_under(seed, SHARE)
+        wants = drawn_under(seed, SHARE)
         free = Routed(models, sticky=False).run(turns, wants)
         kept = Routed(models, sticky=True).run(turns, wants)
-        alike = pinned_at(turns, models, seed, kept.share)
-        spread = fixed(turns, models, _drawn_under(seed, kept.share))
-        pinned = pinned_at(turns, models, seed, free.share)
+        spread = fixed(turns, models, drawn_under(seed, kept.share))
         yield {
             "free": free,
             "kept": kept,
-            "pinned": pinned,
-            "free_ratio": free.nanos / pinned.nanos,
-            "kept_ratio": kept.nanos / alike.nanos,
+            "free_ratio": free.nanos / pinned_nanos(turns, models, free.share),
+            "kept_ratio": kept.nanos / pinned_nanos(turns, models, kept.share),
             "kept_to_free": kept.nanos / spread.nanos,
         }
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PRIOR_SESSIONS: Final = 20
 """Conversations that the policy's expectation counts for beside those that were measured."""
-LOST_PART: Final = 10
+LOST_PART: Final = 50
 """A change that no budget forces may throw away a cache worth one part in this many of what it saves: money
 is saved at a better rate where a cache is cold, in another conversation or in this one later."""
 OUTPUT_PERCENT: Final = {"low": 36, "medium": 61}
