@@ -17,16 +17,18 @@ from circuit.types import HaltCode
 from outlay import refusals
 from outlay.errors import OutlayError
 from outlay.settings import Settings
+from outlay.tables import metadata
 from router.types import ReasonCode
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 CODE = re.compile(r'"(outlay_[a-z_]+)"')
 NO_CODES = {
-    "outlay_api_key", "outlay_api_key_role", "outlay_api_key_tenant", "outlay_decision", "outlay_decision_at",
-    "outlay_decision_session", "outlay_decision_tenant_at", "outlay_degradation", "outlay_policy",
-    "outlay_refusal_count", "outlay_refusal_count_minute",
-}  # fmt: skip
+    str(one.name)
+    for table in metadata.tables.values()
+    for one in (table, *table.indexes, *table.constraints)
+    if one.name is not None
+}
 """Names of tables, indexes and constraints, which look like codes."""
 
 
