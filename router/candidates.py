@@ -200,9 +200,11 @@ class Candidates:
         Give the max_tokens that a model of a tier is asked for, under a cap.
         """
         named = self._ask.facts is not None and facts.id == self._ask.facts.id
-        own = None if named else facts.max_output_tokens
-        limits = (self._tiers[rank].max_tokens, cap, self._ask.tokens_cap, own)
-        return min(self._profile.max_tokens, *(limit for limit in limits if limit is not None), 2**62)
+        most = self._profile.max_tokens if named else min(self._profile.max_tokens, facts.max_output_tokens)
+        for limit in (self._tiers[rank].max_tokens, cap, self._ask.tokens_cap):
+            if limit is not None and limit < most:
+                most = limit
+        return most
 
 
 def _too_slow(ask: Ask, known: Known) -> Mapping[str, int]:

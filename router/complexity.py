@@ -207,9 +207,11 @@ def assess(
         may_raise: What the caller says may make the class higher than what is seen; without it only lower.
         weights: Factors of the points by signal, 1 where none is given, 0 turns a signal off.
     """
-    seen_points = _counted(replace(signals, said=_NOTHING_SAID), max_tokens, weights)
+    silent = signals.said == _NOTHING_SAID
+    unsaid = signals if silent else replace(signals, said=_NOTHING_SAID)
+    seen_points = _counted(unsaid, max_tokens, weights)
     seen = class_at(sum(seen_points.values()), starts_at)
-    if signals.said == _NOTHING_SAID:
+    if silent:
         return Assessed(seen, seen_points, seen)
     said_points = _counted(signals, max_tokens, weights)
     named = signals.said.complexity

@@ -2,6 +2,8 @@
 At which effort a model works on a request; a switch of models or a shortage of money never raises it.
 """
 
+from typing import Final
+
 from pricing.facts import ModelFacts
 from router.types import EFFORTS
 
@@ -62,6 +64,9 @@ def _default(served: ModelFacts, asked: ModelFacts | None, tier_effort: str | No
     return asked.default_effort or served.default_effort
 
 
+_RANKS: Final = {level: rank for rank, level in enumerate(EFFORTS)}
+
+
 def _rank(level: str) -> int:
     """Order the levels; one that is not known here counts as the highest."""
-    return EFFORTS.index(level) if level in EFFORTS else len(EFFORTS)
+    return _RANKS.get(level, len(EFFORTS))

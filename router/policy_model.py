@@ -89,9 +89,9 @@ class Routing(Table):
     """Which failures of the provider let another model serve a call."""
 
     @cached_property
-    def _wildcards(self) -> tuple[tuple[str, TaskRoute], ...]:
-        names = sorted((n for n in self.tasks if n.endswith("*")), key=len, reverse=True)
-        return tuple((name[:-1], self.tasks[name]) for name in names)
+    def _prefixes(self) -> tuple[int, ...]:
+        """The lengths that prefixes of wildcards have, the longest first."""
+        return tuple(sorted({len(name) - 1 for name in self.tasks if name.endswith("*")}, reverse=True))
 
     @cached_property
     def heeds_latency(self) -> bool:
@@ -107,9 +107,10 @@ class Routing(Table):
         exact = None if task.endswith("*") else self.tasks.get(task)
         if exact is not None:
             return task, exact
-        for prefix, route in self._wildcards:
-            if task.startswith(prefix):
-                return f"{prefix}*", route
+        for length in self._prefixes:
+            name = f"{task[:length]}*"
+            if length <= len(task) and name in self.tasks:
+                return name, self.tasks[name]
         return None
 
 
