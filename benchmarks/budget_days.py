@@ -4,10 +4,10 @@ One shared budget per day, spent by the real router over the real core of the le
     python -m benchmarks.budget_days --requests DAYS.csv.gz --outcomes OUTCOMES.csv.gz --train OUTCOMES.csv.gz
         --fractions 0.3,0.5,0.7 [--prices opus5|opus55] [--callers 64] [--json]
 
-The budget of a day is a fraction of what the large model alone had cost on it. The days before it are the only
-history; the first day of the file is nothing but history. Predictions come from a classifier trained on prompts
-that the days do not ask. Quality kept is the right answers per right answer of the large model alone; a call
-that is refused is wrong.
+The budget of a day is a fraction of what the large model alone had cost on it. The days before it are the
+only history; the first day of the file is nothing but history. Predictions come from a classifier trained on
+prompts that the days do not ask. Quality kept is the right answers per right answer of the large model alone;
+a call that is refused is wrong. `concurrent` is the busiest day again, with so many calls always in flight.
 """
 
 import argparse
@@ -57,8 +57,8 @@ def before(days: Mapping[int, Sequence[Call]], day: int) -> Before:
     sums = Sums()
     for calls in (calls for other, calls in days.items() if other < day):
         for call in calls:
-            sums.add(call.at_us, call.large_nanos, call.small_nanos, call.large_nanos)
-            sums.upgrade(call.at_us, call.gain, call.large_nanos - call.small_nanos)
+            sums.add(call.at_us, call.nanos[0], call.nanos[-1], call.nanos[0])
+            sums.upgrade(call.at_us, call.gain, call.nanos[0] - call.nanos[-1])
     return Before(past(sums.demand(), "UTC", day_start_us(day)), sums.worth())
 
 
@@ -94,7 +94,7 @@ class Bench:
         """
         Give the money of a day.
         """
-        return int(fraction * sum(call.large_nanos for call in self.days[day]))
+        return int(fraction * sum(call.nanos[0] for call in self.days[day]))
 
     def measures(self, day: int, fraction: float, tally: Tally) -> dict[str, Any]:
         """
@@ -102,7 +102,7 @@ class Bench:
         """
         calls, budget = self.days[day], self.budget(day, fraction)
         return {
-            "quality_kept": round(tally.right / max(1, sum(call.large for call in calls)), 4),
+            "quality_kept": round(tally.right / max(1, sum(call.right[0] for call in calls)), 4),
             "served": round(tally.served / len(calls), 5),
             "spent_usd": format_usd(tally.spent_nanos),
             "spent_ratio": round(tally.spent_nanos / max(1, budget), 4),
@@ -115,18 +115,17 @@ def measure(bench: Bench, fractions: Sequence[float], callers: int) -> dict[str,
     """
     overall, rows = [], []
     baselines: dict[str, list[dict[str, Any]]] = {name: [] for name in (*BASELINES, "blind_pacing")}
+    busiest = max(bench.befores, key=lambda day: len(bench.days[day]))
     for fraction in fractions:
-        own, many = [], []
+        own = []
         for day in bench.befores:
-            made = _one_day(bench, day, fraction, callers)
+            made = _one_day(bench, day, fraction)
             own.append(made["row"])
-            many.append(made["concurrent"])
             for name, found in made["baselines"].items():
                 baselines[name].append({"fraction": fraction, "day": day, **found})
         rows += own
-        overall.append(
-            {"fraction": fraction, **_overall(own), "concurrent": {"callers": callers, **_overall(many)}}
-        )
+        crowd = _row(bench, busiest, fraction, bench.run(busiest, fraction, callers=callers))
+        overall.append({"fraction": fraction, **_overall(own), "concurrent": {"callers": callers, **crowd}})
     return {
         "overall": overall,
         "days": rows,
@@ -135,16 +134,14 @@ def measure(bench: Bench, fractions: Sequence[float], callers: int) -> dict[str,
     }
 
 
-def _one_day(bench: Bench, day: int, fraction: float, callers: int) -> dict[str, Any]:
+def _one_day(bench: Bench, day: int, fraction: float) -> dict[str, Any]:
     made, blind = bench.run(day, fraction), bench.run(day, fraction, predicts=False)
-    crowd = bench.run(day, fraction, callers=callers)
     beside = {name: rule(bench.days[day], bench.budget(day, fraction)) for name, rule in BASELINES.items()}
     found = {name: bench.measures(day, fraction, tally) for name, tally in beside.items()}
     found["blind_pacing"] = _row(bench, day, fraction, blind)
     print(f"day {day} at {fraction:.0%}: {_row(bench, day, fraction, made)}", file=sys.stderr)
     return {
         "row": {"fraction": fraction, "day": day, **_row(bench, day, fraction, made)},
-        "concurrent": _row(bench, day, fraction, crowd),
         "baselines": found,
     }
 

@@ -1,7 +1,7 @@
 """
 What a day's budget brings without Outlay, and at best with all of the day known beforehand.
 
-Every rule gets the calls of a day and the money for it, and gives right answers, calls served and money spent.
+Every rule gets the calls of a day and the money for it; it gives right answers, calls served and money spent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,10 +47,10 @@ def _in_order(calls: Sequence[Call], budget_nanos: int, large: Callable[[int], b
     right = served = spent = 0
     for call in calls:
         upper = large(spent)
-        cost = call.large_nanos if upper else call.small_nanos
+        cost = call.nanos[0] if upper else call.nanos[-1]
         if spent + cost > budget_nanos:
             continue
-        spent, served, right = spent + cost, served + 1, right + (call.large if upper else call.small)
+        spent, served, right = spent + cost, served + 1, right + (call.right[0] if upper else call.right[-1])
     return Tally(right, served, spent)
 
 
@@ -65,23 +65,23 @@ def offline_true(calls: Sequence[Call], budget_nanos: int) -> Tally:
     """
     Buy the upgrades that will turn out right: the limit of everything.
     """
-    return _knapsack(calls, budget_nanos, lambda call: float(call.large - call.small), only_gains=True)
+    return _knapsack(calls, budget_nanos, lambda call: float(call.right[0] - call.right[-1]), only_gains=True)
 
 
 def _knapsack(
     calls: Sequence[Call], budget_nanos: int, gain: Callable[[Call], float], *, only_gains: bool = False
 ) -> Tally:
     def worth(call: Call) -> float:
-        return gain(call) / max(1, call.large_nanos - call.small_nanos)
+        return gain(call) / max(1, call.nanos[0] - call.nanos[-1])
 
-    spent = sum(call.small_nanos for call in calls)
+    spent = sum(call.nanos[-1] for call in calls)
     if spent > budget_nanos:
         return always_small(calls, budget_nanos)
     right = 0
     for call in sorted(calls, key=worth, reverse=True):
-        extra = call.large_nanos - call.small_nanos
+        extra = call.nanos[0] - call.nanos[-1]
         upper = spent + extra <= budget_nanos and (not only_gains or gain(call) > 0)
-        spent, right = spent + (extra if upper else 0), right + (call.large if upper else call.small)
+        spent, right = spent + (extra if upper else 0), right + (call.right[0] if upper else call.right[-1])
     return Tally(right, len(calls), spent)
 
 

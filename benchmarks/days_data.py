@@ -1,6 +1,6 @@
 """
-Days of requests for `benchmarks/budget_days.py`: who asked what at which size, who had been right, and at what
-price.
+Days of requests for `benchmarks/budget_days.py`: who asked what at which size, who had been right, and for
+how much.
 """
 
 import csv
@@ -36,8 +36,8 @@ class Call:
 
     Args:
         gain: Predicted P(large right) - P(small right).
-        small, large: Whether each model is right, 0 or 1.
-        small_nanos, large_nanos: What it costs on each, by the tokens of the data.
+        right: Whether each tier is right, 0 or 1, the largest first.
+        nanos: What it costs on each tier, by the tokens of the data.
     """
 
     at_us: int
@@ -45,10 +45,8 @@ class Call:
     input_tokens: int
     output_tokens: int
     gain: float
-    small: int
-    large: int
-    small_nanos: int
-    large_nanos: int
+    right: tuple[int, ...]
+    nanos: tuple[int, ...]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -107,20 +105,20 @@ def _call(
 ) -> Call:
     at_us = day_start_us(int(row["day"])) + int(float(row["t_s"]) * 1_000_000)
     tokens = int(row["input_tokens"]), int(row["output_tokens"])
-    large, small = (_cost_nanos(model, prices, at_us, *tokens) for model in models)
     return Call(
         at_us=at_us,
         tenant=row["tenant"],
         input_tokens=tokens[0],
         output_tokens=tokens[1],
         gain=predicted[row["prompt_id"]],
-        small=int(answer["weak_correct"]),
-        large=int(answer["strong_correct"]),
-        small_nanos=small,
-        large_nanos=large,
+        right=(int(answer["strong_correct"]), int(answer["weak_correct"])),
+        nanos=tuple(cost_nanos(model, prices, at_us, *tokens) for model in models),
     )
 
 
-def _cost_nanos(model: str, prices: PriceTable, at_us: int, input_tokens: int, output_tokens: int) -> int:
+def cost_nanos(model: str, prices: PriceTable, at_us: int, input_tokens: int, output_tokens: int) -> int:
+    """
+    Price a call.
+    """
     rates = prices.price(model, at_us).rates(input_tokens)
     return ceil_div(input_tokens * rates.input + output_tokens * rates.output, PICOS_PER_NANO)

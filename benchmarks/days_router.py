@@ -2,13 +2,13 @@
 One day in virtual time through the real router and the real core of the ledger.
 
 Calls arrive as in the data, money is held at the worst case and settled when the answer would have come. What
-pacing knows is made as the engine makes it, from quarter-hours of finished calls, every few seconds of the day.
+pacing knows is made as the engine makes it, from quarter-hours of finished calls, every half minute.
 """
 
 import heapq
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.days_baselines import Tally
@@ -19,19 +19,20 @@ from outlay.demand import Past, WorthRow, pace
 from outlay.typical import Typical
 from outlay.views import expected_output_tokens
 from pricing.bound import Part, RequestBound
-from pricing.facts import tokenizer
-from pricing.money import ceil_div
+from pricing.facts import ModelFacts
 from pricing.table import PriceTable
 from router.choose import choose
 from router.demand import PaceState
 from router.policy import Policy
 from router.types import Budget, Choice, Headroom, Known, Paced, Prediction, Profile, Refusal
 
-LOOK_US: Final = 15 * 1_000_000
+LOOK_US: Final = 30 * 1_000_000
 """What pacing knows is made anew so often."""
 ASKS_TOKENS: Final = (1_024, 4_096, 16_384, 65_536)
 """Callers ask for the smallest of these that holds their answer."""
 TOKENS_PER_S: Final = 60
+BYTES_PER_TOKEN: Final = 4
+"""Bytes of text behind each token: the worst case that is held takes each byte for a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,27 @@ class Day:
     Args:
         overspend_nanos: Money spent beyond the budget.
         changes: How often pacing pulled or let go a lever.
+        by_tier: Calls that each tier has served.
         slowest_ms: Time of a decision, 99 of 100 within.
     """
 
     tally: Tally
     overspend_nanos: int
     changes: int
+    by_tier: tuple[int, ...]
     slowest_ms: float
+
+
+class Counted(RequestBound):
+    """
+    A request whose tokens are known, and the same for every model, as in the data.
+    """
+
+    def expected_input_tokens(self, facts: ModelFacts) -> int:  # noqa: ARG002 - whatever the tokenizer
+        """
+        Give the count.
+        """
+        return self.text_bytes
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,7 +82,7 @@ class Flight:
 
 class DayRun:
     """
-    One day under a policy with the tiers `large` and `small`.
+    One day under a policy whose tiers are those of the calls.
 
     Args:
         before: What the days before it said.
@@ -98,9 +113,9 @@ class DayRun:
         self._known, self._looked_us = Known(), -LOOK_US
         self._level, self._state, self._changes = 0, PaceState(), 0
         self._flying: list[Flight] = []
-        self._right = self._served = 0
+        self._right, self._by_tier = 0, [0] * len(policy.tiers)
         self._took: list[float] = []
-        self._large = policy.tiers["large"].facts[0]
+        self._large = policy.tiers[policy.tier_names[0]].facts[0]
 
     def run(self, calls: Sequence[Call]) -> Day:
         """
@@ -114,8 +129,8 @@ class DayRun:
             self._settle(calls[-1].at_us)
         spent = self._keeper.gauge(calls[-1].at_us).spent_nanos
         slow = sorted(self._took)[int(0.99 * len(self._took))] * 1_000
-        tally = Tally(self._right, self._served, spent)
-        return Day(tally, max(0, spent - self._budget), self._changes, slow)
+        tally = Tally(self._right, sum(self._by_tier), spent)
+        return Day(tally, max(0, spent - self._budget), self._changes, tuple(self._by_tier), slow)
 
     def _is_due(self, now_us: int) -> bool:
         if self._callers is not None:
@@ -133,7 +148,8 @@ class DayRun:
             )
             held = self._keeper.do(Reserve(TENANT, f"k{number}", call.at_us, f"h{number}", offers))
             if isinstance(held, Held):
-                return self._take(number, call, choice, held.offer_index)
+                self._take(number, call, choice, held.offer_index)
+                return
             assert isinstance(held, Refused), held
             if not held.busy or not self._flying:
                 return
@@ -148,11 +164,11 @@ class DayRun:
         if paced.state != self._state:
             self._state, self._looked_us = paced.state, -LOOK_US
         self._level = choice.level
-        large = offer.tier == "large"
+        rank = self._policy.tier_ranks[str(offer.tier)]
         if offer.max_tokens >= call.output_tokens:
-            self._right += call.large if large else call.small
-        self._served += 1
-        cost = call.large_nanos if large else call.small_nanos
+            self._right += call.right[rank]
+        self._by_tier[rank] += 1
+        cost = call.nanos[rank]
         due = call.at_us + 1_000_000 * (1 + call.output_tokens // TOKENS_PER_S)
         heapq.heappush(self._flying, Flight(due, number, call, cost, offer.expected_cost_nanos, paced))
 
@@ -171,7 +187,7 @@ class DayRun:
     def _decide(self, call: Call) -> Choice | Refusal:
         gauge = self._keeper.gauge(call.at_us)
         profile, money, known = self._profile(call), _headroom(gauge), self._look(call.at_us, gauge)
-        began = time.perf_counter()
+        began = time.thread_time()
         choice = choose(
             profile,
             money,
@@ -182,7 +198,7 @@ class DayRun:
             now_us=call.at_us,
             known=known,
         )
-        self._took.append(time.perf_counter() - began)
+        self._took.append(time.thread_time() - began)
         return choice
 
     def _look(self, at_us: int, gauge: Gauge) -> Known:
@@ -198,16 +214,16 @@ class DayRun:
     def _profile(self, call: Call) -> Profile:
         """Describe a call as `router.classify` would, by its counts."""
         asks = next(most for most in ASKS_TOKENS if most >= call.output_tokens)
-        size = ceil_div(call.input_tokens * tokenizer(self._large.tokenizer).bytes_per_100_tokens, 100)
-        bound = RequestBound(
-            max_tokens=asks, parts=(Part("messages", size, size),), images=(), pdf_pages=0, pdf_unreadable=0,
-            web_searches_max=0, samplings=1, geo=None, speed="standard", batch=False, cache_ttl="none",
-            long_context=False, fallback_hops=(), unbounded=(),
+        most = BYTES_PER_TOKEN * call.input_tokens
+        bound = Counted(
+            max_tokens=asks, parts=(Part("messages", most, call.input_tokens),), images=(), pdf_pages=0,
+            pdf_unreadable=0, web_searches_max=0, samplings=1, geo=None, speed="standard", batch=False,
+            cache_ttl="none", long_context=False, fallback_hops=(), unbounded=(),
         )  # fmt: skip
         return Profile(
-            task=None, role=None, priority=None, may_raise=False, asked_model=self._large.id, asked_effort=None,
-            max_tokens=asks, stream=False, session="", privacy=(), floor=None, pin=False, tags=(),
-            features=frozenset(), bound=bound,
+            task=None, role=None, priority=None, may_raise=False, asked_model=self._large.id,
+            asked_effort=None, max_tokens=asks, stream=False, session="", privacy=(), floor=None, pin=False,
+            tags=(), features=frozenset(), bound=bound,
             expected_output_tokens=expected_output_tokens(self._typical.tokens(call.tenant, ""), asks),
             prediction=Prediction("learned", "benchmark", gain=call.gain) if self._predicts else None,
         )  # fmt: skip
