@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     )
     from outlay.open_holds import AsyncHold, Decision, Hold
     from outlay.provider import middleware
+    from outlay.strategies.cascade import Cascade
+    from outlay.strategies.speculative import Speculative
+    from outlay.strategies.steps import RunAttempt, RunResult, Verdict
+    from outlay.strategies.verify import JsonSchema, Judge, Length, Matches, StatedConfidence
+    from outlay.strategies.workflow import Step, StepResult, Tool, Workflow, WorkflowResult
 
     __version__: str
 
@@ -37,13 +42,28 @@ __all__ = [
     "BadInput",
     "BooksUnavailable",
     "CallRefused",
+    "Cascade",
     "Decision",
     "Hold",
+    "JsonSchema",
+    "Judge",
+    "Length",
+    "Matches",
     "Outlay",
     "OutlayError",
     "PolicyInvalid",
     "Rejected",
+    "RunAttempt",
+    "RunResult",
     "SchemaMismatch",
+    "Speculative",
+    "StatedConfidence",
+    "Step",
+    "StepResult",
+    "Tool",
+    "Verdict",
+    "Workflow",
+    "WorkflowResult",
     "__version__",
     "middleware",
     "open",
@@ -56,13 +76,28 @@ _HOMES = {
     "BadInput": "outlay.errors",
     "BooksUnavailable": "outlay.errors",
     "CallRefused": "outlay.errors",
+    "Cascade": "outlay.strategies.cascade",
     "Decision": "outlay.open_holds",
     "Hold": "outlay.open_holds",
+    "JsonSchema": "outlay.strategies.verify",
+    "Judge": "outlay.strategies.verify",
+    "Length": "outlay.strategies.verify",
+    "Matches": "outlay.strategies.verify",
     "Outlay": "outlay.api",
     "OutlayError": "outlay.errors",
     "PolicyInvalid": "outlay.errors",
     "Rejected": "outlay.errors",
+    "RunAttempt": "outlay.strategies.steps",
+    "RunResult": "outlay.strategies.steps",
     "SchemaMismatch": "outlay.errors",
+    "Speculative": "outlay.strategies.speculative",
+    "StatedConfidence": "outlay.strategies.verify",
+    "Step": "outlay.strategies.workflow",
+    "StepResult": "outlay.strategies.workflow",
+    "Tool": "outlay.strategies.workflow",
+    "Verdict": "outlay.strategies.steps",
+    "Workflow": "outlay.strategies.workflow",
+    "WorkflowResult": "outlay.strategies.workflow",
     "middleware": "outlay.provider",
     "open": "outlay.api",
     "open_async": "outlay.api_async",

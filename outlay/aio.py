@@ -146,6 +146,12 @@ class AsyncCalls:
         """
         return await asyncio.shield(self._keep(work))
 
+    def in_background(self, work: Coroutine[Any, Any, Any]) -> None:
+        """
+        Do work that nobody waits for but `close`.
+        """
+        self._keep(work)
+
     def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 
 from ledger import reads
 from outlay import fields, holds, requests
@@ -28,6 +28,12 @@ from outlay.settings import Settings, normal_url
 from outlay.wiring import App, open_app
 from pricing.money import scale_ceil
 from router.types import Choice, Rights
+
+if TYPE_CHECKING:
+    from outlay.strategies.cascade import Cascade
+    from outlay.strategies.runner import Runner
+    from outlay.strategies.steps import RunResult, Steps
+    from outlay.strategies.workflow import Workflow, WorkflowResult
 
 TRUSTED: Final = Rights(loosen=True)
 T = TypeVar("T")
@@ -154,6 +160,48 @@ class Outlay(Orders):
         answer = self.calls.carry_out(holds.authorize(order, self.calls.engine.tools))
         return Hold(self, tenant, passed(answer))
 
+    def run(
+        self,
+        tenant: str,
+        request: Mapping[str, object],
+        *,
+        strategy: "Cascade",
+        send: object,
+        **hints: Unpack[HintWords],
+    ) -> "RunResult":
+        """
+        Have a question answered by a strategy: by as many calls as it takes, each with a hold of its own.
+
+        Args:
+            send: An Anthropic client without Outlay's middleware, or a function from a body to a message.
+        Returns:
+            The best answer, whether it passed, what it took and what that cost.
+        Raises:
+            CallRefused: The first call was refused; a refusal after an answer ends the run with that answer.
+            Exception: What the client raised, where there is no answer.
+        """
+        order = to_run(tenant, request, hints)
+        return self._runner(send).run(steps_of(strategy, order))  # type: ignore[no-any-return]
+
+    def run_workflow(
+        self, tenant: str, workflow: "Workflow", *, send: object, **hints: Unpack[HintWords]
+    ) -> "WorkflowResult":
+        """
+        Carry out a workflow, step after step, within its own budget.
+
+        Returns:
+            What each step came to, also where the workflow could not be completed.
+        """
+        from outlay.strategies.workflow import workflow as steps
+
+        order = to_run(tenant, {}, hints)
+        return self._runner(send).run(steps(workflow, order))  # type: ignore[no-any-return]
+
+    def _runner(self, send: object) -> "Runner":
+        from outlay.strategies.runner import Runner
+
+        return Runner(self.app, self.calls, send, self.actor)
+
     def settle(
         self,
         tenant: str,
@@ -224,6 +272,31 @@ def to_hold(
     body = {name: value for name, value in given.items() if value is not None}
     order = holds.order(fields.tenant_name(tenant), body, rights=TRUSTED, idempotency_key=idempotency_key)
     return replace(order, hints=hints_of(hints))
+
+
+def to_run(tenant: str, request: Mapping[str, object], hints: Mapping[str, object]) -> CallRequest:
+    """
+    Read what a strategy is to serve.
+    """
+    name = fields.tenant_name(tenant)
+    return CallRequest(name, request, rights=TRUSTED, hints=hints_of(hints), surface="python")
+
+
+def steps_of(strategy: object, order: CallRequest) -> "Steps":
+    """
+    Begin a strategy that asks one call after the other.
+
+    Raises:
+        BadInput: It is none, or the request is not one that can be judged.
+    """
+    from outlay.strategies.cascade import Cascade, cascade
+    from outlay.strategies.steps import Order, checked_body
+
+    checked_body(order.body)
+    if not isinstance(strategy, Cascade):
+        fix = "Give a Cascade; Speculative needs the books of outlay.open_async."
+        raise BadInput("strategy", type(strategy).__name__, "cannot be run here", fix)
+    return cascade(strategy, Order(order))
 
 
 def to_settle(cost_usd: str | None, usage: object, model: str | None) -> dict[str, object]:

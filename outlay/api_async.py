@@ -9,16 +9,23 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from outlay import holds
 from outlay.admin.quality import SOURCE
 from outlay.aio import AsyncCalls
-from outlay.api import decision, opened, passed, to_decide, to_hold, to_settle
+from outlay.api import decision, opened, passed, steps_of, to_decide, to_hold, to_run, to_settle
 from outlay.flow import preview
 from outlay.open_holds import AsyncHold, Decision, HintWords
 from outlay.orders import ACTOR, Answer, Orders
 from outlay.wiring import App
+
+if TYPE_CHECKING:
+    from outlay.strategies.cascade import Cascade
+    from outlay.strategies.runner_async import AsyncRunner
+    from outlay.strategies.speculative import Speculative
+    from outlay.strategies.steps import RunResult
+    from outlay.strategies.workflow import Workflow, WorkflowResult
 
 
 def open_async(
@@ -101,6 +108,45 @@ class AsyncOutlay:
         order = to_hold(tenant, request, offers, ttl_s, idempotency_key, hints)
         answer = await self.calls.carry_out(holds.authorize(order, self.calls.engine.tools))
         return AsyncHold(self, tenant, passed(answer))
+
+    async def run(
+        self,
+        tenant: str,
+        request: Mapping[str, object],
+        *,
+        strategy: "Cascade | Speculative",
+        send: object,
+        **hints: Unpack[HintWords],
+    ) -> "RunResult":
+        """
+        Have a question answered by a strategy.
+        """
+        from outlay.strategies.speculative import Speculative, speculate
+        from outlay.strategies.steps import Order, checked_body
+
+        self.check_loop()
+        order = to_run(tenant, request, hints)
+        if isinstance(strategy, Speculative):
+            checked_body(request)
+            return await speculate(strategy, Order(order), self._runner(send))
+        return await self._runner(send).run(steps_of(strategy, order))  # type: ignore[no-any-return]
+
+    async def run_workflow(
+        self, tenant: str, workflow: "Workflow", *, send: object, **hints: Unpack[HintWords]
+    ) -> "WorkflowResult":
+        """
+        Carry out a workflow, step after step, within its own budget.
+        """
+        from outlay.strategies.workflow import workflow as steps
+
+        self.check_loop()
+        order = to_run(tenant, {}, hints)
+        return await self._runner(send).run(steps(workflow, order))  # type: ignore[no-any-return]
+
+    def _runner(self, send: object) -> "AsyncRunner":
+        from outlay.strategies.runner_async import AsyncRunner
+
+        return AsyncRunner(self.app, self.calls, send, self._orders.actor)
 
     async def settle(
         self,

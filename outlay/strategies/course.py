@@ -1,0 +1,206 @@
+"""
+How far a strategy has come: what was tried and what it cost, what verifiers said, the best answer so far.
+"""
+
+from dataclasses import replace
+
+from outlay.calls import CallRequest, Refused
+from outlay.errors import CallRefused
+from outlay.strategies.steps import Mark, Order, RunAttempt, RunResult, Steps, Tried, Try, Verdict, told_of
+from outlay.strategies.verify import Verified, Verifier, prepared, verified
+from pricing.money import format_usd
+from router.types import Reason, ReasonCode
+
+ENDED = {"refused": "refused", "skipped": "skipped", "uncertain": "uncertain", "broken": "uncertain"}
+"""Outcomes after which nothing more is tried, and how the run then ended."""
+_MONEY = frozenset(
+    {
+        "outlay_budget_busy",
+        "outlay_credit_exhausted",
+        "outlay_daily_budget_reached",
+        "outlay_priority_refused",
+        "outlay_workflow_budget_reached",
+    }
+)
+
+
+class Course:
+    """
+    One run of a strategy under way.
+
+    Attributes:
+        models: Models that were called so far.
+        spent_nanos: What all attempts cost as far as that is known, judges included.
+        counted_nanos: The same, where what is not known counts at its bound.
+    """
+
+    def __init__(self, strategy: str, order: Order, verify: Verifier | None) -> None:
+        self.strategy = strategy
+        self.order = prepared(verify, order)
+        self.models: frozenset[str] = frozenset()
+        self.spent_nanos = 0
+        self.counted_nanos = 0
+        self.best: Tried | None = None
+        self.verdict: Verdict | None = None
+        self._verify = verify
+        self._first: str | None = None
+        self._last: Tried | None = None
+        self._number = order.request.link.attempt - 1
+        self._attempts: list[RunAttempt] = []
+
+    @property
+    def number(self) -> int:
+        """
+        Number of the newest attempt.
+        """
+        return self._number
+
+    @property
+    def attempts(self) -> tuple[RunAttempt, ...]:
+        """
+        Tell of the attempts so far.
+        """
+        return tuple(self._attempts)
+
+    @property
+    def parent(self) -> str | None:
+        """
+        Decision that all attempts belong to; None before the first.
+        """
+        return self.order.request.link.parent or self._first
+
+    def asking(self, tier: str | None, reason: Reason) -> CallRequest:
+        """
+        Put the call to a tier, linked to what was tried before.
+        """
+        before = self.order.request.link
+        reasons = (*before.reasons, reason)
+        link = replace(
+            before, parent=self.parent, attempt=self._number + 1, strategy=self.strategy, reasons=reasons
+        )
+        return self.order.asking(tier, link)
+
+    def began(self, decision_id: str, attempt: int, model: str | None) -> None:
+        """
+        Take note of an attempt whose money is held.
+        """
+        self._first = self._first or decision_id
+        self.models |= {model or ""}
+        self._number = max(self._number, attempt)
+
+    def took(self, tried: Tried, verdict: Verdict | None = None, strategy: str = "") -> None:
+        """
+        Take in an attempt that has ended.
+        """
+        self.began(tried.decision_id, tried.attempt, tried.model)
+        self.order = self.order.after(tried)
+        self.spent_nanos += tried.cost_nanos or 0
+        self.counted_nanos += tried.spent_nanos
+        self._last = tried if strategy == "" else self._last
+        self._attempts.append(told_of(tried, strategy or self.strategy, verdict))
+
+    def left_running(self, decision_id: str, model: str, tier: str | None) -> None:
+        """
+        Tell of an attempt that goes on without anybody waiting for it.
+        """
+        told = "left behind; it is settled at what it turns out to cost"
+        self._attempts.append(RunAttempt(decision_id, self.strategy, "running", model, tier, None, told=told))
+
+    def verify(self, tried: Tried) -> Steps:
+        """
+        Have an answer verified, and keep the best; returns the `Verdict`.
+        """
+        if self._verify is None:
+            found = Verified(Verdict(True, ""))
+        else:
+            link = replace(self.order.request.link, parent=self.parent or tried.decision_id)
+            order = replace(self.order, request=replace(self.order.request, link=link)).after(tried)
+            found = yield from verified(self._verify, order, tried)
+        verdict: Verdict = found.verdict
+        self.took(tried, verdict)
+        if found.judged is not None:
+            self.took(found.judged, strategy="judge")
+        if self.verdict is None or _rank(verdict) >= _rank(self.verdict):
+            self.best, self.verdict = tried, verdict
+        if verdict.score is not None and self._verify is not None:
+            yield Mark(tried.decision_id, verdict)
+        return verdict
+
+    def result(self, why: str) -> RunResult:
+        """
+        End with the best answer; of two alike it is the later one.
+
+        Raises:
+            CallRefused: There is none, as the call was refused.
+            Exception: There is none; what the caller's client raised.
+        """
+        if self.best is None or self.verdict is None:
+            raise self._failure()
+        assert self._first is not None
+        return RunResult(
+            message=self.best.message,
+            decision_id=self._first,
+            served_by=self.best.decision_id,
+            passed=self.verdict.passed,
+            why=why,
+            cost_usd=format_usd(self.spent_nanos),
+            attempts=self.attempts,
+        )
+
+    def _failure(self) -> Exception:
+        last = self._last
+        assert last is not None, "a strategy tries something"
+        if last.refused is not None:
+            return CallRefused(last.refused)
+        return last.error or RuntimeError(f"the call came to nothing: {last.outcome}")
+
+
+def ended(tried: Tried) -> str:
+    """
+    Say how a run ended with an attempt after which nothing more is tried.
+    """
+    return ENDED[tried.outcome] if tried.refused is None else why_refused(tried.refused)
+
+
+def why_refused(refused: Refused) -> str:
+    """
+    Say whether it was for money that a call was refused.
+    """
+    return "budget" if refused.code in _MONEY else "refused"
+
+
+def climb(course: Course, tiers: tuple[str | None, ...], reason: Reason) -> Steps:
+    """
+    Ask tier after tier until an answer passes; returns a `RunResult`.
+
+    What may have been billed without an answer ends it, and so does a refusal; the best answer so far is
+    then the result. A model that failed unbilled only leads on.
+    """
+    for tier in tiers:
+        tried: Tried = yield Try(course.asking(tier, reason), course.models)
+        verdict: Verdict | None = None
+        if tried.outcome == "served":
+            verdict = yield from course.verify(tried)
+            if verdict.passed:
+                return course.result("passed")
+        else:
+            course.took(tried)
+            if tried.outcome in ENDED:
+                return course.result(ended(tried))
+        reason = escalated(tried, verdict)
+    return course.result("attempts_spent")
+
+
+def escalated(tried: Tried, verdict: Verdict | None) -> Reason:
+    """
+    Say why there is another attempt.
+    """
+    why = f"its answer did not pass: {verdict.told}" if verdict is not None else "it failed"
+    numbers = {"after": tried.decision_id, "score": None if verdict is None else verdict.score}
+    return Reason(
+        ReasonCode.ESCALATED, f"{tried.model} of tier {tried.tier} was asked before, and {why}", numbers
+    )
+
+
+def _rank(verdict: Verdict) -> tuple[bool, float]:
+    return verdict.passed, 0.0 if verdict.score is None else verdict.score

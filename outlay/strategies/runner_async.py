@@ -1,0 +1,110 @@
+"""
+Carries out strategies within an event loop: as `runner.py` does, awaited; and calls side by side.
+"""
+
+import asyncio
+import inspect
+from typing import Any
+
+from outlay.aio import AsyncCall, AsyncCalls
+from outlay.calls import CallRequest, NotSent, final
+from outlay.effects import Ended, fail, feed
+from outlay.strategies import sender
+from outlay.strategies.runner import mark
+from outlay.strategies.steps import Do, Mark, Steps, Tried, Try
+from outlay.wiring import App
+
+
+class AsyncRunner:
+    """
+    Runs the strategies of one caller.
+    """
+
+    def __init__(self, app: App, calls: AsyncCalls, send: object, actor: str) -> None:
+        self._app = app
+        self._calls = calls
+        self._send = sender.check_send(send)
+        self._actor = actor
+
+    async def run(self, steps: Steps) -> Any:
+        """
+        Carry out a strategy to its end.
+        """
+        effect = feed(steps, None)
+        while not isinstance(effect, Ended):
+            try:
+                reply = await self._perform(effect)
+            except GeneratorExit:
+                raise  # the loop is gone: nothing can be awaited any more
+            except BaseException as error:  # noqa: BLE001 - a cancellation, too: the strategy ends with it
+                effect = fail(steps, error)
+            else:
+                effect = feed(steps, reply)
+        return effect.value
+
+    async def _perform(self, effect: Any) -> Any:
+        match effect:
+            case Try(request, unless):
+                call = await self._calls.start(request)
+                return await self.finish(call, request, unless)
+            case Do(work):
+                made = work()
+                return await made if inspect.isawaitable(made) else made
+            case Mark(decision_id, verdict):
+                return await asyncio.to_thread(mark, self._app, decision_id, verdict, self._actor)
+            case _:
+                raise AssertionError(f"no such effect: {effect!r}")
+
+    async def start(self, request: CallRequest) -> AsyncCall:
+        """
+        Decide on a call and hold its money; `finish` sends it.
+        """
+        return await self._calls.start(request)
+
+    async def give_back(self, call: AsyncCall) -> None:
+        """
+        Close a call that nobody will send.
+        """
+        await call.resume(NotSent("not_sent: the strategy was given up", given_up=True))
+
+    async def finish(
+        self, call: AsyncCall, request: CallRequest, unless: frozenset[str] = frozenset()
+    ) -> Tried:
+        """
+        Send a call that was started, and close it; cancelled, it may have been billed, and is captured.
+        """
+        if call.sending is None:
+            return sender.refused(call.following, request.link.attempt)
+        message, skipped = None, False
+        error: Exception | None = None
+        while (wanted := call.sending) is not None:
+            sending, skipped = wanted, wanted.model in unless
+            if skipped:
+                await call.resume(sender.SKIPPED)
+                break
+            try:
+                made = sender.begin(self._send, sending)
+                message = await made if inspect.isawaitable(made) else made
+                outcome = sender.outcome_of(message, sending.model)
+                error = sender.unread(outcome)
+            except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
+                outcome, error = sender.outcome_of_failure(raised), raised
+            except BaseException as raised:
+                await call.resume(final(sender.outcome_of_failure(raised)))
+                raise
+            await call.resume(outcome)
+        assert call.result is not None
+        return sender.tried(call.result, sending, message, error, skipped=skipped)
+
+    def leave(self, task: "asyncio.Task[Tried]", drain_s: float) -> None:
+        """
+        Let a call go on in the background, so that its true cost becomes known, and cut it off after a while.
+        """
+        self._calls.in_background(_drained(task, drain_s))
+
+
+async def _drained(task: "asyncio.Task[Tried]", drain_s: float) -> None:
+    done, _ = await asyncio.wait([task], timeout=drain_s)
+    if not done:
+        task.cancel()
+        await asyncio.wait([task])

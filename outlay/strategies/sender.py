@@ -1,0 +1,152 @@
+"""
+Sends a call through its caller's own client or function, and says what came of it.
+
+The client's own repeats are off: each try is an attempt of the flow, with a hold of its own. This imports
+nothing of the SDK; an error of the SDK is read by `outlay/provider.py`.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from outlay.calls import Completed, Done, Failed, NotSent, Outcome, Refused, Result, Sending, Uncertain
+from outlay.errors import BadInput
+from outlay.strategies.steps import Tried
+
+SKIPPED = NotSent("not_sent: this model was asked before", given_up=True)
+_OWN = "outlay.provider"
+
+
+class Unsendable(BadInput):
+    """
+    The caller's client or function cannot send a call as the policy wants it sent; nothing was sent.
+    """
+
+
+def check_send(send: object) -> object:
+    """
+    See that something can send, and does not book its calls itself.
+
+    Raises:
+        BadInput: It cannot, or its calls would be booked twice.
+    """
+    if any(type(one).__module__ == _OWN for one in getattr(send, "middleware", ())):
+        fix = "Give a client without outlay.middleware; each call is booked here."
+        raise BadInput("send", "client", "books its calls itself", fix)
+    if hasattr(send, "messages") or callable(send):
+        return send
+    fix = "Give an Anthropic client, or a function from a request body to a message."
+    raise BadInput("send", send, "can send nothing", fix)
+
+
+def begin(send: Any, sending: Sending) -> Any:
+    """
+    Send a call; gives the message, or for what is asynchronous an awaitable of it.
+    """
+    elsewhere = sending.upstream.name != "default"
+    if not hasattr(send, "messages"):
+        if elsewhere:
+            fix = "Give a client: it is sent there by its address."
+            raise Unsendable(
+                "send", sending.upstream.name, "is an upstream that no function can send to", fix
+            )
+        return send(dict(sending.body))
+    options: dict[str, Any] = {"max_retries": 0}
+    if elsewhere:
+        if sending.upstream.key is None:
+            fix = "Set the variable that key_env names."
+            raise Unsendable("upstream", sending.upstream.name, "has no key", fix)
+        options |= {"base_url": sending.upstream.url, "api_key": sending.upstream.key}
+    body = dict(sending.body)
+    named = {name: body.pop(name) for name in ("model", "max_tokens", "messages")}
+    client = send.with_options(**options)
+    return client.messages.create(**named, timeout=client.timeout, extra_body=body)
+
+
+def blocking(message: Any) -> Any:
+    """
+    See that a message is there already.
+
+    Raises:
+        Unsendable: It is to be awaited; nothing was sent yet.
+    """
+    if not inspect.isawaitable(message):
+        return message
+    if inspect.iscoroutine(message):
+        message.close()
+    raise Unsendable("send", "awaitable", "is asynchronous", "Use the books of outlay.open_async.")
+
+
+def unread(outcome: Outcome) -> BadInput | None:
+    """
+    Give the error for a message that cannot be booked: its hold is captured.
+    """
+    if isinstance(outcome, Completed):
+        return None
+    return BadInput("send", None, "gave no message with its usage", "Return the provider's message whole.")
+
+
+def outcome_of(message: Any, model: str) -> Outcome:
+    """
+    Say what came of a call by its message, a mapping or the SDK's.
+    """
+    dump = getattr(message, "model_dump", None)
+    found = dump(mode="json") if callable(dump) else message
+    if not isinstance(found, Mapping) or not isinstance(found.get("usage"), Mapping):
+        return Uncertain("answer_unreadable: the client gave no message with its usage")
+    served = found.get("model")
+    return Completed(served if isinstance(served, str) else model, found["usage"])
+
+
+def outcome_of_failure(error: BaseException) -> Outcome:
+    """
+    Say what came of a call whose client raised; what may have been billed is uncertain.
+    """
+    if isinstance(error, Unsendable):
+        return NotSent(f"not_sent: {error}", given_up=True)
+    if not isinstance(error, Exception):
+        return Uncertain(f"caller_left: {type(error).__name__}", given_up=True)
+    if type(error).__module__.partition(".")[0] == "anthropic":
+        from outlay.provider import outcome_of_error  # the SDK is loaded already
+
+        return _unbilled(outcome_of_error(error))
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        return _unbilled(Failed(status, str(getattr(error, "type", None) or "")))
+    return Uncertain(f"no_answer: {type(error).__name__}")
+
+
+def _unbilled(outcome: Outcome) -> Outcome:
+    """A 5xx that no provider signed says nothing of the bill (`outlay/outcomes.py`)."""
+    if isinstance(outcome, Failed) and outcome.status >= 500 and not outcome.error_type:
+        return Uncertain(f"answer_unreadable: status {outcome.status} without an error of the provider")
+    return outcome
+
+
+def refused(refusal: Result | Sending, attempt: int) -> Tried:
+    """
+    Tell of a call that was not let through.
+    """
+    assert isinstance(refusal, Refused), "a call without an idempotency key is sent or refused"
+    return Tried(refusal.decision_id, attempt, "refused", refused=refusal)
+
+
+def tried(result: Result, sending: Sending, message: Any, error: Exception | None, *, skipped: bool) -> Tried:
+    """
+    Tell of a call that was sent, or that was not as its model had been asked before.
+    """
+    attempt = sending.link.attempt
+    if isinstance(result, Refused):
+        return refused(result, attempt)
+    assert isinstance(result, Done)
+    return Tried(
+        decision_id=result.decision_id,
+        attempt=attempt,
+        outcome="skipped" if skipped else result.outcome,
+        model=sending.model,
+        tier=sending.offer.tier,
+        message=message if result.outcome == "served" else None,
+        cost_nanos=result.cost_nanos,
+        bound_nanos=sending.offer.cost_bound_nanos,
+        error=error,
+    )
