@@ -4,6 +4,8 @@ Warnings about a policy that is valid but probably not what its owner meant.
 
 from collections.abc import Iterable, Iterator
 
+from pricing.table import PriceTable
+from router.lint_degradation import degradation_findings, price_findings
 from router.lint_routes import led_to, route_findings
 from router.policy_model import Policy
 from router.types import Priority
@@ -12,13 +14,16 @@ MANY_TIERS = 5
 LATE_SHARE = 0.25
 
 
-def lint(policy: Policy, seen_tasks: Iterable[str] = ()) -> tuple[str, ...]:
+def lint(
+    policy: Policy, seen_tasks: Iterable[str] = (), prices: PriceTable | None = None, at_us: int = 0
+) -> tuple[str, ...]:
     """
     Review a policy.
 
     Args:
         seen_tasks: Names of tasks in recent traffic, to find those that have no route, and
             entries that none of them uses.
+        prices: To compare the costs of tiers by, as of an instant; None leaves them out.
     Returns:
         One sentence per finding, each naming the field.
     """
@@ -27,6 +32,8 @@ def lint(policy: Policy, seen_tasks: Iterable[str] = ()) -> tuple[str, ...]:
         *route_findings(policy, tuple(seen_tasks)),
         *_steps(policy),
         *_exempt(policy),
+        *degradation_findings(policy),
+        *(price_findings(policy, prices, at_us) if prices is not None else ()),
     )
 
 

@@ -158,9 +158,10 @@ class NewKey(Body):
 
 
 class PolicyText(Body):
-    """A policy in TOML."""
+    """A policy in TOML, for everybody or for one tenant."""
 
     text: str
+    tenant: str | None = None
 
 
 class PolicyPreview(Body):

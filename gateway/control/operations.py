@@ -149,8 +149,8 @@ def _policies(house: "House") -> APIRouter:
 
     @router.post("/policy/validate")
     def validate_policy(body: bodies.PolicyText, _caller: Viewer) -> Answer:
-        """Check a policy; nothing is written."""
-        return policies.validate_policy(body.text)
+        """Check a policy, also beside recent traffic; nothing is written."""
+        return policies.validate_policy(body.text, app=house.app, tenant=body.tenant)
 
     @router.post("/policies/preview")
     def preview_policy(body: bodies.PolicyPreview, _caller: Viewer) -> Answer:

@@ -6,7 +6,7 @@ fields of `[budget]` that stand in the file set that tenant's day budget and zon
 that is left out changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ledger.errors import OperationFailed
@@ -21,6 +21,7 @@ from outlay.policies_sql import PolicyRow
 from outlay.tables import EVERYBODY
 from outlay.tables import policy as policy_table
 from outlay.wiring import App
+from pricing.table import load_prices
 from router.policy import Policy, lint, load_policy
 
 _VERSION_MAX: Final = 2**53
@@ -73,14 +74,32 @@ def _described(row: PolicyRow) -> dict[str, Any]:
     }
 
 
-def validate_policy(text: str) -> dict[str, Any]:
+def validate_policy(text: str, *, app: App | None = None, tenant: str | None = None) -> dict[str, Any]:
     """
     Check a policy file without applying it; returns the warnings about what is valid but hardly meant.
 
+    Args:
+        app: Where there is one, recent traffic tells which tasks have no route, and which routes no task.
+        tenant: Whose traffic; None is that of all.
     Raises:
         PolicyInvalid: With every problem: field, value, message, fix.
+        Rejected: `unknown_tenant`.
     """
-    return {"ok": True, "warnings": list(lint(loaded(text)))}
+    policy = loaded(text)
+    if app is None:
+        return {"ok": True, "warnings": warnings_of(policy)}
+    name = None if tenant is None else account(app, tenant).tenant
+    return {"ok": True, "warnings": warnings_of(policy, seen_tasks(app, name))}
+
+
+def warnings_of(policy: Policy, seen: Iterable[str] = ()) -> list[str]:
+    """
+    Say what is valid but hardly meant, at the prices of this process.
+
+    Args:
+        seen: Names of tasks in recent traffic.
+    """
+    return list(lint(policy, seen, load_prices(), now_us()))
 
 
 def loaded(text: object) -> Policy:
@@ -110,7 +129,7 @@ def apply_policy(
     policy = loaded(text)
     actor, note = fields.word(actor, "actor"), fields.reason(note, "note")
     version = _append(app, text, policy, tenant=tenant, actor=actor, note=note)
-    return {"version": version, "tenant": tenant, "warnings": list(lint(policy, seen_tasks(app, tenant)))}
+    return {"version": version, "tenant": tenant, "warnings": warnings_of(policy, seen_tasks(app, tenant))}
 
 
 def changes_upstreams(app: App, *, tenant: str | None, text: str | None = None, version: int = 0) -> bool:
@@ -152,7 +171,7 @@ def rollback_policy(app: App, version: int, *, tenant: str | None = None, actor:
         raise _unknown_version(tenant, version)
     policy = None if text == "" else loaded(text)
     made = _append(app, text, policy, tenant=tenant, actor=actor, note=f"rollback to version {number}")
-    warnings = [] if policy is None else list(lint(policy, seen_tasks(app, tenant)))
+    warnings = [] if policy is None else warnings_of(policy, seen_tasks(app, tenant))
     return {"version": made, "restored": number, "tenant": tenant, "warnings": warnings}
 
 

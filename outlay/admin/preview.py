@@ -19,7 +19,7 @@ from ledger import reads
 from outlay import fields
 from outlay.admin import log_pages
 from outlay.admin.common import known_tenant
-from outlay.admin.policies import loaded
+from outlay.admin.policies import loaded, warnings_of
 from outlay.admin.preview_text import answer
 from outlay.admin.replay import Past
 from outlay.clock import now_us
@@ -30,11 +30,11 @@ from outlay.tables import EVERYBODY, refusal_count
 from outlay.tables import decision as table
 from outlay.whatif.recorded import COLUMNS, Recorded, Then, read
 from outlay.whatif.simulate import Simulation, as_recorded
-from outlay.whatif.sums import Sums, kind_of
+from outlay.whatif.sums import OTHERS, Sums, kind_of
 from outlay.wiring import App, open_app
 from pricing.table import PriceTable
 from router.codec import CodecError
-from router.policy import Policy, lint
+from router.policy import Policy
 
 DAYS: Final = 7
 DAYS_MAX: Final = 92
@@ -114,7 +114,8 @@ def preview_policy(
                     _one(connection, past, simulation, row, found, others, shown)
         if progress is not None:
             progress(min(found.decisions, total), total)
-    return {**answer(found), "warnings": list(lint(policy))}
+    tasks = {task for one in found.sums.tasks.values() for task in one} - {"", OTHERS}
+    return {**answer(found), "warnings": warnings_of(policy, tasks)}
 
 
 def preview_apart(app: App, text: str, *, days: int = DAYS, tenant: str | None = None) -> dict[str, Any]:

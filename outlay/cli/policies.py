@@ -39,12 +39,23 @@ def show(
 
 
 @command(group, "validate")
-def validate(_common: Common, file: File) -> Answer:
-    """Check a policy file without applying it; needs no database."""
+def validate(
+    common: Common,
+    file: File,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="TENANT", help="Also compare with its recent traffic.")
+    ] = None,
+) -> Answer:
+    """Check a policy file without applying it; needs no database, unless a tenant is named."""
     from outlay.admin.policies import validate_policy
     from outlay.cli.policy_file import read_policy
 
-    found = validate_policy(read_policy(file))
+    text = read_policy(file)
+    if tenant is None:
+        found = validate_policy(text)
+    else:
+        with common.opened() as app:
+            found = validate_policy(text, app=app, tenant=tenant)
     return Answer(found, ("The policy is valid.", *_warnings(found)))
 
 

@@ -356,3 +356,18 @@ def test_a_conversation_that_would_be_elsewhere_has_a_cold_cache_there_once(
     cold = Decimal(10 * rates.input + 50 * rates.output + 4_000 * rates.cache_write_5m) / 10**12
     assert costs == [warm, warm, warm]
     del cold
+
+
+def test_validation_beside_recent_traffic_names_tasks_without_a_route(opened: App, play: Play) -> None:
+    """
+    With books at hand a policy is compared with the tasks of recent calls; an unknown tenant is refused.
+    """
+    play(1, task="invoices")
+    plain = policies.validate_policy(STEPS)
+    assert not any("invoices" in warning for warning in plain["warnings"])
+    told = policies.validate_policy(STEPS, app=opened, tenant="acme")["warnings"]
+    assert any("'invoices'" in warning for warning in told)
+    assert any('"crm/*": unused' in warning for warning in told)
+    assert preview_policy(opened, STEPS)["warnings"] == told
+    with pytest.raises(Rejected):
+        policies.validate_policy(STEPS, app=opened, tenant="acne")
