@@ -4,7 +4,8 @@ The evidence that the gate of the router decides by: scores counted per tenant a
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,23 +15,46 @@ from router.policy_calibration import DAY_US
 from router.types import Counts, Evidence
 
 KEPT_S: Final = 10.0
-"""A new score is heeded this much later at most."""
+"""A new score is heeded this much later at most, where few are counted."""
 KEPT_OF_ALL_S: Final = 60.0
+KEPT_PER_S: Final = 200.0
+"""Counting takes one part in this many of the time at most: what took long is kept longer."""
+RECOUNTED_S: Final = 3_600.0
+"""Old scores leave the window this much later at most, where no new one comes."""
 _TENANTS_MAX: Final = 10_000
 
 ByName = Mapping[str, Evidence]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[T]):
+    """
+    What was counted, and until when it stands; all in seconds of the process's clock.
+
+    Attributes:
+        newest_us: The newest score that was counted.
+    """
+
+    value: T
+    until_s: float
+    counted_s: float
+    newest_us: int = 0
 
 
 class EvidenceStore:
     """
-    The evidence of one process, counted anew every few seconds for the tenants that are calling.
+    The evidence of one process, counted anew now and then for the tenants that are calling.
     """
 
     def __init__(self, scores: Scores, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Count nothing yet.
+        """
         self._scores = scores
         self._clock = clock
-        self._kept: dict[tuple[str, int], tuple[float, ByName]] = {}
-        self._all: dict[int, tuple[float, Mapping[str, ByClass]]] = {}
+        self._kept: dict[tuple[str, int], _Kept[ByName]] = {}
+        self._all: dict[int, _Kept[Mapping[str, ByClass]]] = {}
 
     def of(self, connection: Connection, policy: Policy, tenant: str, now_us: int) -> ByName | None:
         """
@@ -38,24 +62,33 @@ class EvidenceStore:
         """
         if not wanted(policy):
             return None
-        days = policy.routing.calibration.window_days
-        until, found = self._kept.get((tenant, days), (0.0, {}))
-        if self._clock() < until:
-            return found
+        key = tenant, policy.routing.calibration.window_days
+        kept, began = self._kept.get(key), self._clock()
+        if kept is not None and began < kept.until_s:
+            return kept.value
+        newest_us = self._scores.newest_us(connection, tenant)
+        if kept is not None:  # whoever asks meanwhile gets what was counted before
+            self._kept[key] = kept = replace(kept, until_s=began + KEPT_S)
+            if newest_us == kept.newest_us and began < kept.counted_s + RECOUNTED_S:
+                return kept.value
         if len(self._kept) >= _TENANTS_MAX:
             self._kept.clear()
-        found = self._counted(connection, tenant, now_us, days)
-        self._kept[tenant, days] = (self._clock() + KEPT_S, found)
+        found = self._counted(connection, tenant, now_us, key[1])
+        self._kept[key] = _Kept(found, self._until(began, KEPT_S), began, newest_us)
         return found
 
     def _counted(self, connection: Connection, tenant: str, now_us: int, days: int) -> ByName:
-        since_us = now_us - days * DAY_US
+        since_us, began = now_us - days * DAY_US, self._clock()
         own = self._scores.counted(connection, tenant, since_us)
-        until, everybody = self._all.get(days, (0.0, {}))
-        if self._clock() >= until:
+        kept = self._all.get(days)
+        if kept is None or began >= kept.until_s:
             everybody = self._scores.counted_of_all(connection, since_us)
-            self._all[days] = (self._clock() + KEPT_OF_ALL_S, everybody)
-        return evidence(own, [one for name, one in everybody.items() if name != tenant])
+            self._all[days] = kept = _Kept(everybody, self._until(began, KEPT_OF_ALL_S), began)
+        return evidence(own, [one for name, one in kept.value.items() if name != tenant])
+
+    def _until(self, began: float, least: float) -> float:
+        ended = self._clock()
+        return ended + max(least, (ended - began) * KEPT_PER_S)
 
 
 def wanted(policy: Policy) -> bool:

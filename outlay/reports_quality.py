@@ -50,7 +50,7 @@ def calibration(app: "App", tenant: str | None = None, *, now_us: int | None = N
     with translated(), app.reading() as conn:
         shared = app.policies.applied(conn, "*").policy
         everybody = app.scores.counted_of_all(conn, _since_us(shared, now))
-        names = sorted(everybody) if tenant is None else [tenant]
+        names = app.scores.tenants(conn) if tenant is None else (tenant,)
         return tuple(row for name in names for row in _rows(app, conn, name, everybody, now))
 
 

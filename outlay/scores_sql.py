@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from outlay.tables import score as table
@@ -122,6 +122,19 @@ class Scores:
         """
         rows = connection.exec_driver_sql(self._of_one, (tenant, since_us)).all()
         return _by_tenant(rows).get(tenant, {})
+
+    def newest_us(self, connection: Connection, tenant: str) -> int:
+        """
+        Return when a tenant's newest score was given; 0 where there is none.
+        """
+        query = select(func.max(table.c.at_us)).where(table.c.tenant == tenant)
+        return int(connection.execute(query).scalar_one() or 0)
+
+    def tenants(self, connection: Connection) -> tuple[str, ...]:
+        """
+        Return the tenants that have scores, by name.
+        """
+        return tuple(connection.execute(select(table.c.tenant).distinct().order_by(table.c.tenant)).scalars())
 
     def counted_of_all(self, connection: Connection, since_us: int) -> Mapping[str, ByClass]:
         """

@@ -7,7 +7,7 @@ from typing import Final
 
 _TERMS_MAX: Final = 10_000
 _SMALLEST: Final = 1e-300
-_PRECISION: Final = 1e-15
+_PRECISION: Final = 1e-13
 
 
 def beta_cdf(x: float, a: float, b: float) -> float:

@@ -18,7 +18,7 @@ from router.types import Counts, Evidence, Reason, ReasonCode
 if TYPE_CHECKING:
     from router.policy_calibration import Calibration
 
-_HALVINGS: Final = 60
+_HALVINGS: Final = 40
 _NEEDED_MAX: Final = 1_000_000
 _NOTHING: Final = Counts()
 _ROUNDING: Final = 1e-12
@@ -107,14 +107,14 @@ def gate(counts: Counts, alpha: float, confidence: float, prior: Counts = _NOTHI
 def _gate(
     n: float, failed: float, prior_n: float, prior_failed: float, alpha: float, confidence: float
 ) -> GateState:
-    own, both = Counts(n, failed), Counts(n + prior_n, failed + prior_failed)
+    readings = {Counts(n, failed), Counts(n + prior_n, failed + prior_failed)}
     rate = failed / n if n > 0 else 0.0
-    bound = max(upper_bound(one.n, one.failed, confidence) for one in (own, both))
-    if all(holds(one.n, one.failed, alpha, confidence) for one in (own, both)):
+    bound = max(upper_bound(one.n, one.failed, confidence) for one in readings)
+    if all(holds(one.n, one.failed, alpha, confidence) for one in readings):
         return GateState(GateStatus.PROVEN, n, failed, rate, bound, 0)
     if rate > alpha and n >= least_calls(alpha, confidence):
         return GateState(GateStatus.INFEASIBLE, n, failed, rate, bound, None)
-    needed = max(_more_passes(one, alpha, confidence) for one in (own, both))
+    needed = max(_more_passes(one, alpha, confidence) for one in readings)
     return GateState(GateStatus.NOT_ENOUGH, n, failed, rate, bound, needed)
 
 
