@@ -2,7 +2,7 @@
 What the prompt cache of conversations is worth: tier drawn anew at every turn, drawn once per conversation
 (pinned), and drawn at every turn but kept by the router's gate, compared at an equal share of large answers.
 
-    python -m benchmarks.cache_sessions --trace mooncake_conversation.jsonl.gz [--prices opus-5] [--json]
+    python -m benchmarks.cache_sessions --trace FILE.jsonl.gz [--prices opus5|opus55] [--json]
 
 The trace holds turns with the ids of their 512-token prompt blocks. Every turn of the gated and of the free
 arm is decided by the real `choose`; a class of complexity, drawn per turn, says which tier it should have.
@@ -43,8 +43,8 @@ from router.policy import Policy, load_policy
 from router.types import Budget, Choice, Headroom, Hints, Known, Profile, ReasonCode, Rights, SessionState
 
 PRICES: Final = {
-    "opus-5": ("claude-opus-5", "claude-haiku-4-5"),
-    "opus-5.5": ("claude-opus-5-5", "claude-haiku-5-5"),
+    "opus5": ("claude-opus-5", "claude-haiku-4-5"),
+    "opus55": ("claude-opus-5-5", "claude-haiku-5-5"),
 }
 FORCING: Final = (ReasonCode.CONSTRAINT, ReasonCode.SESSION_ESCALATED)
 SEEDS: Final = 3

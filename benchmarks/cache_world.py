@@ -1,6 +1,6 @@
 """
-The world of `cache_sessions`: turns of a trace, a provider that caches prompt blocks per model, its bills, and
-the arms that need no router.
+The world of `cache_sessions`: turns of a trace, a provider that caches prompt blocks per model, its bills,
+and the arms that need no router.
 """
 
 import gzip

@@ -43,7 +43,7 @@ class Costs:
         if self._warm is None:
             self._warm = asked.id if asked is not None else ""
         self._known: dict[tuple[str, str, int], int] = {}
-        self.turns_after = 0.0
+        self.turns_after: float | None = None
 
     def bound(self, facts: ModelFacts, max_tokens: int) -> int:
         """
@@ -77,8 +77,8 @@ class Costs:
         """
         Give what this call and the turns expected after it will cost together at one model, its cache kept.
 
-        Each later turn adds as much prompt as this one did, and reads the rest. With no turns expected
-        (`turns_after` 0) this is `expected`.
+        Each later turn adds as much prompt as this one did, and reads the rest. Where nothing is known of a
+        conversation (`turns_after` None) this is `expected`.
 
         Args:
             cold: Nothing can be read from the cache by this call.
@@ -89,7 +89,7 @@ class Costs:
         read = 0 if cold else self._cached_tokens(facts)
         at = (facts.id, self._prices, self._now_us, output)
         now_nanos = body.expected_cost_nanos(*at, cached_tokens=read)
-        if self.turns_after == 0:
+        if not self.turns_after:
             return now_nanos
         prompt = body.expected_input_tokens(facts)
         grown = max(profile.expected_output_tokens, prompt - profile.cached_tokens_hint)

@@ -183,7 +183,7 @@ def _switch(
     if there < here:
         return target, None
     numbers: dict[str, Number] = {"stay_nanos": here, "switch_nanos": there, "model": target.facts.id}
-    if costs.turns_after > 0 and costs.cached(now.facts):
+    if costs.turns_after is not None and costs.cached(now.facts):
         return None, suppressed(costs, now, f"{now.facts.id} to {target.facts.id}", numbers)
     text = f"{target.facts.id} would not be cheaper for this call, so {now.facts.id} stays"
     return None, Reason(ReasonCode.DOWNGRADE_NOT_CHEAPER, text, numbers)
@@ -197,7 +197,7 @@ def suppressed(costs: Costs, here: Place, change: str, numbers: dict[str, Number
         numbers: `stay_nanos` and `switch_nanos`, over this call and the turns expected after it.
     """
     lost_nanos = int(numbers["switch_nanos"] or 0) - int(numbers["stay_nanos"] or 0)
-    cached, turns = costs.cached(here.facts), costs.turns_after
+    cached, turns = costs.cached(here.facts), costs.turns_after or 0.0
     text = (
         f"a switch ({change}) would lose {cached} cached tokens and cost {format_usd(lost_nanos)} USD more "
         f"over this call and the {turns:.1f} turns expected after it: the conversation stays"

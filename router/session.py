@@ -27,6 +27,7 @@ PRIOR_SESSIONS: Final = 20
 LOST_PART: Final = 50
 """A change that no budget forces may throw away a cache worth one part in this many of what it saves: money
 is saved at a better rate where a cache is cold, in another conversation or in this one later."""
+BEFORE: Final = "before"
 OUTPUT_PERCENT: Final = {"low": 36, "medium": 61}
 """Output at an effort, in percent of that at high: cost of GPT-5 by effort in Aider's polyglot benchmark
 (10.4 / 17.7 / 29.1 USD). Nothing is said of the levels above, so they count like high."""
@@ -87,12 +88,16 @@ class Session:
             lowered: Where the call would go by itself.
             asked: Where it would be served as it was asked.
         """
-        rank, ask = self._rank, self._ask
-        if rank is None or ask.pinned:
+        rank = self._rank
+        if rank is None or self._ask.pinned:
             return lowered
-        raised = self._raised(lowered, rank)
-        if raised is not None:
-            lowered = replace(lowered, reasons=(*lowered.reasons, raised))
+        kept = self._held(lowered, asked, rank)
+        raised = self._raised(kept, rank)
+        return kept if raised is None else replace(kept, reasons=(*kept.reasons, raised))
+
+    def _held(self, lowered: Lowered, asked: Place, rank: int) -> Lowered:
+        """Pass the gate, where there is a cache to lose at a model that may still serve."""
+        ask = self._ask
         here = self._candidates.one(self._state.model, rank) if rank <= ask.floor_rank else None
         if here is None or ask.exempt or not self._rules.sticky or not self._costs.cached(here.facts):
             return lowered
@@ -108,7 +113,7 @@ class Session:
         if rank is None or self._ask.pinned:
             return base
         if self._state.escalated:
-            self._raised_by = "before" if rank <= base.rank else None
+            self._raised_by = BEFORE
             return (self._candidates.one(self._state.model, rank) if rank < base.rank else None) or base
         signal = self._signal()
         above = signal is not None and rank > self._ceiling()
@@ -141,7 +146,7 @@ class Session:
 
     def _raised(self, lowered: Lowered, rank: int) -> Reason | None:
         """Tell that the conversation was raised; not where the budget has lowered it all the same."""
-        before = self._raised_by == "before"
+        before = self._raised_by == BEFORE
         if self._raised_by is None or lowered.place.rank > (rank if before else rank - 1):
             return None
         names, state = self._policy.tier_names, self._state
@@ -164,7 +169,7 @@ class Session:
         state, profile = self._state, self._profile
         if state.asked_model != profile.asked_model and profile.asked_model != AUTO:
             return True
-        return climbs and (self._raised_by is not None or state.task != profile.task)
+        return climbs and (self._raised_by not in (None, BEFORE) or state.task != profile.task)
 
     def _at(self, here: Place, lowered: Lowered) -> Lowered:
         """Stay where the cache is, unless all turns to come are cheaper together elsewhere."""
@@ -222,5 +227,5 @@ _TOLD: Final = {
     "failed_check": "the last answer failed its check",
     "retry": "the same was asked again",
     "tool_errors": "its tool calls keep failing",
-    "before": "a signal has raised it before",
+    BEFORE: "a signal has raised it before",
 }
