@@ -4,7 +4,7 @@ Which models of a tier may serve a request at all: allowed, large enough, able t
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pricing.facts import ModelFacts
 from router.ask import Ask
@@ -13,6 +13,9 @@ from router.types import NOTHING_KNOWN, Known, Profile
 
 if TYPE_CHECKING:
     from router.policy_model import Policy
+
+BARS_THINKING: Final = frozenset({"forced_tool_choice", "prefill", "sampling"})
+"""What models refuse beside a thinking budget, see `router.translate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,8 @@ class Candidates:
         features = self._profile.features
         if "forced_tool_choice" in features and not facts.forced_tool_choice:
             return False
+        if "thinking" in features and not _thinks(facts, features):
+            return False
         return not ("prefill" in features and not facts.prefill)
 
     def max_tokens(self, facts: ModelFacts, rank: int, cap: int | None = None) -> int:
@@ -205,6 +210,13 @@ class Candidates:
             if limit is not None and limit < most:
                 most = limit
         return most
+
+
+def _thinks(facts: ModelFacts, features: frozenset[str]) -> bool:
+    """Tell whether a model can think on such a request; beside a thinking budget models bear little."""
+    if "adaptive" in facts.thinking:
+        return True
+    return "enabled" in facts.thinking and not features & BARS_THINKING
 
 
 def _too_slow(ask: Ask, known: Known) -> Mapping[str, int]:

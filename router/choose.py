@@ -6,7 +6,7 @@ of the checks is: names, hard constraints, cost bound, priority, health, steps, 
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pricing.money import ceil_div
 from pricing.table import PriceTable
@@ -33,6 +33,9 @@ from router.types import (
 
 if TYPE_CHECKING:
     from router.policy_model import Policy
+
+USED_HARD: Final = frozenset({"forced_tool_choice", "prefill", "thinking", "inference_geo"})
+"""Features that not every model has."""
 
 
 def choose(
@@ -188,7 +191,7 @@ class _Decision:
 
     def _why_not(self, ask: Ask, candidates: Candidates) -> str:
         """Name the constraints of a request."""
-        bound, used = self.profile.bound, self.profile.features & {"forced_tool_choice", "prefill"}
+        bound, used = self.profile.bound, self.profile.features & USED_HARD
         parts = [f"a prompt of {bound.text_bytes} bytes and max_tokens {self.profile.max_tokens}"]
         parts += [f"use of {', '.join(sorted(used))}"] if used else []
         parts += [f"allowed models ({', '.join(sorted(ask.allowed))})"] if ask.allowed is not None else []

@@ -17,7 +17,7 @@ from pricing.bound import RequestBound
 from router.shape import blocks, messages_of, role_of, thinking_kind
 from router.types import Hints, Profile, Said, Signals
 
-SCANNED_CHARS: Final = 20_000
+SCANNED_CHARS: Final = 8_000
 """Of the last message no more than this is looked through, from its beginning and its end."""
 SHORT_MAX_TOKENS: Final = 128
 """An answer that may have no more tokens than this is short, whatever the prompt says."""

@@ -108,6 +108,20 @@ def test_a_model_that_cannot_be_forced_to_a_tool_is_no_downgrade(
     assert first(decide(request, money(0.6))).model == "claude-sonnet-4-5"
 
 
+def test_a_model_that_would_have_to_stop_thinking_is_no_downgrade(
+    body: Any, profile: Any, decide: Any, money: Any
+) -> None:
+    """Haiku 4.5 cannot think beside a forced tool, so a call that wants both does not go there."""
+    tools = {"tools": [{"name": "t", "input_schema": {}}], "thinking": {"type": "adaptive"}}
+    forced = {**tools, "tool_choice": {"type": "any"}}
+    unhealthy = {"claude-haiku-5-5": NOW_US + 1_000_000}
+    free = decide(profile(body("claude-opus-5", **tools)), money(0.9), unhealthy=unhealthy)
+    assert first(free).model == "claude-haiku-4-5"
+    kept = decide(profile(body("claude-opus-5", **forced)), money(0.9), unhealthy=unhealthy)
+    assert first(kept).model == "claude-opus-5"
+    assert "downgrade_not_possible" in codes(kept)
+
+
 def test_an_asked_region_is_never_lost(body: Any, profile: Any, decide: Any, money: Any) -> None:
     """A model that cannot be held to the region that the body names is no candidate."""
     request = profile(body("outlay/medium", inference_geo="us"))
