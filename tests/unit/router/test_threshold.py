@@ -48,6 +48,17 @@ def test_equal_scores_go_the_same_way() -> None:
     rated = [(0.0, False)] * 300 + [(1.0, True)] * 300
     chosen = choose_threshold(rated, 0.1, 0.95)
     assert (chosen.score, chosen.n, chosen.failed) == (0.0, 300, 0)
+    alike = [(0.5, False)] * 300 + [(0.5, True)] * 300
+    assert choose_threshold(alike, 0.1, 0.95).status is GateStatus.INFEASIBLE
+
+
+def test_a_walk_ends_where_the_promise_breaks() -> None:
+    """What comes after would do, but to look on until something does is what breaks promises."""
+    rated = [(float(place), 100 <= place < 400 and place % 5 < 2) for place in range(1_000)]
+    assert kept_ahead(1_000, 120, 0.2, 0.025)
+    chosen = choose_threshold(rated, 0.2, 0.95)
+    assert chosen.status is GateStatus.PROVEN
+    assert 0.1 <= chosen.share < 0.4
 
 
 @pytest.mark.parametrize("alpha", [0.10, 0.13, 0.17])
