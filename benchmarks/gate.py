@@ -18,13 +18,14 @@ import json
 import os
 import platform
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
 from outlay.learned.examples import Example
-from outlay.learned.train import train
+from outlay.learned.train import ROWS_MIN, train
 from router.gate import GateStatus, gate
 from router.learned import LearnedModel
 from router.threshold import choose_threshold
@@ -181,8 +182,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     train_rows = read(options.train, "train")
     seen = {row["prompt"] for row in train_rows}
     eval_rows = [row for row in read(options.eval, "eval") if row["prompt"] not in seen]
-    trained_on = {row["dataset"] for row in train_rows}
-    names = sorted({row["dataset"] for row in eval_rows} & trained_on)
+    trainable = Counter(row["dataset"] for row in train_rows)
+    names = sorted({row["dataset"] for row in eval_rows if trainable[row["dataset"]] >= ROWS_MIN})
     models = {name: learned([row for row in train_rows if row["dataset"] == name]) for name in names}
     rows = {name: [row for row in eval_rows if row["dataset"] == name] for name in names}
     rated = {

@@ -95,7 +95,7 @@ def wanted(policy: Policy) -> bool:
     """
     Tell whether anything in a policy decides by scores.
     """
-    return str(policy.routing.classifier) != "table" or str(policy.degradation.mode) == "pace"
+    return policy.routing.classifier != "table" or policy.degradation.mode == "pace"
 
 
 def evidence(own: ByClass, others: list[ByClass]) -> ByName:
