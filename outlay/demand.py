@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from ledger.types import Gauge
 from pricing.table import PriceTable
 from router.demand import (
+    NOT_PACED,
     QUARTER_US,
     Habits,
     Level,
@@ -131,7 +132,7 @@ def pace(
     at_us: int,
     *,
     multiplier_ppm: int = 1_000_000,
-    state: PaceState | None = None,
+    state: PaceState = NOT_PACED,
 ) -> Pace:
     """
     Make what pacing goes by.
@@ -156,7 +157,7 @@ def pace(
         outlooks=tuple(found),
         tier_ratios=tier_ratios(policy, _by_tier(today), ratio, prices, at_us),
         worth=price_curve(_faded(worth, at_us)),
-        state=PaceState() if state is None else state,
+        state=state,
     )
 
 

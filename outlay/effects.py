@@ -16,6 +16,7 @@ from outlay.calls import Outcome, Sending, Upstream
 from outlay.llm_answers import Answers
 from outlay.views import SessionMemory, View
 from pricing.table import PriceTable
+from router.demand import PaceState
 from router.policy import Policy
 from router.types import Prediction
 
@@ -77,11 +78,12 @@ class Move(Effect[tuple[Transition, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class SetLevel(Effect[None]):
-    """Remember the degradation steps in force for a tenant."""
+    """Remember the degradation steps in force for a tenant, and where pacing stands if that has moved."""
 
     tenant: str
     level: int
     now_us: int
+    pace: PaceState | None = None
 
 
 @dataclass(frozen=True, slots=True)

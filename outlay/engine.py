@@ -21,6 +21,7 @@ from ledger.types import Note as LedgerNote
 from outlay.calls import Upstream
 from outlay.classifiers_sql import predicted
 from outlay.clock import now_us
+from outlay.demand_sql import Demand, Money, attachments
 from outlay.effects import (
     CheckSwitches,
     CloseHold,
@@ -43,7 +44,7 @@ from outlay.evidence import EvidenceStore
 from outlay.ids import new_id
 from outlay.latencies_sql import Latencies
 from outlay.later import Later
-from outlay.levels_sql import read_level, write_level
+from outlay.levels_sql import read_standing, write_level
 from outlay.prices_sql import keep_prices
 from outlay.storms import Storms
 from outlay.tables import EVERYBODY, decision, refusal_count
@@ -78,6 +79,7 @@ class Engine:
         self._storms = Storms()
         self._evidence = EvidenceStore(app.scores)
         self._latencies = Latencies()
+        self._demand = Demand(sqlite=app.engine.dialect.name == "sqlite")
         self._later = Later(app.ledger, app.settings.spool_folder, app.owner)
         self._later.start()
         self._full_credit: dict[str, tuple[float, int | None]] = {}
@@ -136,8 +138,8 @@ class Engine:
                 return self._halted(tenant)
             case Move(transitions):
                 return self._app.circuit.apply(transitions)
-            case SetLevel(tenant, level, at_us):
-                return write_level(self._app.engine, tenant, level, at_us)
+            case SetLevel(tenant, level, at_us, pace):
+                return write_level(self._app.engine, tenant, level, at_us, pace)
             case FindHold(hold_id):
                 with self._app.reading() as conn:
                     return reads.hold(conn, hold_id)
@@ -158,9 +160,9 @@ class Engine:
         """
         match effect:
             case Commit(op, row):
-                return op, _decision(row)
+                return op, (*_decision(row), *attachments(row))
             case CloseHold(op, row, health):
-                return op, (*_decision(row), *_health(health))
+                return op, (*_decision(row), *attachments(row), *_health(health))
             case Note(row, health):
                 record = self._record(row)
                 key = f"note:{row['id']}"
@@ -235,6 +237,8 @@ class Engine:
             shared = applied if applied.tenant == EVERYBODY else app.policies.applied(conn, EVERYBODY)
             rules = rules_of(applied.policy, shared.policy)
             account, gauges = reads.standing(conn, tenant, effect.scopes, effect.now_us)
+            standing = read_standing(conn, tenant)
+            money = Money(account, gauges, standing.pace)
             return View(
                 policy=applied.policy,
                 policy_tenant=applied.tenant,
@@ -246,8 +250,12 @@ class Engine:
                 gauges=gauges,
                 multiplier_ppm=1_000_000 if account is None else account.multiplier_ppm,
                 credit_full_nanos=self._credit_full(conn, applied.policy, tenant, effect.now_us),
-                level=read_level(conn, tenant),
-                measured=Known(latencies_ms=self._latencies.of(conn, applied.policy, effect.now_us)),
+                level=standing.level,
+                measured=Known(
+                    latencies_ms=self._latencies.of(conn, applied.policy, effect.now_us),
+                    level_since_us=standing.since_us,
+                    pace=self._demand.of(conn, money, applied.policy, app.prices, effect.now_us),
+                ),
                 evidence=self._evidence.of(conn, applied.policy, tenant, effect.now_us),
             )
 

@@ -27,11 +27,11 @@ from outlay.effects import (
     Recall,
     Remember,
     Send,
-    SetLevel,
     Tools,
     ask,
 )
 from outlay.errors import OutlayError, stopped_by
+from outlay.levels import moved_level
 from outlay.probing import Probe
 from outlay.sessions import state_of, turn_of
 from outlay.strategies import fallback
@@ -231,8 +231,9 @@ class _Call:
 
     def _reserve(self, unhealthy: Mapping[str, int]) -> Generator[Any, Any, Refused | None]:
         choice = self.choose(unhealthy)
-        if choice.level is not None and choice.level != self.view.level:
-            yield from ask(SetLevel(self.request.tenant, choice.level, self.at_us))
+        moved = moved_level(self.request.tenant, choice, self.view, self.at_us)
+        if moved is not None:
+            yield from ask(moved)
         choice = fallback.within(self.request.link, choice, self.view.policy)
         if isinstance(choice, Refusal):
             refused = refusals.from_router(self.id, choice, self.at_us)

@@ -143,9 +143,20 @@ demand = sa.Table(
     _column(
         "quarter_us", sa.BigInteger, primary_key=True, autoincrement=False
     ),  # start of a quarter of an hour
+    _column("tier", sa.Text, primary_key=True),  # that the calls start from, with money to spare
     _column("calls", sa.BigInteger),
-    _column("asked_nanos", sa.BigInteger),  # what the calls had cost as asked
+    _column("asked_nanos", sa.BigInteger),  # what they had cost there
+    _column("least_nanos", sa.BigInteger),  # what they had cost on the cheapest tier allowed
     _column("cost_nanos", sa.BigInteger),  # what they did cost
+)
+
+upgrade_worth = sa.Table(
+    "outlay_worth",
+    metadata,
+    _column("tenant", sa.Text, primary_key=True),
+    _column("day_us", sa.BigInteger, primary_key=True, autoincrement=False),  # start of a day in UTC
+    _column("bin", sa.Integer, primary_key=True, autoincrement=False),  # gain per extra USD, router/worth.py
+    _column("extra_nanos", sa.BigInteger),  # extra money of the upgrades of this worth
 )
 
 prices = sa.Table(
@@ -174,6 +185,7 @@ degradation = sa.Table(
     _column("tenant", sa.Text, primary_key=True),
     _column("level", sa.Integer),
     _column("since_us", sa.BigInteger),
+    _column("pace", sa.Text, nullable=True),  # JSON: where pacing stands
 )
 
 

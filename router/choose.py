@@ -116,11 +116,9 @@ class _Decision:
         costs.start_at(start.facts)
         if self.profile.bound.unbounded and ceiling is None:
             return self._unbounded()
-        if not ask.exempt:
-            refusal = priority_refusal(self.policy, ask.priority, self.level, self.share)
-            refusal = refusal or pace.refusal(self.tide, ask.priority, self.level)
-            if refusal is not None:
-                return refusal
+        refusal = self._priority_refused(ask)
+        if refusal is not None:
+            return refusal
         healthy = candidates.in_service(start)
         if healthy is None:
             return self._all_open(candidates.reopening(start))
@@ -132,6 +130,7 @@ class _Decision:
         reasons = (*ask.reasons, *self._constraint(ask, start, candidates), *self._outage(start, healthy))
         reasons = (*reasons, *self._too_slow(ask, start, candidates))
         reasons = (*reasons, *self._ceiling_reason(ceiling), *self._exempt_reason(ask), *lowered.reasons)
+        paced = pace.paced(self.tide, self.profile, self.known, self.policy, start, candidates, costs)
         return Choice(
             asked_model=self.profile.asked_model,
             asked_tier=self.policy.tier_names[ask.asked_rank],
@@ -141,9 +140,15 @@ class _Decision:
             gauge=self.share.gauge if self.share is not None else None,
             offers=ladder.offers(lowered),
             reasons=reasons,
-            counterfactual=counterfactual(ladder.offer(Lowered(asked, asked.rank), asked, None)),
-            paced=pace.paced(self.tide, self.profile, self.known, start, candidates, costs),
+            counterfactual=counterfactual(ladder.offer(Lowered(asked, asked.rank), asked, None), paced),
+            paced=paced,
         )
+
+    def _priority_refused(self, ask: Ask) -> Refusal | None:
+        if ask.exempt:
+            return None
+        refusal = priority_refusal(self.policy, ask.priority, self.level, self.share)
+        return refusal or pace.refusal(self.tide, ask.priority, self.level)
 
     def _lowered(self, ask: Ask, start: Place, candidates: Candidates, costs: Costs) -> Lowered:
         if ask.exempt or ask.pinned:

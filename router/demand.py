@@ -122,6 +122,10 @@ class PaceState:
     moves: tuple[tuple[int, int], ...] = ()
 
 
+NOT_PACED: Final = PaceState()
+"""Where pacing stands before it ever began."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """
@@ -138,7 +142,7 @@ class Pace:
     outlooks: tuple[Outlook, ...]
     tier_ratios: tuple[float, ...]
     worth: tuple[float, ...] = ()
-    state: PaceState = PaceState()
+    state: PaceState = NOT_PACED
 
 
 def habits(history: Sequence[Quarter], today: int) -> Habits:

@@ -20,6 +20,7 @@ from router.types import (
     Headroom,
     Known,
     Offer,
+    Paced,
     Profile,
     Reason,
     ReasonCode,
@@ -51,8 +52,10 @@ def observed(
     return _Observed(outcome, profile, headroom, policy, prices, level, now_us, known).choice()
 
 
-def counterfactual(offer: Offer) -> Counterfactual:
-    """Keep what the road not taken would have cost."""
+def counterfactual(offer: Offer, paced: Paced | None = None) -> Counterfactual:
+    """
+    Keep what the road not taken would have cost.
+    """
     return Counterfactual(
         model=offer.model,
         tier=offer.tier,
@@ -60,6 +63,10 @@ def counterfactual(offer: Offer) -> Counterfactual:
         max_tokens=offer.max_tokens,
         cost_bound_nanos=offer.cost_bound_nanos,
         expected_cost_nanos=offer.expected_cost_nanos,
+        routed_tier=None if paced is None else paced.tier,
+        routed_nanos=None if paced is None else paced.asked_nanos,
+        least_nanos=None if paced is None else paced.least_nanos,
+        gain=None if paced is None else paced.gain,
     )
 
 
@@ -96,6 +103,7 @@ class _Observed:
             return self.outcome
         offer, told = asked
         would, share = self._would(), smallest_share(self.headroom)
+        paced = self.outcome.paced if isinstance(self.outcome, Choice) else None
         return Choice(
             asked_model=self.profile.asked_model,
             asked_tier=offer.tier,
@@ -105,9 +113,9 @@ class _Observed:
             gauge=share.gauge if share is not None else None,
             offers=(offer,),
             reasons=(*told, self._reason(would)),
-            counterfactual=counterfactual(offer),
+            counterfactual=counterfactual(offer, paced),
             would=would,
-            paced=self.outcome.paced if isinstance(self.outcome, Choice) else None,
+            paced=paced,
         )
 
     def _would(self) -> Would:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from router.candidates import Candidates, Place
 from router.costs import Costs
 from router.degrade import Lowered, least_tokens, levers, lower_effort
-from router.demand import Outlook, Pace, PaceState
+from router.demand import NOT_PACED, Outlook, Pace, PaceState
 from router.types import (
     Evidence,
     Headroom,
@@ -256,7 +256,13 @@ def apply_pace(
 
 
 def paced(
-    now: Tide | None, profile: Profile, known: Known, full: Place, candidates: Candidates, costs: Costs
+    now: Tide | None,
+    profile: Profile,
+    known: Known,
+    policy: "Policy",
+    full: Place,
+    candidates: Candidates,
+    costs: Costs,
 ) -> Paced:
     """
     Give what the shell remembers of a call, to project the demand of the next ones.
@@ -264,13 +270,14 @@ def paced(
     Args:
         full: Where the call goes with money to spare.
     """
-    state = now.state if now is not None else known.pace.state if known.pace is not None else PaceState()
+    state = now.state if now is not None else known.pace.state if known.pace is not None else NOT_PACED
     whole = Lowered(full, full.rank)
     asked = _expected(full, whole, candidates, costs)
     cheapest = _cheapest(full, candidates)
     least = asked if cheapest is None else min(asked, _expected(cheapest, whole, candidates, costs))
     gain = gain_of(profile, known.evidence)
-    return Paced(state, asked, least, None if gain is None else gain[0])
+    tier = policy.tier_names[full.rank]
+    return Paced(state, tier, asked, least, None if gain is None else gain[0])
 
 
 def _by_rung(

@@ -456,6 +456,11 @@ class Refusal:
 class Counterfactual:
     """
     The road not taken: the request as asked, at full quality.
+
+    Args:
+        routed_tier: Tier that the call starts from with money to spare, `routed_nanos` its cost there.
+        least_nanos: Its expected cost on the cheapest tier that may serve it.
+        gain: What the better model was expected to gain over that one, where anybody said so.
     """
 
     model: str
@@ -464,6 +469,10 @@ class Counterfactual:
     max_tokens: int
     cost_bound_nanos: int
     expected_cost_nanos: int
+    routed_tier: str | None = None
+    routed_nanos: int | None = None
+    least_nanos: int | None = None
+    gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,11 +494,13 @@ class Paced:
 
     Args:
         state: Where it stands now; give it back with the tenant's next call.
-        asked_nanos: Expected cost as asked, and `least_nanos` on the cheapest tier that may serve the call.
+        tier: Where the call starts with money to spare, and `asked_nanos` its expected cost there.
+        least_nanos: Its expected cost on the cheapest tier that may serve it.
         gain: What the better model was expected to gain, where anybody said so.
     """
 
     state: PaceState
+    tier: str
     asked_nanos: int
     least_nanos: int
     gain: float | None = None

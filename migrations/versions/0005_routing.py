@@ -101,11 +101,22 @@ def create_demand() -> None:
         "outlay_demand",
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("quarter_us", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("tier", sa.Text(), nullable=False),
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.Column("asked_nanos", sa.BigInteger(), nullable=False),
+        sa.Column("least_nanos", sa.BigInteger(), nullable=False),
         sa.Column("cost_nanos", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant", "quarter_us"),
+        sa.PrimaryKeyConstraint("tenant", "quarter_us", "tier"),
     )
+    op.create_table(
+        "outlay_worth",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("day_us", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("bin", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("extra_nanos", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "day_us", "bin"),
+    )
+    op.add_column("outlay_degradation", sa.Column("pace", sa.Text(), nullable=True))
 
 
 def create_prices() -> None:
@@ -125,6 +136,8 @@ def downgrade() -> None:
     Drop the tables, which takes their triggers along, then the columns.
     """
     op.drop_table("outlay_prices")
+    op.drop_column("outlay_degradation", "pace")
+    op.drop_table("outlay_worth")
     op.drop_table("outlay_demand")
     op.drop_table("outlay_classifier")
     op.drop_table("outlay_score")

@@ -19,7 +19,7 @@ from outlay.admin.tenants import create_tenant
 from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Refused
 from outlay.client import Call, Calls
 from outlay.holds import Holds
-from outlay.levels_sql import read_level
+from outlay.levels_sql import read_standing
 from outlay.storms import CALM_PER_MINUTE
 from outlay.wiring import App
 from pricing.cost import cost_nanos
@@ -360,7 +360,7 @@ def test_a_level_is_remembered_and_left_only_with_room(app: App, calls: Calls) -
 
     def level() -> int:
         with app.reading() as connection:
-            return read_level(connection, "acme")
+            return read_standing(connection, "acme").level
 
     def decided() -> tuple[str, int]:
         call = calls.start(asking())

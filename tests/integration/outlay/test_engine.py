@@ -21,7 +21,7 @@ from outlay.calls import Refused as CallRefused
 from outlay.client import Calls
 from outlay.engine import rules_of
 from outlay.errors import BooksUnavailable, OutlayError
-from outlay.levels_sql import read_level, write_level
+from outlay.levels_sql import Standing, read_standing, write_level
 from outlay.wiring import App
 from router.policy import default_policy_text, load_policy
 
@@ -252,8 +252,8 @@ def test_levels_are_written_by_many_at_once(app: App) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: write_level(app.engine, "acme", n % 3, n), range(24)))
     with app.reading() as connection:
-        assert read_level(connection, "acme") in (0, 1, 2)
-        assert read_level(connection, "nobody") == 0
+        assert read_standing(connection, "acme").level in (0, 1, 2)
+        assert read_standing(connection, "nobody") == Standing()
 
 
 def test_credits_count_as_full_by_policy_or_history(app: App, clock: Any) -> None:
