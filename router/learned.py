@@ -16,6 +16,7 @@ from router.prompt_shape import excerpt, shape, terms
 Node: TypeAlias = tuple[float, ...]
 """A leaf is (value,); a split is (feature, threshold, left, right) and goes left up to its threshold."""
 Tree: TypeAlias = tuple[Node, ...]
+Parts: TypeAlias = tuple[float, float, float, float]
 
 CLASS_MEASURES: Final = ("class_weak", "class_strong", "class_gain")
 """What trees see of a task class, behind the measures of `router.prompt_shape.SHAPE`."""
@@ -60,7 +61,17 @@ class Words:
 @dataclass(frozen=True, slots=True)
 class Trees:
     """
-    Two sums of small decision trees over the shape of a prompt and its task class.
+    Two forests over the shape of a prompt and its task class; leaves are parts of the share of right answers.
+    """
+
+    weak: tuple[Tree, ...]
+    strong: tuple[Tree, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Boosted:
+    """
+    Two sums of small trees over the same; leaves are parts of the margin of being right.
     """
 
     weak_bias: float
@@ -79,6 +90,7 @@ class Blend:
     table: float
     words: float
     trees: float
+    boosted: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,7 @@ class LearnedModel:
     guard: Guard
     words: Words | None
     trees: Trees | None
+    boosted: Boosted | None
 
     @staticmethod
     def read(text: str) -> "LearnedModel":
@@ -160,9 +173,9 @@ class LearnedModel:
         why = self._unlike(coverage, measures, task_class)
         return Scored(None if why else self._gain(found, measures, task_class), why, coverage)
 
-    def parts(self, prompt: str, task_class: str | None) -> tuple[float, float, float]:
+    def parts(self, prompt: str, task_class: str | None) -> Parts:
         """
-        Give what table, words and trees say of a prompt, each for itself; 0 for a part that is absent.
+        Give what each part says of a prompt, table, words, trees and boosted trees; 0 where it is absent.
         """
         text = excerpt(prompt)
         return self._parts(terms(text), shape(text), task_class)
@@ -174,19 +187,19 @@ class LearnedModel:
         return self._coverage(terms(excerpt(prompt)))
 
     def _gain(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> float:
-        table, words, trees = self._parts(found, measures, task_class)
+        table, words, trees, boosted = self._parts(found, measures, task_class)
         blend = self.blend
-        gain = blend.bias + blend.table * table + blend.words * words + blend.trees * trees
-        return max(-1.0, min(1.0, gain))
+        gain = blend.bias + blend.table * table + blend.words * words
+        return max(-1.0, min(1.0, gain + blend.trees * trees + blend.boosted * boosted))
 
-    def _parts(
-        self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None
-    ) -> tuple[float, float, float]:
+    def _parts(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> Parts:
         row = self.classes.get(task_class or "")
         weak, strong = (row.weak, row.strong) if row is not None else (self.base_weak, self.base_strong)
         words = 0.0 if self.words is None else _words_gain(self.words, found, measures, row)
         inputs = (*measures, weak, strong, strong - weak)
-        return strong - weak, words, 0.0 if self.trees is None else _trees_gain(self.trees, inputs)
+        trees = 0.0 if self.trees is None else _trees_gain(self.trees, inputs)
+        boosted = 0.0 if self.boosted is None else _boosted_gain(self.boosted, inputs)
+        return strong - weak, words, trees, boosted
 
     def _coverage(self, found: Sequence[str]) -> float:
         singles = found[: (len(found) + 1) // 2]  # the words; their pairs follow
@@ -233,6 +246,11 @@ def _words_gain(
 
 
 def _trees_gain(trees: Trees, measures: tuple[float, ...]) -> float:
+    strong = sum(_leaf(tree, measures) for tree in trees.strong)
+    return strong - sum(_leaf(tree, measures) for tree in trees.weak)
+
+
+def _boosted_gain(trees: Boosted, measures: tuple[float, ...]) -> float:
     strong = trees.strong_bias + sum(_leaf(tree, measures) for tree in trees.strong)
     return _share(strong) - _share(trees.weak_bias + sum(_leaf(tree, measures) for tree in trees.weak))
 

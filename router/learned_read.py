@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
-from router.learned import CLASS_MEASURES, Blend, Guard, LearnedModel, TaskRow, Tree, Trees, Words
+from router.learned import CLASS_MEASURES, Blend, Boosted, Guard, LearnedModel, TaskRow, Tree, Trees, Words
 from router.prompt_shape import SHAPE
 
 FORMAT: Final = 1
@@ -18,7 +18,7 @@ TEXT_MAX: Final = 8_000_000
 TERMS_MAX: Final = 60_000
 CLASSES_MAX: Final = 5_000
 TREES_MAX: Final = 500
-NODES_MAX: Final = 127
+NODES_MAX: Final = 119
 NAME_MAX: Final = 300
 MEASURES: Final = len(SHAPE) + len(CLASS_MEASURES)
 
@@ -42,7 +42,9 @@ def read(text: str) -> LearnedModel:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise LearnedError(f"text: not JSON ({error})") from error
-    top = _table(raw, "text", ("format", "shape", "base", "classes", "blend", "guard", "words", "trees"))
+    top = _table(
+        raw, "text", ("format", "shape", "base", "classes", "blend", "guard", "words", "trees", "boosted")
+    )
     if top["format"] != FORMAT or isinstance(top["format"], bool):
         raise LearnedError(f"format: {str(top['format'])[:40]} is not {FORMAT}; train it again")
     if top["shape"] != list(SHAPE):
@@ -53,10 +55,11 @@ def read(text: str) -> LearnedModel:
         base_weak=base[0],
         base_strong=base[1],
         classes=_classes(top["classes"]),
-        blend=Blend(*_numbers(top["blend"], "blend", 4)),
+        blend=Blend(*_numbers(top["blend"], "blend", 5)),
         guard=_guard(top["guard"]),
         words=None if top["words"] is None else _words(top["words"]),
         trees=None if top["trees"] is None else _trees(top["trees"]),
+        boosted=None if top["boosted"] is None else _boosted(top["boosted"]),
     )
 
 
@@ -114,9 +117,16 @@ def _term(raw: Any, name: str) -> tuple[float, float, float]:
 
 
 def _trees(raw: Any) -> Trees:
-    table = _table(raw, "trees", ("bias", "weak", "strong"))
-    weak, strong = _numbers(table["bias"], "trees.bias", 2)
-    return Trees(weak, strong, _forest(table["weak"], "trees.weak"), _forest(table["strong"], "trees.strong"))
+    table = _table(raw, "trees", ("weak", "strong"))
+    return Trees(_forest(table["weak"], "trees.weak"), _forest(table["strong"], "trees.strong"))
+
+
+def _boosted(raw: Any) -> Boosted:
+    table = _table(raw, "boosted", ("bias", "weak", "strong"))
+    weak, strong = _numbers(table["bias"], "boosted.bias", 2)
+    return Boosted(
+        weak, strong, _forest(table["weak"], "boosted.weak"), _forest(table["strong"], "boosted.strong")
+    )
 
 
 def _forest(raw: Any, where: str) -> tuple[Tree, ...]:

@@ -17,6 +17,7 @@ from outlay.cli import (
     decisions,
     doctor,
     keys,
+    learned,
     lots,
     money,
     policies,
@@ -83,7 +84,7 @@ def build() -> typer.Typer:
 def _groups() -> tuple[Any, ...]:
     """The groups of commands, in the order in which help shows them."""
     of_books = servers, books, tenants, keys, money, lots
-    return *of_books, policies, routes, breakers, decisions, quality, doctor
+    return *of_books, policies, routes, breakers, decisions, quality, learned, doctor
 
 
 def _register_up(app: typer.Typer) -> None:

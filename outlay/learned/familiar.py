@@ -8,6 +8,7 @@ from math import ceil, floor
 from typing import Any, Final
 
 from outlay.learned.parts import Seen
+from router.learned import Parts
 from router.prompt_shape import SHAPE
 
 CLASS_COUNT_MIN: Final = 10
@@ -32,7 +33,7 @@ class Trial:
     """
 
     fold: int
-    parts: tuple[float, float, float]
+    parts: Parts
     coverage: float
 
 

@@ -10,9 +10,17 @@ from typing import Final
 
 from outlay.learned.examples import Example, ranking
 from outlay.learned.familiar import Trial
+from router.learned import Parts
 
-MIXES: Final = ((0.0, 0.5, 0.5), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.5, 0.25, 0.25), (1.0, 0.0, 0.0))
-"""Weights of table, words and trees, the best first where nothing tells them apart."""
+MIXES: Final[tuple[Parts, ...]] = (
+    (0.0, 0.25, 0.5, 0.25),
+    (0.0, 0.4, 0.4, 0.2),
+    (0.0, 1.0, 0.0, 0.0),
+    (0.0, 0.0, 1.0, 0.0),
+    (0.5, 0.1, 0.25, 0.15),
+    (1.0, 0.0, 0.0, 0.0),
+)
+"""Weights of table, words, trees and boosted trees, the best first where nothing tells them apart."""
 
 
 def blend(trials: Sequence[Trial], rows: Sequence[Example]) -> tuple[float, ...]:
@@ -40,15 +48,15 @@ def honest(trials: Sequence[Trial], rows: Sequence[Example]) -> list[float]:
     return [_mixed(mixes[trial.fold], trial) for trial in trials]
 
 
-def _best(trials: Sequence[Trial], rows: Sequence[Example]) -> tuple[float, float, float]:
+def _best(trials: Sequence[Trial], rows: Sequence[Example]) -> Parts:
     """Choose the mix that ranks best; the first where the large tier is no better than the small one."""
 
-    def area(mix: tuple[float, float, float]) -> float:
+    def area(mix: Parts) -> float:
         found = ranking([_mixed(mix, trial) for trial in trials], rows)
         return 0.0 if found is None else round(found.apgr, 6)
 
     return max(MIXES, key=area)
 
 
-def _mixed(mix: tuple[float, float, float], trial: Trial) -> float:
+def _mixed(mix: Parts, trial: Trial) -> float:
     return sum(weight * part for weight, part in zip(mix, trial.parts, strict=True))

@@ -5,16 +5,16 @@ The library is loaded at the first training only; it is the extra `learned`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from outlay.errors import Rejected
 from outlay.learned.examples import Example
 from router.learned import NORMAL_MAX
 from router.learned_read import NODES_MAX, TERMS_MAX
-from router.prompt_shape import excerpt, shape, terms
+from router.prompt_shape import SHAPE, excerpt, shape, terms
 
 PRIOR_ROWS: Final = 20
 """Rows that the mean of all classes counts as in the table of a class."""
@@ -25,8 +25,13 @@ SHAPE_WEIGHT: Final = 0.2
 WORDS_ROWS_MIN: Final = 200
 TREES_ROWS_MIN: Final = 400
 MANY_ROWS: Final = 2_000
-TREES: Final = 350
+TREES: Final = 150
+LEAF_ROWS: Final = 8
+STEPS: Final = 350
 LEARNING_RATE: Final = 0.02
+
+Shares: TypeAlias = dict[str, tuple[float, float, int]]
+"""By task class how often each tier is right, shrunk, and the number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,13 @@ def fit(rows: Sequence[Seen], seed: int) -> dict[str, Any]:
     weak, strong = [one.row.weak for one in rows], [one.row.strong for one in rows]
     base = (sum(weak) / len(rows), sum(strong) / len(rows))
     shares = _shares(rows, base)
-    words, margins = _words(rows, weak, strong) if len(rows) >= WORDS_ROWS_MIN else (None, {})
-    trees = _trees(rows, weak, strong, shares, seed) if len(rows) >= TREES_ROWS_MIN else None
+    words, margins = _words(rows, weak, strong, shares) if len(rows) >= WORDS_ROWS_MIN else (None, {})
+    trees, boosted = _trees(rows, weak, strong, shares, seed) if len(rows) >= TREES_ROWS_MIN else (None, None)
     classes = {name: [*_rounded(share), *margins.get(name, (0.0, 0.0))] for name, share in shares.items()}
-    return {"base": _rounded(base), "classes": classes, "words": words, "trees": trees}
+    return {"base": _rounded(base), "classes": classes, "words": words, "trees": trees, "boosted": boosted}
 
 
-def _shares(rows: Sequence[Seen], base: tuple[float, float]) -> dict[str, tuple[float, float, int]]:
+def _shares(rows: Sequence[Seen], base: tuple[float, float]) -> Shares:
     """Count how often each tier is right in a class, shrunk to the mean of all."""
     grouped: dict[str, list[Example]] = defaultdict(list)
     for one in rows:
@@ -92,9 +97,9 @@ def _shares(rows: Sequence[Seen], base: tuple[float, float]) -> dict[str, tuple[
 
 
 def _words(
-    rows: Sequence[Seen], weak: list[float], strong: list[float]
+    rows: Sequence[Seen], weak: list[float], strong: list[float], shares: Shares
 ) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
-    """Fit the two regressions over terms, and what a class adds to them."""
+    """Fit the two regressions over terms and shape, and what a class adds to them."""
     from scipy.sparse import csr_matrix, hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -103,33 +108,39 @@ def _words(
         analyzer=_terms_of, sublinear_tf=True, min_df=seen_min, max_features=TERMS_MAX
     )
     told = vectorizer.fit_transform(rows)
-    names = sorted({one.row.task_class for one in rows})
-    places = {name: place for place, name in enumerate(names)}
-    columns = [places[one.row.task_class] for one in rows]
-    ones = [CLASS_WEIGHT] * len(rows)
-    known = csr_matrix((ones, (range(len(rows)), columns)), shape=(len(rows), len(names)))
     mean, scale, normal = _normal(rows)
-    told = hstack([told, known, csr_matrix(SHAPE_WEIGHT * normal)])
-    (weak_bias, weak_to), (strong_bias, strong_to) = (_regress(told.tocsr(), y) for y in (weak, strong))
-    rarity = vectorizer.idf_
-    listed = {
-        term: _rounded((rarity[place], weak_to[place], strong_to[place]))
-        for term, place in sorted(vectorizer.vocabulary_.items())
-    }
-    first = len(listed)
+    of_class = _class_columns(shares)
+    known = csr_matrix([of_class[one.row.task_class] for one in rows])
+    told = hstack([told, csr_matrix(SHAPE_WEIGHT * normal), known]).tocsr()
+    (weak_bias, weak_to), (strong_bias, strong_to) = (_regress(told, y) for y in (weak, strong))
+    places = sorted(vectorizer.vocabulary_.items())
+    listed = {term: _rounded((vectorizer.idf_[at], weak_to[at], strong_to[at])) for term, at in places}
+    measured = slice(len(listed), len(listed) + len(SHAPE))
+    weights = zip(
+        mean, scale, SHAPE_WEIGHT * weak_to[measured], SHAPE_WEIGHT * strong_to[measured], strict=True
+    )
     margins = {
         name: (
-            round(CLASS_WEIGHT * float(weak_to[first + place]), 5),
-            round(CLASS_WEIGHT * float(strong_to[first + place]), 5),
+            round(float(row @ weak_to[measured.stop :]), 5),
+            round(float(row @ strong_to[measured.stop :]), 5),
         )
-        for name, place in places.items()
+        for name, row in of_class.items()
     }
-    last = first + len(names)
-    measured = [
-        _rounded((*of, SHAPE_WEIGHT * to_weak, SHAPE_WEIGHT * to_strong))
-        for *of, to_weak, to_strong in zip(mean, scale, weak_to[last:], strong_to[last:], strict=True)
-    ]
-    return {"bias": _rounded((weak_bias, strong_bias)), "terms": listed, "shape": measured}, margins
+    bias = _rounded((weak_bias, strong_bias))
+    return {"bias": bias, "terms": listed, "shape": [_rounded(row) for row in weights]}, margins
+
+
+def _class_columns(shares: Shares) -> dict[str, Any]:
+    """Write a class as what is known of its shares, and as itself."""
+    import numpy as np
+
+    logits = np.asarray([(_logit(weak), _logit(strong)) for weak, strong, _ in shares.values()])
+    counts = np.asarray([count for _, _, count in shares.values()])
+    centred = CLASS_WEIGHT * (logits - np.average(logits, axis=0, weights=counts))
+    return {
+        name: np.concatenate([centred[place], CLASS_WEIGHT * np.eye(len(shares))[place]])
+        for place, name in enumerate(shares)
+    }
 
 
 def _normal(rows: Sequence[Seen]) -> tuple[Any, Any, Any]:
@@ -164,23 +175,40 @@ def _regress(told: Any, shares: list[float]) -> tuple[float, Any]:
 
 
 def _trees(
-    rows: Sequence[Seen],
-    weak: list[float],
-    strong: list[float],
-    shares: Mapping[str, tuple[float, float, int]],
-    seed: int,
-) -> dict[str, Any]:
+    rows: Sequence[Seen], weak: list[float], strong: list[float], shares: Shares, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fit both kinds of trees: their errors differ, so that together they rank better than either."""
     import numpy as np
 
     measures = np.asarray([(*one.shape, *_class_measures(shares[one.row.task_class])) for one in rows])
-    (weak_bias, weak_trees), (strong_bias, strong_trees) = (
-        _boost(measures, np.asarray(y), seed) for y in (weak, strong)
-    )
-    return {"bias": _rounded((weak_bias, strong_bias)), "weak": weak_trees, "strong": strong_trees}
+    sides = np.asarray(weak), np.asarray(strong)
+    grown = [_forest(measures, right, seed) for right in sides]
+    (weak_bias, to_weak), (strong_bias, to_strong) = (_boost(measures, right, seed) for right in sides)
+    boosted = {"bias": _rounded((weak_bias, strong_bias)), "weak": to_weak, "strong": to_strong}
+    return {"weak": grown[0], "strong": grown[1]}, boosted
 
 
 def _class_measures(share: tuple[float, float, int]) -> tuple[float, float, float]:
     return share[0], share[1], share[1] - share[0]
+
+
+def _forest(measures: Any, right: Any, seed: int) -> list[list[list[float]]]:
+    """
+    Grow trees whose splits are drawn at random: their mean follows the noise of single rows least.
+
+    Together they give the share of right answers.
+    """
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    model = ExtraTreesRegressor(
+        n_estimators=TREES,
+        min_samples_leaf=LEAF_ROWS,
+        max_leaf_nodes=(NODES_MAX + 1) // 2,
+        max_features=0.4,
+        random_state=seed,
+    )
+    model.fit(measures, right)
+    return [_nodes(one.tree_, 1 / TREES) for one in model.estimators_]
 
 
 def _boost(measures: Any, right: Any, seed: int) -> tuple[float, list[list[list[float]]]]:
@@ -194,28 +222,28 @@ def _boost(measures: Any, right: Any, seed: int) -> tuple[float, list[list[list[
     weights = np.concatenate([right[some], 1 - right[none]])
     labels = np.concatenate([np.ones(len(some)), np.zeros(len(none))])
     model = GradientBoostingClassifier(
-        n_estimators=TREES,
+        n_estimators=STEPS,
         learning_rate=LEARNING_RATE,
         max_depth=3,
         min_samples_leaf=max(5, min(40, len(right) // 20)),
-        subsample=0.5,
-        max_features=0.2,
+        subsample=0.7,
+        max_features=0.25,
         random_state=seed,
     )
     model.fit(np.concatenate([measures[some], measures[none]]), labels, sample_weight=weights)
     bias = _logit(float(np.average(labels, weights=weights)))
-    return bias, [_nodes(stage[0].tree_) for stage in model.estimators_]
+    return bias, [_nodes(stage[0].tree_, LEARNING_RATE) for stage in model.estimators_]
 
 
-def _nodes(tree: Any) -> list[list[float]]:
+def _nodes(tree: Any, factor: float) -> list[list[float]]:
     """Write a tree down: the library numbers children behind their parents, as the reader wants them."""
     assert tree.node_count <= NODES_MAX
     return [
-        [round(LEARNING_RATE * float(tree.value[place][0][0]), 6)]
+        [round(factor * float(tree.value[place][0][0]), 6)]
         if tree.children_left[place] < 0
         else [
             int(tree.feature[place]),
-            round(float(tree.threshold[place]), 7),
+            round(float(tree.threshold[place]), 6),
             int(tree.children_left[place]),
             int(tree.children_right[place]),
         ]

@@ -100,7 +100,7 @@ def _trial(model: LearnedModel, one: Seen, fold: int) -> Trial:
 
 def _text(
     parts: Mapping[str, Any],
-    weights: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+    weights: Sequence[float] = (0.0, 0.0, 0.0, 0.0, 0.0),
     guard: Mapping[str, Any] = OPEN_GUARD,
 ) -> str:
     table = {"format": FORMAT, "shape": list(SHAPE), "blend": list(weights), "guard": guard, **parts}

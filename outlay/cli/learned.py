@@ -1,0 +1,103 @@
+"""
+`outlay train` and `outlay classifier list|show`: the learned classifier.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+from outlay.cli.frame import Answer, Common, command
+from outlay.cli.output import Block, Pairs, Rows
+from outlay.cli.params import OfTenant
+
+group = typer.Typer(help="Trained classifiers: what expects how much a call gains from a larger tier.")
+
+File = Annotated[
+    str | None,
+    typer.Option(
+        "--file", metavar="FILE", help="CSV or JSON Lines with prompt, task, weak and strong (0 to 1)."
+    ),
+]
+Split = Annotated[
+    str | None, typer.Option("--split", metavar="NAME", help="Only rows whose column split says so.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of the random parts of training.")]
+Owner = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant", metavar="TENANT", help="Whose classifier it is; without --file also whose scores."
+    ),
+]
+_LIST = (
+    ("version", "version"),
+    ("tenant", "tenant"),
+    ("at", "at"),
+    ("examples", "examples"),
+    ("apgr", "apgr"),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """
+    Put these commands on the command line.
+    """
+    command(app, "train")(train)
+    app.add_typer(group, name="classifier")
+
+
+def train(
+    common: Common, file: File = None, tenant: Owner = None, split: Split = None, seed: Seed = 0
+) -> Answer:
+    """
+    Train the learned classifier on examples in a file, or on a tenant's own scored decisions.
+
+    With --file it reads prompts that both tiers have answered; that needs the extra outlay[learned]. Without,
+    it learns from the scores of --tenant by task class alone, as Outlay keeps no prompts.
+    """
+    from outlay.admin import classifiers
+    from outlay.learned.reading import read_examples
+
+    if file is None and tenant is None:
+        raise typer.BadParameter("name --file, or --tenant for its scored decisions")
+    examples = None if file is None else read_examples(file, split)
+    with common.opened() as app:
+        if examples is None:
+            assert tenant is not None
+            made = classifiers.train_on_scores(app, tenant, actor=common.actor)
+        else:
+            made = classifiers.train_classifier(app, examples, tenant=tenant, seed=seed, actor=common.actor)
+    return Answer(made, ("The classifier is stored.", *_described(made)))
+
+
+@command(group, "list")
+def list_classifiers(common: Common, tenant: OfTenant = None) -> Answer:
+    """List the stored classifiers, the newest first."""
+    from outlay.admin.classifiers import classifiers
+
+    with common.opened() as app:
+        found = classifiers(app, tenant)
+    rows = [
+        {**row, "examples": row["quality"]["examples"], "apgr": (row["quality"]["ranking"] or {}).get("apgr")}
+        for row in found["classifiers"]
+    ]
+    return Answer(found, (Rows(_LIST, rows, "No classifier has been trained yet."),))
+
+
+@command(group, "show")
+def show(common: Common, version: Annotated[str, typer.Argument(metavar="VERSION")]) -> Answer:
+    """Show what a classifier was trained on, how it ranked what it had not seen, and its task classes."""
+    from outlay.admin.classifiers import show_classifier
+
+    with common.opened() as app:
+        found = show_classifier(app, version)
+    columns = tuple((name, name) for name in ("task", "weak", "strong", "examples"))
+    rows = [{"task": name, **row} for name, row in found["classes"].items()]
+    return Answer(found, (*_described(found), Rows(columns, rows, "It knows no task class.")))
+
+
+def _described(found: dict[str, Any]) -> tuple[Block, ...]:
+    quality = dict(found["quality"])
+    ranking = quality.pop("ranking") or {}
+    named = ("version", "tenant", "data_hash", "at", "replayed")
+    said = {name: found[name] for name in named if name in found}
+    return (Pairs(tuple({**said, **quality, **ranking}.items())),)

@@ -1,0 +1,98 @@
+"""
+Reads examples from a file: CSV or JSON Lines, plain or gzip.
+
+Columns: `prompt`, `weak` and `strong` (scores 0 to 1 of the small and the large tier's answer), and `task`.
+The names of the public routing data are taken too: weak_correct, strong_correct, and subject or dataset.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from outlay.errors import BadInput
+from outlay.learned.examples import Example
+
+BYTES_MAX: Final = 500_000_000
+PROMPT_MAX: Final = 1_000_000
+_TASKS: Final = ("task", "task_class", "subject", "dataset")
+_FIX: Final = "Give each row prompt, weak and strong (0 to 1), and task."
+
+
+def read_examples(path: str, split: str | None = None) -> list[Example]:
+    """
+    Read the examples of a file.
+
+    Args:
+        split: Only rows whose column `split` says so.
+    Raises:
+        BadInput: The file cannot be read, or a row is no example; the row is named.
+    """
+    rows = _rows(_text(path), path)
+    chosen = ((place, row) for place, row in rows if split is None or row.get("split") == split)
+    return [_example(row, place) for place, row in chosen]
+
+
+def _text(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(BYTES_MAX + 1)
+        if raw[:2] == b"\x1f\x8b":
+            with gzip.open(io.BytesIO(raw)) as packed:
+                raw = packed.read(BYTES_MAX + 1)
+        if len(raw) > BYTES_MAX:
+            raise BadInput("file", path, "is too long", "Keep the examples under 500 MB.")
+        return raw.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput("file", path, f"cannot be read: {error}", "Name a CSV or JSON Lines file.") from error
+    except UnicodeDecodeError as error:
+        raise BadInput("file", path, "is not UTF-8 text", "Save it as UTF-8.") from error
+
+
+def _rows(text: str, path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    if text.lstrip()[:1] == "{":
+        yield from _json_rows(text, path)
+        return
+    csv.field_size_limit(PROMPT_MAX)
+    try:
+        yield from enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2)
+    except csv.Error as error:
+        raise BadInput("file", path, f"is no CSV: {error}", _FIX) from error
+
+
+def _json_rows(text: str, path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for place, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{path}:{place}", line, "is no JSON object", _FIX) from error
+        if not isinstance(row, dict):
+            raise BadInput(f"{path}:{place}", line, "is no JSON object", _FIX)
+        yield place, row
+
+
+def _example(row: Mapping[str, Any], place: int) -> Example:
+    prompt = row.get("prompt")
+    if not isinstance(prompt, str) or not 0 < len(prompt) <= PROMPT_MAX:
+        raise BadInput(f"row {place}: prompt", prompt, "is not a text of 1 to 1,000,000 characters", _FIX)
+    task = next((row[name] for name in _TASKS if row.get(name)), "")
+    if not isinstance(task, str) or len(task) > 200:
+        raise BadInput(f"row {place}: task", task, "is not a text of at most 200 characters", _FIX)
+    return Example(prompt, task, _score(row, "weak", place), _score(row, "strong", place))
+
+
+def _score(row: Mapping[str, Any], name: str, place: int) -> float:
+    value = row.get(name, row.get(f"{name}_correct"))
+    try:
+        score = float(value) if isinstance(value, str | int | float) else -1.0
+    except ValueError:
+        score = -1.0
+    if not 0 <= score <= 1:
+        raise BadInput(f"row {place}: {name}", value, "is not a score from 0 to 1", _FIX)
+    return score
