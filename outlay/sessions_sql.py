@@ -13,21 +13,27 @@ from sqlalchemy import Connection, Engine
 from outlay.views import SessionMemory
 
 NEWEST: Final = 20
-"""Calls of a conversation that are looked at."""
+"""Calls of a conversation in which a signal that raised it is looked for."""
 RECENT: Final = 2_000
 """Answers of a tenant from which the length of its conversations is measured."""
 TURNS_MAX: Final = 32
 KEPT_S: Final = 600.0
 _TENANTS_MAX: Final = 10_000
-_ESCALATED: Final = '%"code":"session\\_escalated"%'
+_ESCALATED: Final = '%"code":"session_escalated"%'
 
 # read before every call of a conversation that goes on, so it goes to the driver as it is
-_NEWEST: Final = f"""SELECT d.served_model, d.usage, d.finished_us, d.served_tier, d.effort, d.asked_model,
- d.task, d.turn, d.counterfactual, CASE WHEN d.reasons LIKE ? ESCAPE '\\' THEN 1 ELSE 0 END,
- (SELECT MIN(s.score_ppm) FROM outlay_score s WHERE s.decision_id = d.id)
+# and in one round: its newest calls, and every model that ever answered it (without an instant)
+_NEWEST: Final = f"""SELECT * FROM (SELECT d.at_us, d.served_model, d.usage, d.finished_us, d.served_tier,
+ d.effort, d.asked_model, d.task, d.turn, d.counterfactual,
+ CASE WHEN d.reasons LIKE ? THEN 1 ELSE 0 END AS escalated,
+ (SELECT MIN(s.score_ppm) FROM outlay_score s WHERE s.decision_id = d.id) AS score_ppm
  FROM outlay_decision d
  WHERE d.tenant = ? AND d.session = ? AND d.outcome IN ('served', 'broken') AND d.served_model IS NOT NULL
- ORDER BY d.at_us DESC LIMIT {NEWEST}"""  # noqa: S608 - our own number
+ ORDER BY d.at_us DESC LIMIT {NEWEST}) AS newest
+ UNION ALL
+ SELECT NULL, served_model, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL
+ FROM (SELECT DISTINCT served_model FROM outlay_decision WHERE tenant = ? AND session = ?
+ AND outcome IN ('served', 'broken') AND served_model IS NOT NULL) AS answered"""  # noqa: S608 - our own number
 
 _LENGTHS: Final = f"""SELECT COUNT(*) FROM (SELECT session FROM outlay_decision WHERE tenant = ?
  AND session IS NOT NULL AND parent IS NULL AND outcome IN ('served', 'broken')
@@ -51,23 +57,25 @@ class Sessions:
         """
         Return what a conversation of a tenant was served with; None where nothing of it was served yet.
         """
-        rows = connection.exec_driver_sql(self._newest, (_ESCALATED, tenant, session)).all()
-        if not rows:
+        named = (tenant, session)
+        rows = connection.exec_driver_sql(self._newest, (_ESCALATED, *named, *named)).all()
+        newest = sorted((row for row in rows if row.at_us is not None), key=lambda row: -row.at_us)
+        if not newest:
             return None
-        last = rows[0]
+        last = newest[0]
         return SessionMemory(
-            last_model=str(last[0]),
-            cached_tokens=_cached_tokens(last[1]),
-            models=frozenset(str(row[0]) for row in rows),
-            last_us=int(last[2]),
-            tier=last[3],
-            effort=last[4],
-            asked_model=str(last[5]),
-            task=last[6],
-            turn=last[7],
-            wanted_effort=_wanted_effort(last[8]),
-            escalated=any(row[9] for row in rows),
-            score_ppm=last[10],
+            last_model=str(last.served_model),
+            cached_tokens=_cached_tokens(last.usage),
+            models=frozenset(str(row.served_model) for row in rows),
+            last_us=int(last.finished_us),
+            tier=last.served_tier,
+            effort=last.effort,
+            asked_model=str(last.asked_model),
+            task=last.task,
+            turn=last.turn,
+            wanted_effort=_wanted_effort(last.counterfactual),
+            escalated=any(row.escalated for row in newest),
+            score_ppm=last.score_ppm,
             turns_of_others=self.turns(connection, tenant),
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pricing.facts import ModelFacts
+from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.effort import clamp, least_effort
 from router.shape import (
     THINKING_BLOCKS,
@@ -136,11 +136,21 @@ class _Translation:
         self.notes.append("thinking blocks of another model dropped from the history")
 
     def _foreign_thinking(self) -> bool:
-        if self.served_before:
-            return self.served_before != {self.served.id}
-        if self.asked is None:
+        """Tell whether the history may hold thinking blocks that the serving model does not take back."""
+        if not self.served_before and self.asked is None:
             return self.served.thinking_binding != "none"
-        return self.changed
+        own = frozenset() if self.asked is None else frozenset({self.asked.id})
+        return any(not self._takes_back(model) for model in self.served_before or own)
+
+    def _takes_back(self, model: str) -> bool:
+        """Blocks bound to the account pass between the models that bind so; others stay with their own."""
+        if model == self.served.id:
+            return True
+        try:
+            bindings = {self.served.thinking_binding, model_facts(model).thinking_binding}
+        except UnknownModel:
+            return False
+        return bindings == {"account"}
 
     def thinking(self) -> None:
         """Say the kind of thinking in the words of the serving model."""

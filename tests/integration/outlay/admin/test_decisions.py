@@ -187,11 +187,11 @@ def test_the_session_query_uses_its_index(app: App, acme: dict[str, Any]) -> Non
     if app.engine.dialect.name != "sqlite":
         return
     with app.reading() as connection:
-        found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {_NEWEST}", ("%", "acme", "s"))
+        found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {_NEWEST}", ("%", "acme", "s", "acme", "s"))
         plan = str(found.all())
     assert "outlay_decision_session" in plan
     assert "outlay_score_decision" in plan
-    assert "TEMP B-TREE" not in plan
+    assert "TEMP B-TREE FOR ORDER BY" not in plan
 
 
 def test_books_that_are_right_verify(app: App, acme: dict[str, Any], make_call: MakeCall) -> None:
