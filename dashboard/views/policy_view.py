@@ -10,7 +10,7 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import charts, frame, policy_edit, session
+from dashboard import charts, frame, policy_edit, policy_preview, session
 from dashboard.money_text import plain
 from dashboard.policy_edit import PolicyForm, StepForm
 from outlay import reports
@@ -267,8 +267,10 @@ def _save(draft: _Draft, checked: dict[str, Any] | None) -> None:
     for warning in checked["warnings"] if checked is not None else ():
         st.warning(plain(warning))
     changes = _diff(draft.base, draft.text)
-    with st.expander("Preview of the file", expanded=bool(changes)):
+    with st.expander("Changes in the file", expanded=bool(changes)):
         st.code(changes or draft.text, language="diff" if changes else "toml")
+    if checked is not None:
+        policy_preview.show(draft.text, draft.tenant, draft.key)
     note, button = st.columns([3, 1], vertical_alignment="bottom")
     said = note.text_input("Note", key=f"{draft.key}_note", placeholder="Why is it changed?")
     pressed = button.button(

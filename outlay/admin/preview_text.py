@@ -57,6 +57,7 @@ def _line(one: Sum) -> dict[str, Any]:
         "calls": one.calls,
         "spend_now_usd": usd(one.spend_now),
         "spend_then_usd": usd(one.spend_then),
+        "change_usd": usd(one.spend_then - one.spend_now),
         "downgrades_now": one.downgrades_now,
         "downgrades_then": one.downgrades_then,
         "refusals_now": one.refusals_now,

@@ -21,7 +21,7 @@ from outlay.whatif.recorded import Recorded, Served, Then, charge, of_offer
 from pricing.table import PriceTable
 from router.codec import Inputs, replay, to_json
 from router.policy import Policy
-from router.types import Choice, Headroom, Known, Offer, Profile, Reason, Refusal
+from router.types import Choice, Headroom, Known, Offer, Profile, Reason, ReasonCode, Refusal
 
 SESSIONS_MAX: Final = 50_000
 _MONEY: Final = (
@@ -43,6 +43,16 @@ class Standing:
     level: int
     since_us: int | None
     known: Known | None
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """
+    Where a conversation would be: what served it last, and whether a signal has raised it.
+    """
+
+    served: Served
+    escalated: bool
 
 
 class Simulation:
@@ -71,7 +81,7 @@ class Simulation:
         self._full_credit = full_credit
         self._books = Books()
         self._standing: dict[str, Standing] = {}
-        self._sessions: OrderedDict[tuple[str, str], Served] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, str], Talk] = OrderedDict()
         self._same_steps: dict[int, tuple[Policy, bool]] = {}
 
     def step(self, past: Recorded, policy: Policy, prices: PriceTable) -> Then:
@@ -95,7 +105,7 @@ class Simulation:
         else:
             then = self._admitted(past, inputs, made, prices)
         self._remember_standing(past, inputs, made, policy)
-        self._remember_session(past, past.inputs.profile, then)
+        self._remember_session(past, inputs.profile, then)
         return then
 
     # what the call would have started from
@@ -127,9 +137,12 @@ class Simulation:
         last, state = self._sessions.get((tenant, profile.session)), profile.session_state
         if last is None or (state is None and profile.cached_model is None):
             return profile
+        served = last.served
         if state is not None:
-            state = replace(state, model=last.model, tier=last.tier, effort=last.effort)
-        warm = None if profile.cached_model is None else last.model
+            state = replace(
+                state, model=served.model, tier=served.tier, effort=served.effort, escalated=last.escalated
+            )
+        warm = None if profile.cached_model is None else served.model
         return replace(profile, cached_model=warm, session_state=state)
 
     def _start(self, tenant: str, stored: Inputs, policy: Policy) -> tuple[int, Known]:
@@ -196,7 +209,7 @@ class Simulation:
         if past.row["cost_nanos"] is None:
             return offer.cost_bound_nanos, True
         moved = self._sessions.get((past.tenant, profile.session))
-        warm = (moved or now).model
+        warm = now.model if moved is None else moved.served.model
         known = moved is not None or bool(profile.cached_model)
         cold = known and then.model != warm
         if then.model == now.model and then.max_tokens >= now.max_tokens and not cold:
@@ -242,17 +255,19 @@ class Simulation:
             known = replace(known, pace=replace(known.pace, state=made.paced.state))
         self._standing[past.tenant] = Standing(level, since_us, known)
 
-    def _remember_session(self, past: Recorded, stored: Profile, then: Then) -> None:
+    def _remember_session(self, past: Recorded, profile: Profile, then: Then) -> None:
         """Keep where a conversation is, while that is not where it was; the one idle longest goes first."""
-        key, now = (past.tenant, stored.session), past.served
+        key, now, state = (past.tenant, profile.session), past.served, profile.session_state
+        escalated = state is not None and state.escalated
         if then.served is None and now is not None:
-            state = stored.session_state
             if key not in self._sessions and state is not None and state.model:
-                self._sessions[key] = Served(state.model, state.tier, state.effort, 0)
+                before = Served(state.model, state.tier, state.effort, 0)
+                self._sessions[key] = Talk(before, escalated)
         elif then.served is not None and now is not None and _same_place(then.served, now):
             self._sessions.pop(key, None)
         elif then.served is not None:
-            self._sessions[key] = then.served
+            raised = any(reason.code == ReasonCode.SESSION_ESCALATED for reason in then.reasons)
+            self._sessions[key] = Talk(then.served, escalated or raised)
         if key in self._sessions:
             self._sessions.move_to_end(key)
         if len(self._sessions) > SESSIONS_MAX:

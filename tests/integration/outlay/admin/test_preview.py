@@ -3,122 +3,54 @@ Preview: what another policy would have done to recorded traffic, with the money
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from traffic import CHEAP, DAY_US, MINUTE_US, STEPS, Clock, Traffic
 
-from ledger.types import OpenAccount
 from outlay.admin import policies
 from outlay.admin.preview import preview_apart, preview_policy
 from outlay.admin.replay import replay
-from outlay.calls import CallRequest, Completed, Failed
-from outlay.client import Calls
+from outlay.calls import CallRequest, Completed
 from outlay.errors import BadInput, PolicyInvalid, Rejected
 from outlay.wiring import App
 from router.types import Hints
 
-STEPS = """
-[tiers.large]
-models = ["claude-opus-5-5"]
-[tiers.medium]
-models = ["claude-sonnet-5-5"]
-[tiers.small]
-models = ["claude-haiku-5-5"]
-[routing]
-default_tier = "medium"
-[routing.tasks]
-"blog" = { tier = "large" }
-"crm/*" = { tier = "small" }
-[degradation]
-[[degradation.steps]]
-below = 0.50
-map = { large = "medium", medium = "small" }
-[[degradation.steps]]
-below = 0.20
-max_tier = "medium"
-max_tokens = 400
-[[degradation.steps]]
-below = 0.05
-only = ["critical", "high"]
-"""
-MODELS = {"large": "claude-opus-5-5", "medium": "claude-sonnet-5-5", "small": "claude-haiku-5-5"}
 MARK = {"type": "ephemeral"}
-MINUTE_US = 60_000_000
+STRICTER = STEPS.replace("below = 0.50", "below = 0.80").replace("below = 0.20", "below = 0.60")
+WITHOUT_STEPS = STEPS[: STEPS.index("[degradation]")]
+NO_OPUS = STEPS.replace("claude-opus-5-5", "claude-opus-5")
 Play = Callable[..., list[str]]
-
-
-class Clock:
-    """A clock that only the test moves; it begins three days ago."""
-
-    def __init__(self, now_us: int) -> None:
-        self.us = now_us - 3 * 1_440 * MINUTE_US
-
-    def __call__(self) -> int:
-        """Tell the time."""
-        return self.us
-
-
-def _now_us() -> int:
-    import time
-
-    return time.time_ns() // 1_000
 
 
 @pytest.fixture
 def clock() -> Clock:
     """The clock of the traffic."""
-    return Clock(_now_us())
+    return Clock()
 
 
 @pytest.fixture
-def play(app: App, clock: Clock) -> Iterator[Play]:
-    """Carry calls out, one after the other or so many at a time; returns the ids of their decisions."""
-    made = Calls(app, clock)
-
-    def run(
-        count: int, *, at_once: int = 1, tenant: str = "acme", model: str = "outlay/auto",
-        task: str | None = "blog",
-        tokens: int = 600, max_tokens: int = 1_000, every_us: int = MINUTE_US, fails: bool = False,
-        messages: list[dict[str, Any]] | None = None, **hints: Any,
-    ) -> list[str]:  # fmt: skip
-        ids = []
-        for _ in range(count):
-            body = {
-                "model": model,
-                "max_tokens": max_tokens,
-                "messages": messages or [{"role": "user", "content": "Write about rivers. " * 40}],
-            }
-            started = [
-                made.start(CallRequest(tenant, body, hints=Hints(task=task, **hints))) for _ in range(at_once)
-            ]
-            clock.us += 2_000_000
-            for call in started:
-                if call.sending is None:
-                    assert call.result is not None
-                    ids.append(call.result.decision_id)
-                    continue
-                ids.append(call.sending.decision_id)
-                usage = {"input_tokens": 300, "output_tokens": min(tokens, call.sending.offer.max_tokens)}
-                call.resume(Failed(400) if fails else Completed(call.sending.model, usage))
-            clock.us += every_us
-        return ids
-
-    yield run
-    made.close()
-
-
-def account(app: App, clock: Clock, name: str, daily_nanos: int | None) -> None:
-    """Open an account with 20 USD at the clock's time."""
-    app.ledger.do(OpenAccount(name, f"open {name}", clock.us, "Europe/Berlin", 20 * 10**9, daily_nanos))
+def traffic(app: App, clock: Clock) -> Iterator[Traffic]:
+    """Calls some days ago."""
+    made = Traffic(app, clock)
+    yield made
+    made.calls.close()
 
 
 @pytest.fixture
-def opened(app: App, clock: Clock) -> App:
+def play(traffic: Traffic) -> Play:
+    """Carry calls out."""
+    return traffic.play
+
+
+@pytest.fixture
+def opened(app: App, traffic: Traffic) -> App:
     """The policy of these tests for everybody, and a tenant with 20 USD and 0.15 USD a day."""
     policies.apply_policy(app, STEPS, actor="t")
-    account(app, clock, "acme", 150_000_000)
+    traffic.account("acme", 150_000_000)
     return app
 
 
@@ -151,37 +83,31 @@ def test_calls_that_overlapped_preview_to_no_change_too(opened: App, play: Play)
     assert found["changed"] == 0, found["changes"]
 
 
-STRICTER = STEPS.replace("below = 0.50", "below = 0.80").replace("below = 0.20", "below = 0.60")
-WITHOUT_STEPS = STEPS[: STEPS.index("[degradation]")]
-CHEAP = STEPS.replace('"blog" = { tier = "large" }', '"blog" = { tier = "small" }')
-NO_OPUS = STEPS.replace("claude-opus-5-5", "claude-opus-5")
-
-
 @pytest.mark.parametrize("text", [STRICTER, WITHOUT_STEPS, CHEAP, NO_OPUS])
 def test_a_preview_says_what_the_same_traffic_comes_to_under_the_other_policy(
-    opened: App, clock: Clock, play: Play, text: str
+    opened: App, clock: Clock, traffic: Traffic, play: Play, text: str
 ) -> None:
     """
     Calls one after the other, played for one tenant and previewed, then played for another tenant under the
     other policy: spending, downgrades and refusals are those of the preview, to the last nano-USD.
     """
-    traffic: list[dict[str, Any]] = [
+    calls: list[dict[str, Any]] = [
         {"count": 9, "task": "blog", "tokens": 300},
         {"count": 3, "task": "crm/mail", "tokens": 120},
         {"count": 4, "task": None, "model": "claude-sonnet-5-5", "tokens": 350},
         {"count": 2, "task": "blog", "tokens": 300, "fails": True},
         {"count": 6, "task": "blog", "tokens": 390},
-        {"count": 3, "task": "blog", "tokens": 200, "every_us": 1_440 * MINUTE_US},
+        {"count": 3, "task": "blog", "tokens": 200, "every_us": DAY_US},
     ]
     began = clock.us
-    account(opened, clock, "twin", 150_000_000)
-    for part in traffic:
+    traffic.account("twin", 150_000_000)
+    for part in calls:
         play(**part)
     found = preview_policy(opened, text)
     assert found["total"]["refusals_now"] == 0
     policies.apply_policy(opened, text, tenant="twin", actor="t")
     clock.us = began
-    for part in traffic:
+    for part in calls:
         play(tenant="twin", **part)
     twin = next(one for one in preview_policy(opened, text, tenant="twin")["tenants"])
     then = found["total"]
@@ -202,7 +128,7 @@ def test_spending_is_priced_anew_by_what_would_have_served(opened: App, play: Pl
         made, "claude-opus-5-5", "claude-haiku-5-5"
     )  # fmt: skip
     now, then = Decimal(change["cost_now_usd"]), Decimal(change["cost_then_usd"])
-    packaged = opened.prices.price("claude-haiku-5-5", _now_us()).tiers[0][1]
+    packaged = opened.prices.price("claude-haiku-5-5", time.time_ns() // 1_000).tiers[0][1]
     assert then == Decimal(300 * packaged.input + 1_000 * packaged.output) / 10**12
     assert now > then
     assert found["changed_by"] == {"model": 1}
@@ -229,12 +155,12 @@ def test_a_lower_day_limit_of_the_tenants_own_policy_refuses(opened: App, play: 
 
 
 def test_a_policy_for_everybody_does_not_reach_tenants_with_their_own(
-    opened: App, clock: Clock, play: Play
+    opened: App, traffic: Traffic, play: Play
 ) -> None:
     """
     Whoever has a policy of their own is left out, and counted.
     """
-    account(opened, clock, "beta", None)
+    traffic.account("beta", None)
     play(3)
     play(2, tenant="beta")
     policies.apply_policy(opened, STEPS, tenant="beta", actor="t")
@@ -265,7 +191,7 @@ def test_a_policy_that_only_observes_refuses_and_lowers_nothing(opened: App, pla
     assert (found["downgrades_then"], found["refusals_then"]) == (0, 0)
     assert found["downgrades_now"] > 0
     policies.apply_policy(opened, observe, actor="t")
-    play(5, every_us=1_440 * MINUTE_US // 5)
+    play(5, every_us=DAY_US // 5)
     assert preview_policy(opened, observe, days=2)["total"]["downgrades_then"] == 0
 
 
@@ -329,33 +255,33 @@ def test_a_process_of_its_own_says_the_same(opened: App, play: Play) -> None:
         preview_apart(opened, "")
 
 
-def test_a_conversation_that_would_be_elsewhere_has_a_cold_cache_there_once(
-    opened: App, clock: Clock, play: Play
+def test_a_conversation_pays_for_its_cache_anew_where_it_would_have_been_moved(
+    opened: App, clock: Clock, traffic: Traffic
 ) -> None:
     """
-    What was read from the cache is written anew at the other model on the first turn, and read on the next.
+    A talk that begins elsewhere finds its cache there as it did. One that is moved on its way writes
+    it anew on that turn, and reads it on the next.
     """
     talk = [
         {"role": "user", "content": [{"type": "text", "text": "long " * 4_000, "cache_control": MARK}]},
         {"role": "assistant", "content": "yes"},
-        {"role": "user", "content": "and then?"},
     ]
-    calls = Calls(opened, clock)
     usage = {"input_tokens": 10, "output_tokens": 50, "cache_read_input_tokens": 4_000}
-    for _ in range(3):
-        body = {"model": "outlay/auto", "max_tokens": 500, "messages": talk}
-        call = calls.start(CallRequest("acme", body, hints=Hints(task="blog", session="s")))
+    policies.apply_policy(opened, CHEAP, actor="t")
+    for turn in range(4):
+        messages = [*talk, {"role": "user", "content": f"and then {turn}?"}]
+        body = {"model": "outlay/auto", "max_tokens": 500, "messages": messages}
+        call = traffic.calls.start(CallRequest("acme", body, hints=Hints(task="blog", session="s")))
         assert call.sending is not None
         clock.us += MINUTE_US
         call.resume(Completed(call.sending.model, usage))
-    calls.close()
-    found = preview_policy(opened, CHEAP)
-    costs = [Decimal(one["cost_then_usd"]) for one in found["changes"]]
-    rates = opened.prices.price("claude-haiku-5-5", _now_us()).tiers[0][1]
-    warm = Decimal(10 * rates.input + 50 * rates.output + 4_000 * rates.cache_read) / 10**12
-    cold = Decimal(10 * rates.input + 50 * rates.output + 4_000 * rates.cache_write_5m) / 10**12
-    assert costs == [warm, warm, warm]
-    del cold
+    rates = opened.prices.price("claude-opus-5-5", clock.us).tiers[0][1]
+    plain = 10 * rates.input + 50 * rates.output
+    warm, cold = (Decimal(plain + 4_000 * rate) / 10**12 for rate in (rates.cache_read, rates.cache_write_5m))
+    free = STEPS + "[routing.sessions]\nsticky = false\n"
+    for most, costs in ((4, [warm] * 4), (2, [cold, warm])):
+        found = preview_policy(opened, free, most=most)
+        assert [Decimal(one["cost_then_usd"]) for one in found["changes"]] == costs
 
 
 def test_validation_beside_recent_traffic_names_tasks_without_a_route(opened: App, play: Play) -> None:
