@@ -51,6 +51,14 @@ class Decisions:
             query = query.where(tuple_(table.c.at_us, table.c.id) < tuple_(found.at_us, found.id))
         return tuple(decode(dict(row._mapping)) for row in connection.execute(query))
 
+    def attempts(self, connection: Connection, first: str) -> tuple[dict[str, Any], ...]:
+        """
+        Return a decision and all attempts that belong to it, in order.
+        """
+        query = select(table).where((table.c.id == first) | (table.c.parent == first))
+        rows = connection.execute(query.order_by(table.c.at_us, table.c.attempt, table.c.id))
+        return tuple(decode(dict(row._mapping)) for row in rows)
+
     def newest(self, *, tenant: str | None = None, outcome: str | None = None) -> Select[Any]:
         """
         Return the query for decisions, the newest first.

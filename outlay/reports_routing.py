@@ -143,6 +143,7 @@ class Why:
         offers: Best first.
         road_not_taken: The call as asked, at full quality; None for calls that were never routed.
         hold: The hold and what became of it; None where nothing was held.
+        attempts: Records of all attempts of the same call, this one included; empty where there was only one.
     """
 
     record: Mapping[str, Any]
@@ -151,6 +152,7 @@ class Why:
     offers: tuple[OfferLine, ...]
     road_not_taken: OfferLine | None
     hold: HoldRow | None
+    attempts: tuple[Mapping[str, Any], ...] = ()
 
 
 def routing(
@@ -209,6 +211,7 @@ def why(app: "App", decision_id: str) -> Why | None:
             return None
         hold = None if record["hold_id"] is None else reads.hold(conn, record["hold_id"])
         account = reads.account(conn, record["tenant"])
+        attempts = app.decisions.attempts(conn, record["parent"] or record["id"])
     offers = _maps(record["offers"])
     taken = _taken(record, offers, hold)
     own = _maps(offers[taken].get("reasons")) if taken is not None else []
@@ -221,6 +224,7 @@ def why(app: "App", decision_id: str) -> Why | None:
         offers=tuple(_offer(item, taken=place == taken) for place, item in enumerate(offers)),
         road_not_taken=_offer(asked, taken=False) if isinstance(asked, Mapping) else None,
         hold=hold,
+        attempts=attempts if len(attempts) > 1 else (),
     )
 
 

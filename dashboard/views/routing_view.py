@@ -179,6 +179,7 @@ def _why(found: Why) -> None:
     with left:
         _reasons(found)
         _offers(found)
+        _attempts(found)
     with right:
         _money(found)
 
@@ -198,6 +199,27 @@ def _reasons(found: Why) -> None:
     if found.record["outcome"] != "served":
         code = f": {words(found.record['code'])}" if found.record["code"] else ""
         st.markdown(f"**Ended as {found.record['outcome']}{plain(code)}.**")
+
+
+def _attempts(found: Why) -> None:
+    if not found.attempts:
+        return
+    st.markdown("**Attempts of this call**")
+    st.dataframe(
+        {
+            "": ["this one" if one["id"] == found.record["id"] else "" for one in found.attempts],
+            "Strategy": [words(one["strategy"]) if one["strategy"] else "first" for one in found.attempts],
+            "Model": [one["served_model"] for one in found.attempts],
+            "Tier": [one["served_tier"] for one in found.attempts],
+            "Ended": [one["outcome"] for one in found.attempts],
+            "Cost": [
+                NONE if one["cost_nanos"] is None else exact(one["cost_nanos"]) for one in found.attempts
+            ],
+            "Decision": [one["id"] for one in found.attempts],
+        },
+        hide_index=True,
+        width="stretch",
+    )
 
 
 def _name(name: str) -> str:

@@ -24,15 +24,19 @@ _IN_LIST: Final = (
     "served", "level", "ratio", "gauge", "reasons", "policy_tenant", "policy_version", "held_usd", "cost_usd",
     "asked_cost_usd", "tags",
 )  # fmt: skip
+_OF_ATTEMPT: Final = (
+    "id", "attempt", "strategy", "at", "outcome", "code", "asked", "served", "held_usd", "cost_usd",
+)  # fmt: skip
 _PLAIN: Final = (
     "id", "tenant", "key_id", "outcome", "code", "mode", "surface", "stream", "task", "priority", "session",
-    "level", "ratio", "gauge", "policy_tenant", "policy_version", "usage", "tags",
+    "level", "ratio", "gauge", "policy_tenant", "policy_version", "usage", "tags", "parent", "attempt",
+    "strategy",
 )  # fmt: skip
 
 
 def explain(app: App, decision_id: str) -> dict[str, Any]:
     """
-    Return a decision as stored, with its hold and its settlement.
+    Return a decision as stored, with its hold and its settlement, and with all attempts of the same call.
 
     A call in flight has no record yet; it is explained by the plan that is kept with its hold (`recorded`
     is false then).
@@ -50,12 +54,29 @@ def explain(app: App, decision_id: str) -> dict[str, Any]:
         tenant = row["tenant"] if row is not None else hold.tenant if hold is not None else ""
         zone = _zone(connection, tenant)
         scores = scores_of(app, connection, wanted, zone)
+        attempts = _attempts(app, connection, row, zone)
     if row is not None:
         told = {**decision_dict(row, zone), "recorded": True}
     else:
         assert hold is not None
         told = {**_from_plan(hold, zone), "recorded": False}
-    return {**told, "hold": _hold(hold, zone), "settlement": _settlement(hold, zone), "scores": scores}
+    more = {"settlement": _settlement(hold, zone), "scores": scores, "attempts": attempts}
+    return {**told, "hold": _hold(hold, zone), **more}
+
+
+def _attempts(
+    app: App, connection: Connection, row: Mapping[str, Any] | None, zone: str
+) -> list[dict[str, Any]]:
+    """Tell in short of all recorded attempts of a decision's call; empty where there was only one."""
+    if row is None:
+        return []
+    rows = app.decisions.attempts(connection, row["parent"] or row["id"])
+    return [_attempt(one, zone) for one in rows] if len(rows) > 1 else []
+
+
+def _attempt(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    whole = decision_dict(row, zone)
+    return {name: whole[name] for name in _OF_ATTEMPT}
 
 
 def _zone(connection: Connection, tenant: str) -> str:

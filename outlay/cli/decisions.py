@@ -15,8 +15,9 @@ Decision = Annotated[
 ]
 Listed = Annotated[bool, typer.Option("--list", help="List the newest decisions instead.")]
 LISTED = 20
-_STORY = ("inputs", "offers", "reasons")
+_STORY = ("inputs", "offers", "reasons", "attempts")
 _OFFER = ("tier", "model", "effort", "max_tokens", "cost_bound_usd", "expected_cost_usd")
+_ATTEMPT = ("attempt", "strategy", "id", "outcome", "code", "asked", "served", "cost_usd")
 _LINE = ("id", "at", "tenant", "outcome", "asked", "served", "cost_usd", "because")
 
 
@@ -100,4 +101,6 @@ def _story(found: dict[str, Any]) -> tuple[Block, ...]:
     plain = {name: value for name, value in found.items() if name not in _STORY}
     reasons = table(found.get("reasons") or (), ("code", "text", "numbers"), "No reason was needed.")
     offers = table(found.get("offers") or (), _OFFER, "No offer was made.")
-    return (*describe(plain), "\nreasons:", reasons, "\noffers, best first:", offers)
+    told = (*describe(plain), "\nreasons:", reasons, "\noffers, best first:", offers)
+    attempts = [_line({"reasons": (), **row}) for row in found.get("attempts") or ()]
+    return told if not attempts else (*told, "\nattempts:", table(attempts, _ATTEMPT, ""))

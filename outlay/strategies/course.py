@@ -80,11 +80,11 @@ class Course:
         )
         return self.order.asking(tier, link)
 
-    def began(self, decision_id: str, attempt: int, model: str | None) -> None:
+    def began(self, first: str, attempt: int, model: str | None) -> None:
         """
-        Take note of an attempt whose money is held.
+        Take note of an attempt whose money is held, and of the decision that it belongs to.
         """
-        self._first = self._first or decision_id
+        self._first = self._first or first
         self.models |= {model or ""}
         self._number = max(self._number, attempt)
 
@@ -92,7 +92,7 @@ class Course:
         """
         Take in an attempt that has ended.
         """
-        self.began(tried.decision_id, tried.attempt, tried.model)
+        self.began(tried.first, tried.attempt, tried.model)
         self.order = self.order.after(tried)
         self.spent_nanos += tried.cost_nanos or 0
         self.counted_nanos += tried.spent_nanos
@@ -113,7 +113,7 @@ class Course:
         if self._verify is None:
             found = Verified(Verdict(True, ""))
         else:
-            link = replace(self.order.request.link, parent=self.parent or tried.decision_id)
+            link = replace(self.order.request.link, parent=self.parent or tried.first)
             order = replace(self.order, request=replace(self.order.request, link=link)).after(tried)
             found = yield from verified(self._verify, order, tried)
         verdict: Verdict = found.verdict

@@ -60,13 +60,13 @@ class Runner:
         message, skipped = None, False
         error: Exception | None = None
         while (wanted := call.sending) is not None:
-            sending, skipped = wanted, wanted.model in effect.unless
+            sending, skipped = wanted, not wanted.link.inner and wanted.model in effect.unless
             if skipped:
                 call.resume(sender.SKIPPED)
                 break
             try:
                 message = sender.blocking(sender.begin(self._send, sending))
-                outcome = sender.outcome_of(message, sending.model)
+                outcome = sender.outcome_of(message, sending)
                 error = sender.unread(outcome)
             except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
                 outcome, error = sender.outcome_of_failure(raised), raised

@@ -78,14 +78,14 @@ class AsyncRunner:
         message, skipped = None, False
         error: Exception | None = None
         while (wanted := call.sending) is not None:
-            sending, skipped = wanted, wanted.model in unless
+            sending, skipped = wanted, not wanted.link.inner and wanted.model in unless
             if skipped:
                 await call.resume(sender.SKIPPED)
                 break
             try:
                 made = sender.begin(self._send, sending)
                 message = await made if inspect.isawaitable(made) else made
-                outcome = sender.outcome_of(message, sending.model)
+                outcome = sender.outcome_of(message, sending)
                 error = sender.unread(outcome)
             except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
                 outcome, error = sender.outcome_of_failure(raised), raised

@@ -86,7 +86,7 @@ def unread(outcome: Outcome) -> BadInput | None:
     return BadInput("send", None, "gave no message with its usage", "Return the provider's message whole.")
 
 
-def outcome_of(message: Any, model: str) -> Outcome:
+def outcome_of(message: Any, sending: Sending) -> Outcome:
     """
     Say what came of a call by its message, a mapping or the SDK's.
     """
@@ -95,7 +95,8 @@ def outcome_of(message: Any, model: str) -> Outcome:
     if not isinstance(found, Mapping) or not isinstance(found.get("usage"), Mapping):
         return Uncertain("answer_unreadable: the client gave no message with its usage")
     served = found.get("model")
-    return Completed(served if isinstance(served, str) else model, found["usage"])
+    served = served if isinstance(served, str) else sending.model
+    return Completed(served, found["usage"], found if sending.link.inner else None)
 
 
 def outcome_of_failure(error: BaseException) -> Outcome:
@@ -149,4 +150,5 @@ def tried(result: Result, sending: Sending, message: Any, error: Exception | Non
         cost_nanos=result.cost_nanos,
         bound_nanos=sending.offer.cost_bound_nanos,
         error=error,
+        parent=sending.link.parent,
     )

@@ -64,6 +64,7 @@ class Tried:
     Attributes:
         decision_id: Of the attempt that was answered, or that failed last.
         attempt: Its number within the decision.
+        parent: The decision that it belongs to, where it is not the first.
         outcome: served, failed, broken, uncertain, refused, or skipped where its model was tried before.
         message: What the caller's client returned; None unless served.
         cost_nanos: What the provider bills; None while nobody knows.
@@ -81,6 +82,14 @@ class Tried:
     bound_nanos: int = 0
     refused: Refused | None = None
     error: Exception | None = None
+    parent: str | None = None
+
+    @property
+    def first(self) -> str:
+        """
+        The decision that all attempts belong to.
+        """
+        return self.parent or self.decision_id
 
     @property
     def spent_nanos(self) -> int:
