@@ -5,6 +5,7 @@ Warnings about a policy that is valid but probably not what its owner meant.
 from collections.abc import Iterable, Iterator
 
 from pricing.table import PriceTable
+from router.lint_calibration import calibration_findings
 from router.lint_degradation import degradation_findings, price_findings
 from router.lint_routes import led_to, route_findings
 from router.policy_model import Policy
@@ -33,6 +34,7 @@ def lint(
         *_steps(policy),
         *_exempt(policy),
         *degradation_findings(policy),
+        *calibration_findings(policy),
         *(price_findings(policy, prices, at_us) if prices is not None else ()),
     )
 

@@ -97,3 +97,14 @@ def test_the_beta_function_is_a_distribution_and_mirrors_itself(x: float, a: flo
     value = beta_cdf(x, a, b)
     assert -1e-12 <= value <= 1 + 1e-12
     assert abs(value + beta_cdf(1 - x, b, a) - 1) < 1e-9
+
+
+@given(st.integers(1, 300), st.sampled_from((0.05, 0.1, 0.15, 0.2, 0.3)), CONFIDENCES)
+def test_what_just_breaks_the_promise_is_seldom_proven(n: int, alpha: float, confidence: float) -> None:
+    """Where the truth is alpha, so few failures that it is proven are as unlikely as said, or more so."""
+    chance = sum(
+        comb(n, k) * alpha**k * (1 - alpha) ** (n - k)
+        for k in range(n + 1)
+        if gate(Counts(n, k), alpha, confidence).status is GateStatus.PROVEN
+    )
+    assert chance <= 1 - confidence + 1e-9
