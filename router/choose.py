@@ -107,9 +107,7 @@ class _Decision:
             return ask
         ceiling = self._ceiling_nanos(ask)
         costs = Costs(self.profile, self.prices, self.now_us, asked=ask.facts, ceiling_nanos=ceiling or 0)
-        candidates = Candidates(
-            self.profile, ask, self.policy, costs, self.unhealthy, self.now_us, self.known
-        )
+        candidates = self._candidates(ask, costs)
         start = candidates.start()
         if start is None:
             return self._nothing_fits(ask, candidates)
@@ -143,6 +141,10 @@ class _Decision:
             counterfactual=counterfactual(ladder.offer(Lowered(asked, asked.rank), asked, None), paced),
             paced=paced,
         )
+
+    def _candidates(self, ask: Ask, costs: Costs) -> Candidates:
+        profile, policy = self.profile, self.policy
+        return Candidates(profile, ask, policy, costs, self.unhealthy, self.now_us, self.known)
 
     def _priority_refused(self, ask: Ask) -> Refusal | None:
         if ask.exempt:

@@ -11,7 +11,15 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from pricing.bound import RequestBound
-from router.demand import Pace, PaceState
+from router.demand import PaceState
+from router.known import NOTHING_KNOWN as NOTHING_KNOWN
+from router.known import Counts as Counts
+from router.known import Evidence as Evidence
+from router.known import Known as Known
+from router.signals import Prediction as Prediction
+from router.signals import Said as Said
+from router.signals import SessionState as SessionState
+from router.signals import Signals as Signals
 
 Number: TypeAlias = int | float | str | None
 
@@ -177,102 +185,6 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """
-    What a classifier that read the prompt expects of a call.
-
-    It is made in the shell, so that a replay needs no prompt.
-
-    Args:
-        source: `learned` or `llm`.
-        version: Of the classifier that said so.
-        gain: P(large right) - P(small right), None where it only names a tier.
-        tier: Tier that it names, None where it only expects a gain.
-        why: What kept it from saying either.
-    """
-
-    source: str
-    version: str
-    gain: float | None = None
-    tier: str | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """
-    What the caller says of how hard a call is; None where nothing is said.
-
-    Args:
-        complexity: Class that the caller names.
-        output_words: Words that the answer shall have.
-        revision: Earlier versions of what is asked for.
-        reasoning: How much of it is needed: low, medium or high.
-        context: How rich it is: low, medium or high.
-    """
-
-    complexity: str | None = None
-    output_words: int | None = None
-    revision: int | None = None
-    reasoning: str | None = None
-    context: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """
-    What is cheap to see of how hard a call is: counts, never a prompt (`router/complexity.py`).
-
-    Args:
-        context_bytes: Of system prompt and messages; tools are counted on their own.
-        turns: Messages of the user.
-        questions: Question marks in the last message of the user.
-        code_blocks: Blocks of code in it.
-        output_words: Words that it asks for, where it says so once and clearly.
-    """
-
-    context_bytes: int = 0
-    turns: int = 0
-    documents: int = 0
-    images: int = 0
-    tools: int = 0
-    thinking: bool = False
-    questions: int = 0
-    code_blocks: int = 0
-    output_words: int | None = None
-    said: Said = field(default_factory=Said)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionState:
-    """
-    What is known of a conversation that goes on (`router/session.py`).
-
-    Args:
-        turns: Answers in it so far.
-        model: That gave the newest answer, `tier` and `effort` it worked at; empty where Outlay saw none.
-        wanted_effort: Effort that the last call would have had as it was asked.
-        asked_model: As the caller wrote it for the last call, `task` likewise; new words are followed.
-        escalated: A signal has raised its tier already.
-        score_ppm: Lowest score that the newest answer has got, in millionths; None where nobody judged it.
-        retried: The last call asked the very same.
-        tool_errors: Failed tool calls in its newest messages.
-    """
-
-    turns: int
-    model: str = ""
-    tier: str | None = None
-    effort: str | None = None
-    wanted_effort: str | None = None
-    asked_model: str = ""
-    task: str | None = None
-    escalated: bool = False
-    score_ppm: int | None = None
-    retried: bool = False
-    tool_errors: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Profile:
     """
     A request as the router sees it: names and counts, no prompt.
@@ -317,68 +229,6 @@ class Profile:
     prediction: Prediction | None = None
     signals: Signals | None = None
     session_state: SessionState | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """
-    Scored calls and how many of them failed, both as sums of weights (a call weighs at most 1).
-    """
-
-    n: float = 0.0
-    failed: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """
-    What quality scores say of downgraded calls of one task class.
-
-    Args:
-        models: This tenant's downgraded calls, by the id of the model that served.
-        others: The same of all other tenants: the global table, for estimates to shrink to.
-    """
-
-    task_class: str
-    models: Mapping[str, Counts] = field(default_factory=dict)
-    others: Mapping[str, Counts] = field(default_factory=dict)
-
-    @property
-    def n(self) -> float:
-        """
-        Give the weight of the tenant's scored downgraded calls.
-        """
-        return sum(counts.n for counts in self.models.values())
-
-    @property
-    def failed(self) -> float:
-        """
-        Give the weight of those that failed.
-        """
-        return sum(counts.failed for counts in self.models.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """
-    What has been measured of models and of the tenant's calls until now; empty where nothing is known yet.
-
-    Args:
-        latencies_ms: Time that a model's calls usually take at most (95 of 100), by its id.
-        evidence: Scores of the downgraded calls of this call's task class; None where nobody looked.
-        session_turns: How many of the tenant's recent conversations had a first answer, a second and so on.
-        level_since_us: When the number of active steps last changed.
-        pace: The projection that `mode = "pace"` goes by; None in the other modes.
-    """
-
-    latencies_ms: Mapping[str, int] = field(default_factory=dict)
-    evidence: Evidence | None = None
-    session_turns: tuple[int, ...] = ()
-    level_since_us: int | None = None
-    pace: Pace | None = None
-
-
-NOTHING_KNOWN: Final = Known()
 
 
 @dataclass(frozen=True, slots=True)
