@@ -18,7 +18,7 @@ from outlay import refusals
 from outlay.errors import OutlayError
 from outlay.settings import Settings
 from outlay.tables import metadata
-from router.types import ReasonCode
+from router.types import NUMBER_HINTS, TEXT_HINTS, ReasonCode
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -161,7 +161,7 @@ def test_documented_defaults_are_those_of_the_settings() -> None:
 def test_every_hint_header_is_documented() -> None:
     """The gateway's page has each hint header that the intake reads."""
     text = inspect.getsource(__import__("gateway.intake", fromlist=["intake"]))
-    named = {f"outlay-{name}" for name in ("task", "role", "priority", "session", "privacy", "floor")}
+    named = {f"outlay-{name.replace('_', '-')}" for name in (*TEXT_HINTS, *NUMBER_HINTS)}
     named |= set(re.findall(r'"(outlay-[a-z-]+)"', text))
     rows = {row[0] for row in table(section(page("gateway.md"), "### Headers that a caller may send"))}
     assert rows == named
