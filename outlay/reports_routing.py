@@ -18,6 +18,7 @@ from outlay.errors import translated
 from outlay.reports import ALL_ZONE
 from outlay.reports_calls import Count, Savings, downgraded, within
 from outlay.reports_periods import Period, Span
+from outlay.reports_sessions import Suppressed, suppressed
 from outlay.tables import decision
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Routing:
     Attributes:
         tiers: Tiers of the policy in force, the highest first; cells may name others, of older policies.
         tasks: Tasks seen in the period, the most frequent first.
+        suppressed: Changes of model or effort that conversations were spared.
     """
 
     tenant: str | None
@@ -59,6 +61,7 @@ class Routing:
     outcomes: tuple[Count, ...]
     savings: Savings
     tasks: tuple[Count, ...]
+    suppressed: Suppressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,7 @@ def routing(
             outcomes=reports_calls.outcomes(conn, seen, tenant),
             savings=reports_calls.savings(conn, seen, tenant),
             tasks=_tasks(conn, seen, tenant),
+            suppressed=suppressed(conn, seen, tenant),
         )
 
 

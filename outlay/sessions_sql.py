@@ -26,7 +26,8 @@ _ESCALATED: Final = '%"code":"session_escalated"%'
 _NEWEST: Final = f"""SELECT * FROM (SELECT d.at_us, d.served_model, d.usage, d.finished_us, d.served_tier,
  d.effort, d.asked_model, d.task, d.turn, d.counterfactual,
  CASE WHEN d.reasons LIKE ? THEN 1 ELSE 0 END AS escalated,
- (SELECT MIN(s.score_ppm) FROM outlay_score s WHERE s.decision_id = d.id) AS score_ppm
+ (SELECT s.score_ppm FROM outlay_score s WHERE s.decision_id = d.id AND s.served_model = d.served_model
+ ORDER BY s.at_us DESC, s.id DESC LIMIT 1) AS score_ppm
  FROM outlay_decision d
  WHERE d.tenant = ? AND d.session = ? AND d.outcome IN ('served', 'broken') AND d.served_model IS NOT NULL
  ORDER BY d.at_us DESC LIMIT {NEWEST}) AS newest

@@ -30,7 +30,7 @@ class SessionMemory:
         turn: What recognises the last call when it is asked again (`outlay/sessions.py`).
         wanted_effort: Effort that the last call would have had as it was asked.
         escalated: A signal has raised the session.
-        score_ppm: Lowest score of the last answer; None where nobody judged it.
+        score_ppm: Newest score of the last answer; None where nobody judged it.
         turns_of_others: How many of the tenant's recent sessions had a first answer, a second and so on.
     """
 

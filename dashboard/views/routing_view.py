@@ -51,7 +51,18 @@ def _summary(seen: Routing) -> None:
     with right:
         st.subheader("Reasons")
         st.altair_chart(charts.counts(seen.reasons, theme.LINE_COLOR), width="stretch")
-        st.caption("Decisions that name the reason; one can name several.")
+        st.caption("Decisions that name the reason; one can name several." + _suppressed(seen))
+
+
+def _suppressed(seen: Routing) -> str:
+    spared = seen.suppressed
+    if spared.calls == 0:
+        return ""
+    changes = plural(spared.calls, "change")
+    return plain(
+        f" Conversations were spared {changes} of model or effort that would have lost a warm prompt cache "
+        f"and cost {usd(spared.cost_nanos)} more."
+    )
 
 
 def _log(seen: Routing) -> None:
