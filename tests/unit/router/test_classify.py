@@ -85,6 +85,35 @@ def test_a_session_is_recognised_by_its_beginning(body: Any) -> None:
     assert session_hash(body(system="t", messages=[first])) != session_hash(one)
 
 
+def test_a_conversation_keeps_its_key_while_it_is_marked_anew(body: Any) -> None:
+    """
+    A client marks its newest message for the cache, and writes a text as a block to do so; turn by turn the
+    markers move, in system and tools too, and the key stays. The same beginning with another tool, another
+    first message or an image in it is another conversation.
+    """
+    mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    tool = {"name": "f", "input_schema": {"type": "object"}}
+    plain = [{"role": "user", "content": "Hi"}]
+    marked = [{"role": "user", "content": [{"type": "text", "text": "Hi"} | mark]}]
+    later = [*plain, {"role": "assistant", "content": "Yes"}, {"role": "user", "content": "And?"}]
+    system = [{"type": "text", "text": "s"}]
+    keys = {
+        session_hash(body(system="s", tools=[tool], messages=plain)),
+        session_hash(body(system=system, tools=[tool | mark], messages=marked)),
+        session_hash(body(system=[system[0] | mark], tools=[tool], messages=later)),
+        session_hash(body(system=system, tools=[tool], messages=later, max_tokens=7, stream=True, **mark)),
+    }
+    assert len(keys) == 1
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    others = {
+        session_hash(body(system="s", messages=plain)),
+        session_hash(body(system="s", tools=[tool | {"description": "x"}], messages=plain)),
+        session_hash(body(system="s", tools=[tool], messages=[{"role": "user", "content": "Ho"}])),
+        session_hash(body(system="s", tools=[tool], messages=[{"role": "user", "content": [image]}])),
+    }
+    assert len(others | keys) == 5
+
+
 def test_a_session_header_stands_apart_from_hashes(body: Any, profile: Any) -> None:
     """A header cannot pretend to be another caller's hashed session."""
     hashed = profile(body()).session
