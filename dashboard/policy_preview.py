@@ -90,26 +90,27 @@ def _task(tenant: Mapping[str, Any], task: Mapping[str, Any]) -> str:
 
 def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Lay out sums now and then, one line each."""
-    money = {"Spent": "spend_now_usd", "Would be": "spend_then_usd", "Change": "change_usd"}
+    money = {"Spent": "spend_now_usd", "Spent then": "spend_then_usd"}
     counts = {
-        "Calls": "calls",
         "Lowered": "downgrades_now",
         "Lowered then": "downgrades_then",
         "Refused": "refusals_now",
         "Refused then": "refusals_then",
         "Otherwise": "changed",
     }
-    small = all(abs(Decimal(row["spend_now_usd"])) < 10 for _, row in rows)
-    written = st.column_config.NumberColumn(format="$%.4f" if small else "$%.2f")
+    digits = 4 if all(Decimal(row["spend_now_usd"]) < 10 for _, row in rows) else 2
+    written = st.column_config.NumberColumn(format=f"$%.{digits}f")
     st.dataframe(
         {
             first: [name for name, _ in rows],
             "Calls": [row["calls"] for _, row in rows],
             **{name: [Decimal(row[field]) for _, row in rows] for name, field in money.items()},
-            **{name: [row[field] for _, row in rows] for name, field in counts.items() if name != "Calls"},
+            "Change, USD": [Decimal(row["change_usd"]) for _, row in rows],
+            **{name: [row[field] for _, row in rows] for name, field in counts.items()},
         },
         column_config={
             **dict.fromkeys(money, written),
+            "Change, USD": st.column_config.NumberColumn(format=f"%+.{digits}f"),
             "Lowered": st.column_config.NumberColumn(help="Calls served from another tier than asked for"),
             "Otherwise": st.column_config.NumberColumn(help="Calls that would have gone otherwise"),
         },

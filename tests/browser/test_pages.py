@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from traffic import STEPS, Clock, Traffic
 
 from ledger import reads
 from outlay.admin import policies
@@ -207,6 +208,27 @@ def test_a_threshold_is_saved_as_a_new_version(app: App, visit: Visit) -> None:
     assert "below = 0.6\n" in policies.show_policy(app)["text"]
     page.get_by_role("tab", name="History").click()
     expect(page.get_by_role("button", name="Roll back")).to_be_visible()
+
+
+def test_a_draft_is_previewed_before_it_is_saved(app: App, visit: Visit) -> None:
+    """An operator sees what a changed threshold would have done, call by call; nothing is saved by that."""
+    policies.apply_policy(app, STEPS, actor="ana")
+    traffic = Traffic(app, Clock())
+    traffic.account("acme", 150_000_000)
+    traffic.play(14)
+    traffic.calls.close()
+    page = visit()
+    go(page, "Policy")
+    below = page.get_by_label("Below, % left").first
+    below.fill("80")
+    below.press("Enter")
+    expect(page.get_by_text("+below = 0.8")).to_be_visible()
+    page.get_by_role("button", name="Preview").first.click()
+    expect(page.get_by_text("of 14 calls would have gone otherwise")).to_be_visible(timeout=WAIT_MS)
+    page.get_by_text("Calls that would have gone otherwise").click()
+    expect(page.get_by_test_id("stDataFrame").nth(1)).to_be_visible()
+    settled(page)
+    assert policies.show_policy(app)["version"] == 1
 
 
 def test_a_threshold_out_of_order_shows_its_error(app: App, visit: Visit) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from traffic import STEPS, Clock, Traffic
 
 from ledger import reads
 from ledger.types import SetAccount
@@ -242,6 +243,43 @@ def test_a_broken_file_names_its_fields(page: Page, app: App) -> None:
     area.input(area.value.replace("hysteresis", "hysteresys")).run()
     assert any("hysteresys" in error.value for error in test.error)
     assert policies.policy_history(app)["versions"] == []
+
+
+@pytest.fixture
+def played(app: App) -> App:
+    """A policy and calls that it lowered, some days ago."""
+    policies.apply_policy(app, STEPS, actor="ana")
+    traffic = Traffic(app, Clock())
+    traffic.account("acme", 150_000_000)
+    traffic.play(14)
+    traffic.calls.close()
+    return app
+
+
+def test_a_draft_is_previewed_on_recent_traffic(page: Page, played: App) -> None:
+    """The table says what the draft would have spent and lowered; another draft asks for a new one."""
+    test = page("policy")
+    below = next(field for field in test.number_input if field.key.endswith("step 0/below"))
+    below.set_value(80.0).run()
+    test.button(key="form_preview").click().run()
+    assert not test.exception
+    table = next(frame.value for frame in test.dataframe if "Spent then" in frame.value)
+    assert list(table["Tenant"]) == ["acme"]
+    assert float(table["Spent then"].iloc[0]) < float(table["Spent"].iloc[0])
+    assert table["Lowered then"].iloc[0] > table["Lowered"].iloc[0]
+    assert "would have gone otherwise" in texts(test)
+    assert policies.show_policy(played)["version"] == 1
+    next(field for field in test.number_input if field.key.endswith("step 0/below")).set_value(70.0).run()
+    assert not any("Spent then" in frame.value for frame in test.dataframe)
+    assert any("preview it again" in caption.value for caption in test.caption)
+
+
+def test_a_preview_without_traffic_says_so(page: Page, app: App) -> None:
+    """Where no call was made there is nothing to compare with."""
+    test = page("policy")
+    test.button(key="form_preview").click().run()
+    assert not test.exception
+    assert any("nothing to compare with" in info.value for info in test.info)
 
 
 def test_an_older_version_is_brought_back(page: Page, app: App) -> None:
