@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from outlay.admin.money import set_budget
+from outlay.admin.policies import apply_policy
 from outlay.admin.tenants import create_tenant
 from outlay.aio import AsyncCalls
 from outlay.calls import CallRequest, Completed, Refused
@@ -20,6 +21,7 @@ from outlay.wiring import App
 from pricing.cost import cost_nanos
 from pricing.money import parse_usd
 from pricing.usage import Usage
+from router.policy import default_policy_text
 from router.types import Rights
 
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
@@ -93,6 +95,17 @@ def test_a_request_is_routed_and_translated(app: App, holds: Holds) -> None:
     assert isinstance(pinned, dict | Refused)
 
 
+def test_a_request_is_classified_by_what_its_caller_says(app: App, holds: Holds) -> None:
+    """Hints of complexity decide as the gateway's headers do."""
+    mapped = 'classifier = "complexity"\n[routing.complexity]\ntrivial = { tier = "small" }\n[routing.tasks]'
+    text = default_policy_text().replace('classifier = "table"', "").replace("[routing.tasks]", mapped)
+    apply_policy(app, text, actor="t")
+    auto = {**BODY, "model": "outlay/auto"}
+    assert authorize(holds, request=auto)["tier"] == "medium"
+    made = authorize(holds, request=auto, hints={"output_words": 20, "context": "low"})
+    assert (made["tier"], made["reasons"][0]["numbers"]["class"]) == ("small", "trivial")
+
+
 def test_a_hold_lasts_as_long_as_it_is_told(holds: Holds, clock: Any) -> None:
     """`ttl_s` counts from now; without it the policy's time holds."""
     for body, seconds in (({"offers": OFFERS, "ttl_s": 5}, 5), ({"offers": OFFERS}, 900)):
@@ -146,6 +159,8 @@ BAD_ORDERS: list[tuple[Any, str]] = [
     ({"request": BODY, "hints": {"tusk": "x"}}, "hints.tusk"),
     ({"request": BODY, "hints": {"task": 7}}, "hints.task"),
     ({"request": BODY, "hints": {"pin": "yes"}}, "hints.pin"),
+    ({"request": BODY, "hints": {"output_words": "5"}}, "hints.output_words"),
+    ({"request": BODY, "hints": {"revision": -1}}, "hints.revision"),
 ]
 
 
