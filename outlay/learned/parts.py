@@ -27,8 +27,8 @@ TREES_ROWS_MIN: Final = 400
 MANY_ROWS: Final = 2_000
 TREES: Final = 150
 LEAF_ROWS: Final = 8
-STEPS: Final = 350
-LEARNING_RATE: Final = 0.02
+STEPS: Final = 200
+LEARNING_RATE: Final = 0.035
 
 Shares: TypeAlias = dict[str, tuple[float, float, int]]
 """By task class how often each tier is right, shrunk, and the number of rows."""
@@ -77,7 +77,7 @@ def fit(rows: Sequence[Seen], seed: int) -> dict[str, Any]:
     shares = _shares(rows, base)
     words, margins = _words(rows, weak, strong, shares) if len(rows) >= WORDS_ROWS_MIN else (None, {})
     trees, boosted = _trees(rows, weak, strong, shares, seed) if len(rows) >= TREES_ROWS_MIN else (None, None)
-    classes = {name: [*_rounded(share), *margins.get(name, (0.0, 0.0))] for name, share in shares.items()}
+    classes = {name: _rounded((*share, *margins.get(name, (0.0, 0.0)))) for name, share in shares.items()}
     return {"base": _rounded(base), "classes": classes, "words": words, "trees": trees, "boosted": boosted}
 
 
@@ -109,8 +109,9 @@ def _words(
     )
     told = vectorizer.fit_transform(rows)
     mean, scale, normal = _normal(rows)
-    of_class = _class_columns(shares)
-    known = csr_matrix([of_class[one.row.task_class] for one in rows])
+    columns = {name: place for place, name in enumerate(shares)}
+    marks = [CLASS_WEIGHT] * len(rows), (range(len(rows)), [columns[one.row.task_class] for one in rows])
+    known = csr_matrix(marks, shape=(len(rows), len(columns)))
     told = hstack([told, csr_matrix(SHAPE_WEIGHT * normal), known]).tocsr()
     (weak_bias, weak_to), (strong_bias, strong_to) = (_regress(told, y) for y in (weak, strong))
     places = sorted(vectorizer.vocabulary_.items())
@@ -119,28 +120,13 @@ def _words(
     weights = zip(
         mean, scale, SHAPE_WEIGHT * weak_to[measured], SHAPE_WEIGHT * strong_to[measured], strict=True
     )
+    of_class = zip(weak_to[measured.stop :], strong_to[measured.stop :], strict=True)
     margins = {
-        name: (
-            round(float(row @ weak_to[measured.stop :]), 5),
-            round(float(row @ strong_to[measured.stop :]), 5),
-        )
-        for name, row in of_class.items()
+        name: (float(CLASS_WEIGHT * one), float(CLASS_WEIGHT * two))
+        for name, (one, two) in zip(shares, of_class, strict=True)
     }
     bias = _rounded((weak_bias, strong_bias))
     return {"bias": bias, "terms": listed, "shape": [_rounded(row) for row in weights]}, margins
-
-
-def _class_columns(shares: Shares) -> dict[str, Any]:
-    """Write a class as what is known of its shares, and as itself."""
-    import numpy as np
-
-    logits = np.asarray([(_logit(weak), _logit(strong)) for weak, strong, _ in shares.values()])
-    counts = np.asarray([count for _, _, count in shares.values()])
-    centred = CLASS_WEIGHT * (logits - np.average(logits, axis=0, weights=counts))
-    return {
-        name: np.concatenate([centred[place], CLASS_WEIGHT * np.eye(len(shares))[place]])
-        for place, name in enumerate(shares)
-    }
 
 
 def _normal(rows: Sequence[Seen]) -> tuple[Any, Any, Any]:
