@@ -19,7 +19,7 @@ from anthropic import APIRequest, APIResponse, AsyncAPIResponse
 from outlay import counting
 from outlay.api import Outlay
 from outlay.api_async import AsyncOutlay
-from outlay.calls import Failed, NotSent, Outcome, Refused, Uncertain, Upstream
+from outlay.calls import Failed, NotSent, Outcome, Refused, Sending, Uncertain, Upstream
 from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
 from outlay.open_holds import HintWords
@@ -100,7 +100,7 @@ class ControlledCalls(anthropic.Middleware):
         while call.sending is not None:
             passage = Passage(call, call.sending, _lost)
             try:
-                sent = _to_send(request, call.sending.body, call.sending.upstream, self._terms)
+                sent = _attempt_to_send(request, call.sending, self._terms)
                 answer = call_next(sent)
                 passage.answered(answer.http_response)
             except BaseException as error:
@@ -146,7 +146,7 @@ class AsyncControlledCalls(anthropic.Middleware):
         while call.sending is not None:
             passage = AsyncPassage(call, call.sending, _lost)
             try:
-                sent = _to_send(request, call.sending.body, call.sending.upstream, self._terms)
+                sent = _attempt_to_send(request, call.sending, self._terms)
                 answer = await call_next(sent)
                 await passage.answered(answer.http_response)
             except BaseException as error:
@@ -189,6 +189,14 @@ def _count_to_send(request: APIRequest, found: Count | Refused, terms: Terms) ->
     if isinstance(found, Refused):
         raise _refusal(found, request)
     return _to_send(request, found.body, found.upstream, terms)
+
+
+def _attempt_to_send(request: APIRequest, sending: Sending, terms: Terms) -> APIRequest:
+    """Put an attempt into the request; one of the flow's own is waited for as long as the policy says."""
+    sent = _to_send(request, sending.body, sending.upstream, terms)
+    if sending.link.timeout_ms is not None:
+        sent.options.timeout = sending.link.timeout_ms / 1_000
+    return sent
 
 
 def _to_send(request: APIRequest, body: Mapping[str, object], upstream: Upstream, terms: Terms) -> APIRequest:
