@@ -31,6 +31,8 @@ LOOK_US: Final = 30 * 1_000_000
 ASKS_TOKENS: Final = (1_024, 4_096, 16_384, 65_536)
 """Callers ask for the smallest of these that holds their answer."""
 TOKENS_PER_S: Final = 60
+RENEWED_US: Final = 86_400 * 1_000_000
+"""Callers renew their holds for as long as they wait."""
 BYTES_PER_TOKEN: Final = 4
 """Bytes of text behind each token: the worst case that is held takes each byte for a token."""
 
@@ -146,7 +148,8 @@ class DayRun:
             offers = tuple(
                 Offer(one.cost_bound_nanos, one.expected_cost_nanos, "", one.waits) for one in choice.offers
             )
-            held = self._keeper.do(Reserve(TENANT, f"k{number}", call.at_us, f"h{number}", offers))
+            wish = Reserve(TENANT, f"k{number}", call.at_us, f"h{number}", offers, ttl_us=RENEWED_US)
+            held = self._keeper.do(wish)
             if isinstance(held, Held):
                 self._take(number, call, choice, held.offer_index)
                 return

@@ -37,7 +37,7 @@ HISTORY_DAYS: Final = 29
 WORTH_DAYS: Final = 7
 WORTH_FADES: Final = 0.3
 """What upgrades were worth on a day counts so much less than on the day after it."""
-SCOPE_WEIGHT: Final = 0.05
+SCOPE_WEIGHT: Final = 0.01
 """A key or task is taken to ask for its budget until it has shown this share of a day."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

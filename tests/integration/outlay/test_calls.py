@@ -350,8 +350,8 @@ def test_a_halt_hands_a_claimed_probe_back(app: App, calls: Calls, clock: Any) -
 # degradation and observation
 
 
-def test_a_level_is_remembered_and_left_only_with_room(app: App, calls: Calls) -> None:
-    """Under half of the budget the first step holds; it ends only once the share is clearly above half."""
+def test_a_level_is_remembered_and_left_only_with_room(app: App, calls: Calls, clock: Any) -> None:
+    """Under half of the budget the first step holds; it ends once the share is clearly above it for a while."""
     set_budget(app, "acme", "1.00", actor="t")
     holds = Holds(calls)
     made = holds.authorize("acme", {"offers": [{"name": "x", "cost_usd": "0.55"}]})
@@ -371,7 +371,9 @@ def test_a_level_is_remembered_and_left_only_with_room(app: App, calls: Calls) -
     assert decided() == (SONNET, 1)
     set_budget(app, "acme", "1.13", actor="t")  # 51 % left: above the step, within the hysteresis
     assert decided() == (SONNET, 1)
-    set_budget(app, "acme", "1.30", actor="t")  # 58 % left
+    set_budget(app, "acme", "1.30", actor="t")  # 58 % left: well above, but within the dwell
+    assert decided() == (SONNET, 1)
+    clock.sleep(900)
     assert decided() == (OPUS, 0)
     set_budget(app, "acme", "1.13", actor="t")
     assert decided() == (OPUS, 0)
