@@ -88,9 +88,9 @@ class AsyncRunner:
                 outcome = sender.outcome_of(message, sending)
                 error = sender.unread(outcome)
             except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
-                outcome, error = sender.outcome_of_failure(raised), raised
+                outcome, error = sender.outcome_of_failure(raised, self._send), raised
             except BaseException as raised:
-                await call.resume(final(sender.outcome_of_failure(raised)))
+                await call.resume(final(sender.outcome_of_failure(raised, self._send)))
                 raise
             await call.resume(outcome)
         assert call.result is not None

@@ -99,15 +99,15 @@ def outcome_of(message: Any, sending: Sending) -> Outcome:
     return Completed(served, found["usage"], found if sending.link.inner else None)
 
 
-def outcome_of_failure(error: BaseException) -> Outcome:
+def outcome_of_failure(error: BaseException, send: object) -> Outcome:
     """
-    Say what came of a call whose client raised; what may have been billed is uncertain.
+    Say what came of a call for which what sends it raised; what may have been billed is uncertain.
     """
     if isinstance(error, Unsendable):
         return NotSent(f"not_sent: {error}", given_up=True)
     if not isinstance(error, Exception):
         return Uncertain(f"caller_left: {type(error).__name__}", given_up=True)
-    if type(error).__module__.partition(".")[0] == "anthropic":
+    if _of_sdk(error) or _of_sdk(send):
         from outlay.provider import outcome_of_error  # the SDK is loaded already
 
         return _unbilled(outcome_of_error(error))
@@ -115,6 +115,10 @@ def outcome_of_failure(error: BaseException) -> Outcome:
     if isinstance(status, int):
         return _unbilled(Failed(status, str(getattr(error, "type", None) or "")))
     return Uncertain(f"no_answer: {type(error).__name__}")
+
+
+def _of_sdk(one: object) -> bool:
+    return type(one).__module__.partition(".")[0] == "anthropic"
 
 
 def _unbilled(outcome: Outcome) -> Outcome:
