@@ -199,6 +199,18 @@ def test_a_step_pays_for_its_cache_write_over_the_turns_to_come(
     assert "degraded" in codes(moved)
 
 
+def test_a_conversation_that_was_kept_in_the_middle_is_not_moved_at_a_loss(
+    going_on: Any, decide: Any, money: Any, under: Any
+) -> None:
+    """
+    The steps lead from Opus to Haiku; this conversation is at Sonnet, and to write 50k tokens for one short
+    answer costs more at Haiku than to read them at Sonnet. With turns to follow it moves.
+    """
+    call = going_on(SONNET, expected=50)
+    assert first(decide(call, money(0.85), under=under("expected_turns = 0"))).model == SONNET
+    assert first(decide(call, money(0.85), under=under("expected_turns = 4"))).model == HAIKU
+
+
 def test_measured_conversations_outweigh_the_expectation(
     going_on: Any, policy_with: Any, prices: Any, money: Any
 ) -> None:
