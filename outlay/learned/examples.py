@@ -4,9 +4,9 @@ What the classifier is trained on, and how good its ranking is. Pure, without a 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,11 @@ def ranking(gains: Sequence[float], rows: Sequence[Example]) -> Ranking | None:
     Returns:
         None where the large tier is not better than the small one, so that there is nothing to gain.
     """
-    order = sorted(range(len(rows)), key=lambda place: -gains[place])
     small = sum(row.weak for row in rows)
     large = sum(row.strong for row in rows)
     if large <= small:
         return None
-    quality = [small]
-    for place in order:
-        quality.append(quality[-1] + rows[place].strong - rows[place].weak)
+    quality = list(accumulate(_in_order(gains, rows), initial=small))
     gained = [(value - small) / (large - small) for value in quality]
     area = sum((one + two) / 2 for one, two in pairwise(gained)) / len(rows)
     to_large = _first(quality, 0.95 * large)
@@ -84,6 +81,14 @@ def ranking(gains: Sequence[float], rows: Sequence[Example]) -> Ranking | None:
         cpt80=_first(gained, 0.8),
         saved_at_95=(1 - SMALL_PRICE) * (1 - to_large),
     )
+
+
+def _in_order(gains: Sequence[float], rows: Sequence[Example]) -> Iterator[float]:
+    """Give what each call adds, highest predicted gain first; equal ones share what they add together."""
+    order = sorted(range(len(rows)), key=lambda place: -gains[place])
+    for _, group in groupby(order, key=lambda place: gains[place]):
+        added = [rows[place].strong - rows[place].weak for place in group]
+        yield from [sum(added) / len(added)] * len(added)
 
 
 def _first(values: Sequence[float], wanted: float) -> float:
