@@ -2,6 +2,7 @@
 At which effort a model works on a request; a switch of models or a shortage of money never raises it.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from pricing.facts import ModelFacts
@@ -39,6 +40,7 @@ def fit_effort(
     return clamp(level, served.efforts)
 
 
+@lru_cache(maxsize=1_000)
 def clamp(level: str, efforts: tuple[str, ...]) -> str:
     """
     Give the highest of the known levels that is not above the wanted one, else the lowest.
