@@ -214,6 +214,14 @@ class PolicyAt(Query):
     version: int | None = None
 
 
+class RouteOf(Query):
+    """What would happen to a call of a task."""
+
+    task: str
+    role: str | None = None
+    tenant: str | None = None
+
+
 class Period(Query):
     """A part of a statement, by dates or instants."""
 

@@ -15,6 +15,7 @@ from gateway.control.access import RANKS, Caller, admin_only
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
 from gateway.intake import forbidden
 from outlay.admin import breakers, decisions, keys, money, policies, preview, tenants
+from outlay.admin import routes as task_routes
 from outlay.errors import Rejected
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def routes(house: "House") -> tuple[APIRouter, ...]:
     Return all routes of operators.
     """
     books = _tenants(house), _money(house), lots.routes(house), _budgets(house), _keys(house)
-    return *books, _policies(house), _watch(house), quality.routes(house), _switches(house)
+    return *books, _policies(house), _previews(house), _watch(house), quality.routes(house), _switches(house)
 
 
 def _tenants(house: "House") -> APIRouter:
@@ -135,7 +136,6 @@ def _keys(house: "House") -> APIRouter:
 
 def _policies(house: "House") -> APIRouter:
     router = APIRouter(tags=["policies"])
-    previewing = Lock()
 
     @router.get("/policy")
     def show_policy(query: Annotated[bodies.PolicyAt, InQuery()], _caller: Viewer) -> Answer:
@@ -147,20 +147,20 @@ def _policies(house: "House") -> APIRouter:
         """List the versions."""
         return policies.policy_history(house.app, query.tenant)
 
+    @router.get("/routes")
+    def list_routes(query: Annotated[bodies.OfTenant, InQuery()], _caller: Viewer) -> Answer:
+        """List the task table beside recent calls."""
+        return task_routes.list_routes(house.app, tenant=query.tenant)
+
+    @router.get("/routes/task")
+    def show_route(query: Annotated[bodies.RouteOf, InQuery()], _caller: Viewer) -> Answer:
+        """Say what happens to a short call of a task now, and at each degradation step."""
+        return task_routes.show_route(house.app, query.task, role=query.role, tenant=query.tenant)
+
     @router.post("/policy/validate")
     def validate_policy(body: bodies.PolicyText, _caller: Viewer) -> Answer:
         """Check a policy, also beside recent traffic; nothing is written."""
         return policies.validate_policy(body.text, app=house.app, tenant=body.tenant)
-
-    @router.post("/policies/preview")
-    def preview_policy(body: bodies.PolicyPreview, _caller: Viewer) -> Answer:
-        """Say what a policy would have done to recent traffic; nothing is written."""
-        if not previewing.acquire(blocking=False):
-            raise Rejected("preview_busy", "another preview is being made; ask again when it is done")
-        try:
-            return preview.preview_apart(house.app, body.text, days=body.days, tenant=body.tenant)
-        finally:
-            previewing.release()
 
     @router.post("/policy", status_code=201)
     def apply_policy(body: bodies.NewPolicy, caller: Operator) -> Answer:
@@ -175,6 +175,23 @@ def _policies(house: "House") -> APIRouter:
         if policies.changes_upstreams(house.app, tenant=body.tenant, version=body.version):
             admin_only(caller)
         return policies.rollback_policy(house.app, body.version, tenant=body.tenant, actor=caller.actor)
+
+    return router
+
+
+def _previews(house: "House") -> APIRouter:
+    router = APIRouter(tags=["policies"])
+    previewing = Lock()
+
+    @router.post("/policies/preview")
+    def preview_policy(body: bodies.PolicyPreview, _caller: Viewer) -> Answer:
+        """Say what a policy would have done to recent traffic; nothing is written."""
+        if not previewing.acquire(blocking=False):
+            raise Rejected("preview_busy", "another preview is being made; ask again when it is done")
+        try:
+            return preview.preview_apart(house.app, body.text, days=body.days, tenant=body.tenant)
+        finally:
+            previewing.release()
 
     return router
 

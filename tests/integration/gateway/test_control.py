@@ -17,6 +17,8 @@ READS = [
     "/tenants/acme",
     "/policy",
     "/policy/versions",
+    "/routes",
+    "/routes/task?task=crm/mail",
     "/decisions",
     "/calibration",
     "/breakers",
