@@ -308,6 +308,23 @@ def test_a_decision_is_explained_by_its_id(page: Page, app: App, books: ModuleTy
     assert "claude-haiku-5-5" in said
 
 
+def test_attempts_of_a_call_are_listed_with_each_of_them(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """A failed call and its fallback: whichever is looked up, both are shown in order."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    first = books.play(app, books.Call("acme", now_us - 1_000_000))
+    second = books.play(app, books.Call("acme", now_us, served="medium", parent=first, strategy="fallback"))
+    for looked_up, mark in ((first, ["this one", ""]), (second, ["", "this one"])):
+        test = page("routing", "acme")
+        test.text_input(key="decision_id").input(looked_up).run()
+        assert "Attempts of this call" in texts(test)
+        shown = next(frame.value for frame in test.dataframe if "Strategy" in frame.value.columns)
+        assert list(shown["Decision"]) == [first, second]
+        assert list(shown["Strategy"]) == ["first", "fallback"]
+        assert list(shown[""]) == mark
+
+
 @pytest.mark.parametrize("given", ["nothing", "' OR 1=1 --", "<script>alert(1)</script>"])
 def test_an_unknown_decision_is_told(given: str, page: Page) -> None:
     """An id of nothing is answered with where ids are found."""

@@ -40,6 +40,8 @@ class Call:
     ratio: float = 0.8
     reason: str | None = None
     offer_reason: str | None = None
+    parent: str | None = None
+    strategy: str | None = None
 
 
 def open_books(url: str) -> App:
@@ -113,6 +115,9 @@ def _record(call: Call, decision_id: str) -> dict[str, Any]:
         at_us=call.at_us,
         surface="gateway",
         asked_model=MODELS[call.asked],
+        parent=call.parent,
+        attempt=0 if call.parent is None else 1,
+        strategy=call.strategy,
     )
     return {
         **known,

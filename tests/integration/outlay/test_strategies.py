@@ -12,7 +12,7 @@ import pytest
 
 import outlay
 from ledger import make_engine
-from outlay import Cascade, JsonSchema, Judge, Speculative, Step, Tool, Verdict, Workflow
+from outlay import Cascade, JsonSchema, Judge, Speculative, Step, Tool, Verdict, Workflow, reports_routing
 from outlay.admin import decisions
 from outlay.admin.replay import replay
 from outlay.schema import upgrade
@@ -126,6 +126,9 @@ def test_a_cascade_climbs_until_an_answer_passes(books: outlay.Outlay) -> None:
     assert first["scores"][0]["source"] == "json_schema"
     found = replay(books.app)
     assert (found["checked"], found["differing"]) == (3, 0)
+    shown = reports_routing.why(books.app, second["id"])
+    assert shown is not None
+    assert [one["id"] for one in shown.attempts] == [row["id"] for row in (first, second, third)]
 
 
 def test_a_cascade_stops_at_the_first_answer_that_passes(books: outlay.Outlay) -> None:
