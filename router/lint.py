@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pricing.table import PriceTable
 from router.lint_calibration import calibration_findings
+from router.lint_classifier import classifier_findings
 from router.lint_degradation import degradation_findings, price_findings
 from router.lint_routes import led_to, route_findings
 from router.policy_model import Policy
@@ -36,6 +37,7 @@ def lint(
         *degradation_findings(policy),
         *calibration_findings(policy),
         *(price_findings(policy, prices, at_us) if prices is not None else ()),
+        *(classifier_findings(policy, prices, at_us) if prices is not None else ()),
     )
 
 

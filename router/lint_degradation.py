@@ -36,7 +36,7 @@ def price_findings(policy: "Policy", prices: PriceTable, at_us: int) -> Iterator
     """
     for name, tier in policy.tiers.items():
         for facts in tier.facts:
-            if _cost(facts, prices, at_us, *TYPICAL[0]) is None:
+            if plain_cost(facts, prices, at_us, *TYPICAL[0]) is None:
                 yield f"tiers.{name}: {facts.id} has no price, so it serves no call"
     told: set[tuple[str, str]] = set()
     for where, source, target in _leads(policy):
@@ -139,15 +139,17 @@ def _dearer(
     """Compare the preferred models of two tiers at a short and a long call."""
     one, other = policy.tiers[source].facts[0], policy.tiers[target].facts[0]
     for size, output in TYPICAL:
-        here, there = (_cost(facts, prices, at_us, size, output) for facts in (one, other))
+        here, there = (plain_cost(facts, prices, at_us, size, output) for facts in (one, other))
         if one.id != other.id and here is not None and there is not None and there >= here:
             prompt = f"{size // 1_000} kB of prompt and {output} tokens of answer"
             costs = f"{format_usd(there)} USD, not less than the {format_usd(here)} of {one.id}"
             yield f"{where}: {source} to {target} saves nothing for {prompt}: {other.id} costs {costs}"
 
 
-def _cost(facts: ModelFacts, prices: PriceTable, at_us: int, size: int, output: int) -> int | None:
-    """Price a plain call by its prompt's bytes; models count tokens differently. None without a price."""
+def plain_cost(facts: ModelFacts, prices: PriceTable, at_us: int, size: int, output: int) -> int | None:
+    """
+    Price a plain call by its prompt's bytes; models count tokens differently. None without a price.
+    """
     tokens = ceil_div(size * 100, tokenizer(facts.tokenizer).bytes_per_100_tokens)
     try:
         price = prices.price(facts.id, at_us)

@@ -30,6 +30,7 @@ def route_problems(raw: Mapping[str, Any], tiers: Sequence[str]) -> Iterator[Pro
             yield from _route(path, classes[kind], tiers, listed, ("tier", "model", "max_tokens"))
     yield from _rising(_table(classes.get("starts_at")))
     yield from _learned(_table(routing.get("learned")), tiers)
+    yield from _model(("routing", "llm", "model"), _table(routing.get("llm")).get("model"), listed)
 
 
 def _table(raw: object) -> Mapping[str, Any]:
