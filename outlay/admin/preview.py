@@ -53,6 +53,7 @@ class Found:
     Attributes:
         kept: Decisions that stay as they are, by why: own_offers, refused_before, own_policy, unreadable.
         policies: Policies that the traffic was decided by.
+        own_policy: Whether a tenant has a policy of its own, which one for everybody does not reach.
         unpredicted, unprojected: Decisions without what the new policy's classifier or pacing goes by.
     """
 
@@ -66,6 +67,7 @@ class Found:
     kept: "Counter[str]" = field(default_factory=Counter)
     changes: list[tuple[Recorded, Then]] = field(default_factory=list)
     policies: dict[int, Policy] = field(default_factory=dict)
+    own_policy: dict[str, bool] = field(default_factory=dict)
     decisions: int = 0
     unpredicted: int = 0
     unprojected: int = 0
@@ -108,10 +110,10 @@ def preview_policy(
     )
     for page in log_pages.oldest_first(app, COLUMNS, tenant=found.tenant, from_us=found.from_us):
         with translated(), app.reading() as connection:
-            others = _with_own_policy(app, connection, page) if found.tenant is None else frozenset[str]()
+            _note_own_policies(app, connection, page, found)
             for row in page:
                 if row["at_us"] < found.to_us:
-                    _one(connection, past, simulation, row, found, others, shown)
+                    _one(connection, past, simulation, row, found, shown)
         if progress is not None:
             progress(min(found.decisions, total), total)
     tasks = {task for one in found.sums.tasks.values() for task in one} - {"", OTHERS}
@@ -187,10 +189,13 @@ def _full_credit(app: App, at_us: int) -> Callable[[str], int | None]:
     return full
 
 
-def _with_own_policy(app: App, connection: Connection, page: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Name the tenants of a page that a policy for everybody does not reach."""
-    tenants = {row["tenant"] for row in page}
-    return frozenset(one for one in tenants if app.policies.applied(connection, one).tenant != EVERYBODY)
+def _note_own_policies(
+    app: App, connection: Connection, page: Sequence[Mapping[str, Any]], found: Found
+) -> None:
+    """Look up, once for each tenant, whether a policy for everybody reaches it."""
+    for tenant in {row["tenant"] for row in page} - found.own_policy.keys():
+        own = found.tenant is None and app.policies.applied(connection, tenant).tenant != EVERYBODY
+        found.own_policy[tenant] = own
 
 
 def _one(
@@ -199,12 +204,11 @@ def _one(
     simulation: Simulation,
     row: Mapping[str, Any],
     found: Found,
-    others: frozenset[str],
     shown: int,
 ) -> None:
     """Look at one decision, and add up what would have come of it."""
     found.decisions += 1
-    if row["tenant"] in others:
+    if found.own_policy.get(row["tenant"], False):
         found.kept["own_policy"] += 1
         return
     recorded, why = _read(row)
