@@ -126,8 +126,8 @@ def _unrouted(profile: Profile, policy: "Policy", found: Found | None) -> tuple[
 def _by_complexity(profile: Profile, policy: "Policy", rank: int) -> _Wish:
     """Look the class up in the owner's map; a class without an entry stays where it is."""
     rules = policy.routing.complexity
-    if profile.signals is None:
-        return _Wish(rank, ())
+    if profile.signals is None:  # decided before signals were kept, and now previewed
+        return _unknown_answer("complexity", policy, rank, None)
     found = assess(
         profile.signals,
         profile.max_tokens,

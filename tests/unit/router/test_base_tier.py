@@ -228,6 +228,14 @@ def test_a_map_may_be_made_to_need_proof(call: Caller) -> None:
     assert served(call(signals=TRIVIAL, known=Known())) == (HAIKU, "small")
 
 
+def test_calls_of_before_there_were_signals_keep_their_tier(call: Caller) -> None:
+    """A preview of old traffic cannot classify it, and says so."""
+    old = replace(call.profile(call.body("outlay/auto")), signals=None)
+    outcome = choose(old, Headroom(), RULES["complexity"], call.prices, level=0, unhealthy={}, now_us=NOW_US)
+    assert served(outcome)[0] == SONNET
+    assert "gave no answer" in told(outcome, "classified").text
+
+
 # learned and llm
 
 
