@@ -25,6 +25,7 @@ LOWERING: Final = (
     ReasonCode.DEGRADED,
     ReasonCode.AFFORDABILITY,
     ReasonCode.PROVIDER_UNHEALTHY,
+    ReasonCode.FALLBACK,
     ReasonCode.CONSTRAINT,
     ReasonCode.TIER_LIMIT,
     ReasonCode.FLOOR,
