@@ -1,0 +1,55 @@
+"""
+`outlay train` and `outlay classifier`: from a file to a stored classifier, and what is refused.
+"""
+
+from pathlib import Path
+from typing import Any
+
+HEAD = "prompt,task,weak,strong,split\n"
+ROWS = "".join(f"question {n},{'law' if n % 2 else 'mail'},{1 - n % 2},1,train\n" for n in range(60))
+
+
+def examples(tmp_path: Path, text: str = HEAD + ROWS) -> str:
+    """A file of examples."""
+    file = tmp_path / "judged.csv"
+    file.write_text(text)
+    return str(file)
+
+
+def test_a_file_becomes_a_classifier_of_the_tenant(outlay: Any, tmp_path: Path) -> None:
+    """Trained, stored once, listed and shown; the same file again is the same classifier."""
+    made = outlay("train", "--file", examples(tmp_path), "--tenant", "acme", "--json").data
+    assert made["tenant"] == "acme"
+    assert made["version"].startswith("acme-")
+    assert len(made["data_hash"]) == 64
+    assert made["quality"]["examples"] == 60
+    assert made["quality"]["ranking"]["apgr"] > 0.7
+    again = outlay("train", "--file", examples(tmp_path), "--tenant", "acme", "--json").data
+    assert (again["version"], again["replayed"]) == (made["version"], True)
+    listed = outlay("classifier", "list", "--json").data["classifiers"]
+    assert [row["version"] for row in listed] == [made["version"]]
+    shown = outlay("classifier", "show", made["version"], "--json").data
+    assert shown["classes"]["law"]["weak"] < shown["classes"]["mail"]["weak"]
+    assert made["version"] in outlay("classifier", "list").out
+    assert "law" in outlay("classifier", "show", made["version"]).out
+
+
+def test_a_split_of_the_file_can_be_kept_back(outlay: Any, tmp_path: Path) -> None:
+    """Only the rows of the split are trained on."""
+    more = HEAD + ROWS + "kept back,mail,0,1,eval\n"
+    made = outlay("train", "--file", examples(tmp_path, more), "--split", "train", "--json").data
+    assert (made["tenant"], made["quality"]["examples"]) == (None, 60)
+
+
+def test_what_cannot_be_trained_on_is_refused(outlay: Any, tmp_path: Path) -> None:
+    """With status 1 for what is refused, 2 for a mistake, and the row named."""
+    few = outlay("train", "--file", examples(tmp_path, HEAD + ROWS[:200]), "--json")
+    assert (few.status, few.error["code"]) == (1, "examples_refused")
+    scores = outlay("train", "--tenant", "acme", "--json")
+    assert (scores.status, scores.error["code"]) == (1, "examples_refused")
+    assert "outlay score" in scores.error["message"]
+    bad = outlay("train", "--file", examples(tmp_path, HEAD + "hello,mail,7,1,train\n"), "--json")
+    assert (bad.status, bad.error["field"]) == (2, "row 2: weak")
+    assert outlay("train", "--json").status == 2
+    assert outlay("train", "--tenant", "nobody", "--json").error["code"] == "unknown_tenant"
+    assert outlay("classifier", "show", "nothing", "--json").error["code"] == "unknown_classifier"
