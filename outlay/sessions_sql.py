@@ -24,7 +24,8 @@ _ESCALATED: Final = '%"code":"session_escalated"%'
 # read before every call of a conversation that goes on, so it goes to the driver as it is
 # and in one round: its newest calls, and every model that ever answered it (without an instant)
 _NEWEST: Final = f"""SELECT * FROM (SELECT d.at_us, d.served_model, d.usage, d.finished_us, d.served_tier,
- d.effort, d.asked_model, d.task, d.turn, d.counterfactual,
+ d.effort, d.asked_model, d.task, d.counterfactual,
+ CASE WHEN d.outcome = 'served' THEN d.turn END AS turn,
  CASE WHEN d.reasons LIKE ? THEN 1 ELSE 0 END AS escalated,
  (SELECT s.score_ppm FROM outlay_score s WHERE s.decision_id = d.id AND s.served_model = d.served_model
  ORDER BY s.at_us DESC, s.id DESC LIMIT 1) AS score_ppm

@@ -27,7 +27,8 @@ class SessionMemory:
         models: Every model that served one of the newest calls.
         last_us: When the last call ended; a prompt cache lives for minutes.
         tier, effort, asked_model, task: Of the last call.
-        turn: What recognises the last call when it is asked again (`outlay/sessions.py`).
+        turn: What recognises the last call when it is asked again (`outlay/sessions.py`); None where its
+            answer broke off, as then the same is asked for another reason.
         wanted_effort: Effort that the last call would have had as it was asked.
         escalated: A signal has raised the session.
         score_ppm: Newest score of the last answer; None where nobody judged it.

@@ -11,7 +11,7 @@ from outlay import effects, reports_routing
 from outlay.admin.breakers import halt
 from outlay.admin.money import set_budget
 from outlay.admin.quality import score
-from outlay.calls import CallRequest, Completed, Done, Link
+from outlay.calls import Broken, CallRequest, Completed, Done, Link
 from outlay.client import Calls
 from outlay.sessions import state_of, turn_of
 from outlay.wiring import App
@@ -159,6 +159,20 @@ def _session(calls: Calls) -> str:
     with calls.engine._app.reading() as conn:
         rows = conn.exec_driver_sql("SELECT session FROM outlay_decision WHERE session IS NOT NULL").all()
     return str(rows[0][0])
+
+
+def test_an_answer_that_broke_off_is_asked_for_again_without_consequence(calls: Calls, clock: Any) -> None:
+    """Who asks again after a broken stream has not judged the answer."""
+    talk = Conversation(calls, clock)
+    talk.turn()
+    clock.sleep(1)
+    call = calls.start(talk.request())
+    assert call.sending is not None
+    call.resume(Broken(OPUS, {"input_tokens": 5, "output_tokens": 1}, 10))
+    memory = calls.engine.perform(effects.Recall("acme", _session(calls)))
+    state = state_of(talk.request(), memory)
+    assert state is not None
+    assert not state.retried
 
 
 def test_every_model_of_a_long_conversation_is_remembered(calls: Calls, clock: Any) -> None:
