@@ -93,6 +93,7 @@ class Outlook:
         asked_nanos: Expected cost of that traffic as asked.
         least_nanos: Expected cost on the cheapest tier; None while nothing is known about it.
         reserve_nanos: The same at an upper quantile: what has to be kept back for it.
+        call_nanos: Mean cost of a call as asked.
         resets_us: End of the window.
         within_day: The window is no longer than a day.
     """
@@ -102,6 +103,7 @@ class Outlook:
     asked_nanos: int
     least_nanos: int | None
     reserve_nanos: int | None
+    call_nanos: int
     resets_us: int
     within_day: bool
 
@@ -298,9 +300,17 @@ def outlook(gauge: str, window: Window, now: Level, at_us: int) -> Outlook:
         asked_nanos=round(asked),
         least_nanos=None if ratio is None else round(ratio * asked),
         reserve_nanos=None if ratio is None else round(ratio * now.day_nanos * kept),
+        call_nanos=round(now.day_nanos / max(1.0, now.day_calls)),
         resets_us=window.ends_us,
         within_day=window.within_day,
     )
+
+
+def spread_in_flight(held_nanos: int, call_nanos: int) -> int:
+    """
+    Give what has to be kept back for calls in flight that cost more than is expected of them.
+    """
+    return round(RESERVE_SDS * sqrt(SPREAD_CALLS * max(0, held_nanos) * call_nanos))
 
 
 def _spread_days(now: Level, left: float) -> float:

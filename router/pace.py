@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from router.candidates import Candidates, Place
 from router.costs import Costs
 from router.degrade import Lowered, least_tokens, levers, lower_effort
-from router.demand import NOT_PACED, Outlook, Pace, PaceState
+from router.demand import NOT_PACED, Outlook, Pace, PaceState, spread_in_flight
 from router.types import (
     Evidence,
     Headroom,
@@ -127,7 +127,8 @@ def tide(pace: Pace | None, policy: "Policy", headroom: Headroom, now_us: int) -
     outlook, left = min(limited, key=_lasting)
     ladder = rungs(policy, pace.tier_ratios)
     state = _moved(pace.state, ladder, policy, outlook, left, now_us)
-    upgrades = _upgrades(outlook, left)
+    flying = next(one.expected_held_nanos for one in headroom.budgets if one.name == outlook.gauge)
+    upgrades = _upgrades(outlook, left - spread_in_flight(flying, outlook.call_nanos))
     price = None if upgrades is None else price_of_money(pace.worth, upgrades)
     return Tide(outlook, left, upgrades, price, ladder[state.rung], state)
 

@@ -46,7 +46,7 @@ def paced_policy(policy_with: Callable[[str, str], Policy]) -> Policy:
 def outlook(asked: float, gauge: str = "tenant/day", **changed: Any) -> Outlook:
     """A demand in USD that the cheapest tier serves for a fifth, with a margin of a quarter."""
     nanos = round(asked * USD)
-    made = Outlook(gauge, 0.5, nanos, nanos // 5, nanos // 4, NOW_US + 600 * MINUTE_US, True)
+    made = Outlook(gauge, 0.5, nanos, nanos // 5, nanos // 4, 0, NOW_US + 600 * MINUTE_US, True)
     return replace(made, **changed)
 
 
@@ -261,6 +261,21 @@ def test_scores_of_the_class_stand_in_for_a_prediction(decide: Decide) -> None:
     assert choice.offers[0].tier == "large"
     few = Evidence("large", {"claude-haiku-5-5": Counts(4.0, 4.0)})
     assert decide(63, replace(facts, evidence=few)).offers[0].tier == "medium"
+
+
+def test_calls_in_flight_may_cost_more_than_is_expected(paced_policy: Policy) -> None:
+    """With 64 calls out there is less money for upgrades than with the same money spent: a margin is kept."""
+    projected = Pace(1, (outlook(100, call_nanos=USD // 10),), (1.0, 0.6, 0.2), PRICE_40)
+
+    def upgrades(spent: float, flying: float) -> float:
+        budget = Budget("tenant/day", 100 * USD, round(spent * USD), 0, round(flying * USD))
+        now = tide(projected, paced_policy, Headroom((budget,)), NOW_US)
+        assert now is not None
+        assert now.upgrades is not None
+        return now.upgrades
+
+    assert upgrades(40, 0) == pytest.approx((60 - 25) / 80)
+    assert upgrades(40 - 6.4, 6.4) == pytest.approx((60 - 25 - 1.645 * 3 * 0.8) / 80)
 
 
 # which money
