@@ -183,7 +183,7 @@ def _previews(house: "House") -> APIRouter:
     router = APIRouter(tags=["policies"])
     previewing = Lock()
 
-    @router.post("/policies/preview")
+    @router.post("/policy/preview")
     def preview_policy(body: bodies.PolicyPreview, _caller: Viewer) -> Answer:
         """Say what a policy would have done to recent traffic; nothing is written."""
         if not previewing.acquire(blocking=False):

@@ -76,7 +76,7 @@ def show_classifier(app: App, version: str) -> dict[str, Any]:
         row = app.classifiers.find(connection, wanted)
     if row is None:
         raise Rejected(
-            "unknown_classifier", f"there is no classifier {wanted!r}; see: outlay classifier list"
+            "unknown_classifier", f"there is no classifier {wanted!r}"
         )
     with translated():
         model = LearnedModel.read(row.weights)

@@ -122,7 +122,7 @@ def test_keys_halts_and_policies(gateway: Any, http: Any) -> None:
 
 def test_a_policy_is_previewed_before_it_is_applied(gateway: Any, tenant: Any, http: Any) -> None:
     """A preview answers with sums now and then and writes nothing; what cannot be one is refused."""
-    url, base = f"{gateway.url}{PLANE}/policies/preview", gateway.url + PLANE
+    url, base = f"{gateway.url}{PLANE}/policy/preview", gateway.url + PLANE
     text, versions = http("GET", f"{base}/policy")[1]["text"], http("GET", f"{base}/policy/versions")[1]
     status, found, _ = http("POST", url, json={"text": text, "days": 2})
     assert (status, found["days"], found["changed"]) == (200, 2, 0)
@@ -136,7 +136,7 @@ def test_a_policy_is_previewed_before_it_is_applied(gateway: Any, tenant: Any, h
 
 def test_one_preview_at_a_time(gateway: Any, http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a preview is being made another one is told to wait, and may come afterwards."""
-    url, body = f"{gateway.url}{PLANE}/policies/preview", {"text": ""}
+    url, body = f"{gateway.url}{PLANE}/policy/preview", {"text": ""}
     asked: list[int] = []
 
     def apart(*_args: object, **_named: object) -> dict[str, object]:
