@@ -170,6 +170,7 @@ _REFUSED: Final[Mapping[str, tuple[str | None, str]]] = {
     "unknown_tenant": ("tenant", "list them with: outlay tenant list"),
     "tenant_exists": ("tenant", "choose another name; see: outlay tenant show"),
     "unknown_hold": ("hold_id", "ids of holds are in: outlay statement"),
+    "unknown_classifier": ("version", "list them with: outlay classifier list"),
     "unknown_decision": ("decision", "the id is in the answer's header outlay-decision-id"),
     "unknown_key": ("key", "list them with: outlay key list"),
     "unknown_version": ("version", "list them with: outlay policy history"),

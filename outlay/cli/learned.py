@@ -55,10 +55,12 @@ def train(
     it learns from the scores of --tenant by task class alone, as Outlay keeps no prompts.
     """
     from outlay.admin import classifiers
+    from outlay.errors import BadInput
     from outlay.learned.reading import read_examples
 
     if file is None and tenant is None:
-        raise typer.BadParameter("name --file, or --tenant for its scored decisions")
+        fix = "Name --file, or --tenant for its scored decisions."
+        raise BadInput("file", None, "neither examples nor a tenant to learn from", fix)
     examples = None if file is None else read_examples(file, split)
     with common.opened() as app:
         if examples is None:

@@ -26,6 +26,7 @@ ENOUGH: dict[tuple[str, ...], list[str]] = {
     ("route", "show"): ["x"],
     ("policy", "apply"): ["-"], ("policy", "rollback"): ["0"], ("halt",): ["--reason", "x", "--yes"],
     ("breaker", "reset"): ["global", "--reason", "x"], ("explain",): ["x"], ("score",): ["x", "1"],
+    ("train",): ["--tenant", "acme"], ("classifier", "show"): ["x"],
     ("adjust",): ["acme", "5", "--reason", "x"], ("lot", "list"): ["acme"], ("lot", "show"): ["acme-1"],
     ("lot", "reverse"): ["acme-1", "--reason", "x"], ("lot", "chargeback"): ["acme-1", "--reason", "x"],
     ("seal", "export"): ["--to", "never-made"], ("db", "backup"): ["--to", "never-made"],

@@ -25,7 +25,8 @@ Outlay = Callable[..., Any]
         ["verify"],
         ["doctor"], ["key", "list"], ["breaker", "status"], ["policy", "history"], ["version"], ["replay"],
         ["explain", "--list"], ["explain", "DECISION"], ["policy", "show"], ["db", "current"],
-        ["db", "check"], ["calibration"], ["route", "list"], ["route", "show", "crm/mail", "--role", "x"],
+        ["db", "check"], ["calibration"], ["classifier", "list"], ["route", "list"],
+        ["route", "show", "crm/mail", "--role", "x"],
     ],
     ids=" ".join,
 )  # fmt: skip
