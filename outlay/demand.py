@@ -140,13 +140,13 @@ def pace(
     Args:
         today: Rows since the local day began, at least.
     """
-    day = _running_day(today, before, at_us)
+    day = running_day(today, before, at_us)
     found: list[Outlook] = []
     ratio: float | None = before.known.least_ratio
     for gauge in gauges:
         if gauge.limit_nanos is None or gauge.resets_us is None:
             continue
-        window = _window(before.known, before.zone, gauge.starts_us, gauge.resets_us)
+        window = window_of(before.known, before.zone, gauge.starts_us, gauge.resets_us)
         limit = gauge.limit_nanos * 1_000_000 / max(1, multiplier_ppm)
         now = level(before.known, day, limit / window.days if window.days > 0 else 0.0, at_us)
         ratio = now.least_ratio
@@ -161,8 +161,10 @@ def pace(
     )
 
 
-def _running_day(rows: Sequence[DemandRow], before: Past, at_us: int) -> list[Quarter]:
-    """Give every quarter-hour of the local day until now, the quiet ones as well."""
+def running_day(rows: Sequence[DemandRow], before: Past, at_us: int) -> list[Quarter]:
+    """
+    Give every quarter-hour of the local day until now, the quiet ones as well.
+    """
     came = {quarter.start_us: quarter for quarter in quarters(rows, before.zone)}
     day: list[Quarter] = []
     start_us = quarter_start(at_us)
@@ -175,7 +177,10 @@ def _running_day(rows: Sequence[DemandRow], before: Past, at_us: int) -> list[Qu
     return day[::-1]
 
 
-def _window(known: Habits, zone: str, starts_us: int, ends_us: int) -> Window:
+def window_of(known: Habits, zone: str, starts_us: int, ends_us: int) -> Window:
+    """
+    Put a budget window on the tenant's curve.
+    """
     return Window(known, starts_us, ends_us, _slots(zone, quarter_start(starts_us), ends_us))
 
 

@@ -20,6 +20,7 @@ from outlay.clock import now_us as clock_us
 from outlay.errors import translated
 from outlay.reports_calls import Count, Savings, TierSpend
 from outlay.reports_money import BurnPoint, Credits, Stops, TenantRow
+from outlay.reports_pace import PaceReport, pace_report
 from outlay.reports_periods import Period, Span
 from outlay.tables import degradation
 
@@ -73,6 +74,7 @@ class Overview:
         spent_today_nanos: Sum over `tenants`, each in its own day.
         low_budgets: Tenants with less than `LOW_RATIO` of their day left.
         level: Degradation steps active at the tenant's last call; None for all tenants and before one.
+        pace: The tenant's day against its usual curve.
         burn: Burn-down of the tenant's day; empty without a limit and for all tenants.
         switches: Kill switches that are halted now.
         breakers: Breakers that are not closed, expired cooldowns included until the next call.
@@ -95,6 +97,7 @@ class Overview:
     downgrades: tuple[Count, ...]
     switches: tuple[Switch, ...]
     breakers: tuple[BreakerState, ...]
+    pace: PaceReport | None = None
 
 
 def tenant_names(app: "App") -> tuple[str, ...]:
@@ -142,6 +145,7 @@ def overview(
             downgrades=reports_calls.reasons(conn, seen, tenant, lowering_only=True),
             switches=switches,
             breakers=breakers,
+            pace=_pace(app, conn, rows[0], now) if tenant is not None else None,
         )
 
 
@@ -257,6 +261,12 @@ def _policy(app: "App", conn: Connection, tenant: str | None) -> PolicyInForce:
 def _level(conn: Connection, tenant: str | None) -> int | None:
     query = sa.select(degradation.c.level).where(degradation.c.tenant == tenant)
     return conn.execute(query).scalar() if tenant is not None else None
+
+
+def _pace(app: "App", conn: Connection, row: TenantRow, now_us: int) -> PaceReport | None:
+    account = reads.standing(conn, row.tenant, (), now_us)[0]
+    policy = app.policies.applied(conn, row.tenant).policy
+    return None if account is None else pace_report(conn, row, policy, account.multiplier_ppm, now_us)
 
 
 def _burn(conn: Connection, row: TenantRow, seen: Period, now_us: int) -> tuple[BurnPoint, ...]:

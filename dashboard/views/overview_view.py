@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch
-from dashboard import charts, frame, session, theme
+from dashboard import charts, frame, pace_chart, session, theme
 from dashboard.frame import Card, Tone
 from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, plural, share, usd
 from outlay import reports, reports_calls
@@ -151,6 +151,9 @@ def _budget(seen: Overview) -> None:
         f"Share of {plain(usd(day.limit_nanos))} that is left, on the clock of {seen.period.zone}. "
         f"Bands: policy version {seen.policy.version} {whose}{_steps_active(seen.level)}."
     )
+    if seen.pace is not None:
+        st.altair_chart(pace_chart.against_curve(seen.pace, seen.period.zone), width="stretch")
+        st.caption(pace_chart.told(seen.pace, seen.period.zone))
 
 
 def _steps_active(level: int | None) -> str:

@@ -1,0 +1,71 @@
+"""
+The chart of a day against its curve: spent, usual and projected shares of the budget. Pure.
+"""
+
+from typing import Any
+
+import altair as alt
+
+from dashboard import theme
+from dashboard.money_text import moment
+from outlay.reports_pace import PaceReport
+from outlay.reports_periods import local
+
+_HEIGHT = 200
+
+
+def against_curve(report: PaceReport, zone: str) -> alt.LayerChart:
+    """
+    Draw what is spent over the usual curve, and on to the end of the day as it goes.
+    """
+    x = alt.X("at:T", title=None, axis=alt.Axis(grid=False, format="%H:%M", tickCount=8))
+    y = alt.Y("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=5))
+    layers = [
+        _line(report, zone, "usual", "as usual", x, y, dash=[2, 4], color=theme.MUTED_COLOR),
+        _line(report, zone, "projected", "as today goes", x, y, dash=[6, 3], color=theme.LINE_COLOR),
+        _line(report, zone, "spent", "spent", x, y, dash=[1, 0], color=theme.LINE_COLOR),
+    ]
+    chart: alt.LayerChart = (
+        alt.layer(*layers).properties(height=_HEIGHT, width="container").configure_view(stroke=None)
+    )
+    return chart
+
+
+def _line(
+    report: PaceReport, zone: str, field: str, name: str, x: alt.X, y: alt.Y, *, dash: list[int], color: str
+) -> alt.Chart:
+    rows: list[dict[str, Any]] = [
+        {
+            "at": local(point.at_us, zone).replace(tzinfo=None).isoformat(timespec="milliseconds"),
+            "share": getattr(point, field),
+            "Time": moment(point.at_us, zone),
+            "Share": f"{getattr(point, field):.1%} {name}",
+        }
+        for point in report.points
+        if getattr(point, field) is not None
+    ]
+    chart: alt.Chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_line(strokeDash=dash, color=color, strokeWidth=2)
+        .encode(x=x, y=y, tooltip=["Time:N", "Share:N"])
+    )
+    return chart
+
+
+def told(report: PaceReport, zone: str) -> str:
+    """
+    Say which mode decides, and whether the money lasts.
+    """
+    modes = {
+        "steps": "Thresholds decide; the curve only shows.",
+        "pace": "Pacing decides"
+        + (", no lever pulled." if report.rung == 0 else f", levers pulled: {report.rung}."),
+        "off": "Degradation is off.",
+    }
+    days = f"{report.days} days of history" if report.days else "no history yet: an even day"
+    end = (
+        "as today goes, the budget lasts until it resets"
+        if report.exhausted_us is None
+        else f"as today goes, the budget is spent at {moment(report.exhausted_us, zone)}"
+    )
+    return f"{modes[report.mode]} Dotted: the usual curve ({days}). Dashed: {end}."
