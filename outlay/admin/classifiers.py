@@ -75,9 +75,7 @@ def show_classifier(app: App, version: str) -> dict[str, Any]:
     with translated(), app.reading() as connection:
         row = app.classifiers.find(connection, wanted)
     if row is None:
-        raise Rejected(
-            "unknown_classifier", f"there is no classifier {wanted!r}"
-        )
+        raise Rejected("unknown_classifier", f"there is no classifier {wanted!r}")
     with translated():
         model = LearnedModel.read(row.weights)
     classes = {name: _class(model, name) for name in sorted(model.classes)}
