@@ -21,8 +21,10 @@ START_US: Final = 1_795_219_200_000_000  # 2026-11-21, when both sets of prices 
 TTL_MS: Final = 300_000
 BLOCK: Final = 512
 MAX_TOKENS: Final = 4_096
-PINNED_DRAWS: Final = 8
-"""Few long conversations hold much of a trace's cost, so one draw of who is pinned where says little."""
+PINNED_DRAWS: Final = (8, 48)
+PINNED_SESSIONS: Final = 24_000
+"""Few long conversations hold much of a trace's cost, so one draw of who is pinned where says little: so many
+conversations are drawn in all, within the least and the most draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,9 @@ def pinned_nanos(turns: Sequence[Turn], models: tuple[str, str], share: float) -
     """
     Give what it costs to pin conversations so that a share of the answers is large, over many draws of which.
     """
-    return fmean(pinned_at(turns, models, draw, share).nanos for draw in range(PINNED_DRAWS))
+    least, most = PINNED_DRAWS
+    draws = max(least, min(most, PINNED_SESSIONS // len({turn.session for turn in turns})))
+    return fmean(pinned_at(turns, models, draw, share).nanos for draw in range(draws))
 
 
 def pinned_at(turns: Sequence[Turn], models: tuple[str, str], seed: int, share: float) -> Tally:
