@@ -21,7 +21,7 @@ START_US: Final = 1_795_219_200_000_000  # 2026-11-21, when both sets of prices 
 TTL_MS: Final = 300_000
 BLOCK: Final = 512
 MAX_TOKENS: Final = 4_096
-PINNED_DRAWS: Final = (8, 48)
+PINNED_DRAWS: Final = (8, 24)
 PINNED_SESSIONS: Final = 24_000
 """Few long conversations hold much of a trace's cost, so one draw of who is pinned where says little: so many
 conversations are drawn in all, within the least and the most draws."""
