@@ -41,7 +41,7 @@ def main() -> None:
         for one in answer.attempts:
             print(f"  {one.tier}: {one.outcome} for {one.cost_usd} USD {one.told}".rstrip())
 
-        city = Step("city", asking("A city, as JSON?"), tiers=("small",), share=0.5, verify=JsonSchema(SCHEMA))
+        city = Step("city", asking("A city, as JSON?"), ("small",), share=0.5, verify=JsonSchema(SCHEMA))
         clean = Tool("clean", lambda values: values["city"].strip("{}"))
         praise = Step("praise", lambda values: asking(f"Praise {values['clean']}."), tiers=("medium",))
         done = books.run_workflow("acme", Workflow("trip", (city, clean, praise), "0.05"), send=client)

@@ -27,8 +27,8 @@ from ledger import reads
 from ledger.rows import OPEN, RELEASED
 from ledger.verify import verify
 from outlay.admin.breakers import halt, resume
-from outlay.admin.replay import replay
 from outlay.admin.policies import apply_policy
+from outlay.admin.replay import replay
 from outlay.admin.tenants import create_tenant
 from outlay.calls import (
     Broken,
