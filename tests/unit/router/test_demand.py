@@ -126,3 +126,22 @@ def test_the_reserve_is_above_what_is_expected_and_shrinks_faster_than_the_day()
         assert found.reserve_nanos > found.least_nanos
         kept.append(found.reserve_nanos - found.least_nanos)
     assert kept == sorted(kept, reverse=True)
+
+
+def test_a_quiet_morning_of_a_tenant_that_sleeps_late_is_as_usual() -> None:
+    """Who asks for nothing before noon on any day is not expected to ask for less on this one."""
+    known = habits([q for n in range(28) for q in day_of(n, 1_000, range(48, 96))], 28)
+    quiet = day_of(28, 0, range(40), calls=0)
+    now = level(known, quiet, 1_000, 28 * DAY_US + 40 * QUARTER_US)
+    assert now.day_nanos > 0.7 * known.day_nanos
+    awake = level(UNIFORM, quiet, known.day_nanos, 28 * DAY_US + 40 * QUARTER_US)
+    assert awake.day_nanos < 0.3 * known.day_nanos
+
+
+def test_a_busy_afternoon_of_a_tenant_that_sleeps_late_is_as_usual() -> None:
+    """Half of its usual day within six hours is no surge for who always does so, though it is for others."""
+    known = habits([q for n in range(28) for q in day_of(n, 1_000, range(48, 96))], 28)
+    busy = day_of(28, 0, range(48), calls=0) + day_of(28, 1_000, range(48, 72))
+    at_us = 28 * DAY_US + 72 * QUARTER_US
+    assert level(known, busy, 1_000, at_us).day_nanos == pytest.approx(known.day_nanos, rel=0.15)
+    assert level(UNIFORM, busy, known.day_nanos, at_us).day_nanos > 1.4 * known.day_nanos
