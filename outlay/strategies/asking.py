@@ -134,6 +134,8 @@ def _unasked(profile: Profile, request: CallRequest, view: View, tools: Tools, s
     """Say why the model is not asked; empty where it may be."""
     if send is None:
         return "only a call that Outlay sees being sent can be asked about"
+    if request.link.tried:
+        return "the attempt before this one was asked about"
     if not view.enforced:
         return "a policy that only observes pays for no classification"
     if tools.answers.paused(request.tenant, tools.now_us()):

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from outlay.calls import Link
 from outlay.errors import BadInput
 from outlay.strategies.steps import Do, Order, Steps, Tried, Try, Verdict, text_of
-from router.types import AUTO, Hints, Reason, ReasonCode
+from router.types import Hints, Reason, ReasonCode
 
 FORM_WEIGHT: Final = 0.5
 JUDGE_WEIGHT: Final = 0.7
@@ -131,13 +131,13 @@ class Judge:
     A small model grades the answer from 0 to 10; its call is held, settled and told like every other.
 
     Attributes:
-        model: Model id, `outlay/TIER` or `outlay/auto`.
+        model: Who grades: a model id, or `outlay/TIER`; a small one will do.
         question: What is to be judged.
         min: Least grade that passes, as a share.
         max_tokens: Room for its answer, thinking included.
     """
 
-    model: str = AUTO
+    model: str
     question: str = "How well does the answer do what was asked? Judge correctness and completeness."
     min: float = 0.7
     max_tokens: int = 1_024

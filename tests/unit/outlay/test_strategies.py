@@ -66,7 +66,7 @@ def test_who_judges_weakly_weighs_little() -> None:
         one.weight
         for one in (
             Verdict(True, ""),
-            Judge().verdict("9"),
+            Judge("outlay/small").verdict("9"),
             Length().check("a"),
             StatedConfidence().check("Confidence: 90%"),
         )
@@ -87,7 +87,7 @@ def test_who_judges_weakly_weighs_little() -> None:
 )
 def test_a_judge_that_gives_no_grade_says_nothing(text: str, score: float | None, passed: bool) -> None:
     """An unreadable grade does not pass, and is no score of the answer either."""
-    verdict = Judge(min=0.7).verdict(text)
+    verdict = Judge("outlay/small", min=0.7).verdict(text)
     assert (verdict.score, verdict.passed) == (score, passed)
 
 
@@ -160,7 +160,7 @@ def test_what_may_have_been_billed_ends_a_cascade(outcome: str, why: str) -> Non
 
 def test_the_best_answer_is_kept_though_a_later_one_is_worse() -> None:
     """A judge's grades: 6, then 4; the first is given."""
-    plan = Cascade(("small", "large"), Judge())
+    plan = Cascade(("small", "large"), Judge("outlay/small"))
     replies = (
         answered(0, "six"), answered(1, "6"), None, answered(2, "four"), answered(3, "4"), None,
     )  # fmt: skip
@@ -174,8 +174,8 @@ def test_the_best_answer_is_kept_though_a_later_one_is_worse() -> None:
 def test_a_judge_sees_no_task_and_keeps_the_privacy_class() -> None:
     """The judge is no call of the task: its floor and route are not the judge's; privacy is."""
     request = replace(REQUEST, hints=Hints(task="t", role="r", privacy="health", tags=(("a", "b"),)))
-    asked, _ = played(cascade(Cascade(("small",), Judge()), Order(request)), answered(0, "x"))
-    effect = played(cascade(Cascade(("small",), Judge()), Order(request)), answered(0, "x"))[1]
+    asked, _ = played(cascade(Cascade(("small",), Judge("outlay/small")), Order(request)), answered(0, "x"))
+    effect = played(cascade(Cascade(("small",), Judge("outlay/small")), Order(request)), answered(0, "x"))[1]
     assert asked[0].request.hints.task == "t"
     assert effect.request.hints == Hints(privacy="health", tags=(("a", "b"),))
 
