@@ -79,6 +79,7 @@ class ReasonCode(StrEnum):
     TASK_ROUTE = "task_route"
     UNROUTED_TASK = "unrouted_task"
     COMPLEXITY = "complexity"
+    CLASSIFIER_ASKED = "classifier_asked"
     CLASSIFIED = "classified"
     ROLE_TIER = "role_tier"
     UNLISTED_MODEL = "unlisted_model"

@@ -180,4 +180,4 @@ def _reason(ended: Attempt, facts: ModelFacts, said: Prediction) -> Reason:
     text = f"{facts.id} was asked for the tier and says {said.tier or 'nothing of use'}, for {price}"
     numbers: dict[str, Number] = {"model": facts.id, "tier": said.tier, "cost_nanos": cost}
     numbers["decision"] = ended.result.decision_id
-    return Reason(ReasonCode.CLASSIFIED, text, numbers)
+    return Reason(ReasonCode.CLASSIFIER_ASKED, text, numbers)
