@@ -130,7 +130,13 @@ class _Passage:
                 await self._send()
         finally:
             if self._open:
-                await self._settle(self._so_far("gateway_stopped: the call was cut off"))
+                await self._cut_off()
+
+    async def _cut_off(self) -> None:
+        """Settle with what is known by now; nothing follows, though the flow may want to send more."""
+        self._open = False
+        self._lease.end()
+        await self._call.abandon(self._so_far("gateway_stopped: the call was cut off"))
 
     def _so_far(self, why: str) -> Outcome:
         if self._meter is None:

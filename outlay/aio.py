@@ -9,14 +9,16 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from ledger import LedgerError
-from outlay.calls import CallRequest, NotSent, Outcome, Result, Sending
+from outlay.calls import FORSAKEN, CallRequest, NotSent, Outcome, Result, Sending
 from outlay.clock import now_us
 from outlay.effects import CheckSwitches, CloseHold, Ended, Look, Remember, Send, fail, feed
 from outlay.engine import RECHECKS_MAX, SWITCH_FRESH_S, Engine, LedgerEffect
+from outlay.errors import OutlayError
 from outlay.flow import run
 from outlay.shared_reads import SharedReads
 from outlay.wiring import App
@@ -49,6 +51,16 @@ class AsyncCall:
         assert self.sending is not None, "there is nothing to resume"
         await self._calls.lasting(self, self.advance(outcome))
         return self.following
+
+    async def abandon(self, outcome: Outcome) -> None:
+        """
+        Say what came of what was sent where nobody is left to send more: what the flow wants next (the call
+        itself, after a question of the flow's own) is given back.
+        """
+        with suppress(OutlayError):  # nothing could be held any more
+            while self.sending is not None:
+                await self.resume(outcome)
+                outcome = FORSAKEN
 
     @property
     def following(self) -> Result | Sending:
@@ -208,5 +220,4 @@ def _timed(engine: Engine, effect: CheckSwitches) -> tuple[float, Any]:
 async def _abandon(call: AsyncCall, begun: asyncio.Task[None]) -> None:
     """Give back the hold of a call whose caller left while it was being decided."""
     await asyncio.wait([begun])
-    if call.sending is not None:
-        await call.resume(NotSent("the caller left before the call was sent", given_up=True))
+    await call.abandon(NotSent("the caller left before the call was sent", given_up=True))

@@ -6,6 +6,7 @@ Plain values, shared by the flow, its two drivers and the edges. No I/O.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from router.types import Hints, Offer, Reason, Rights
 
@@ -182,6 +183,9 @@ class Uncertain:
 
 
 Outcome = Completed | Failed | NotSent | Broken | Uncertain
+
+FORSAKEN: Final = NotSent("not_sent: the caller left before it", given_up=True)
+"""Of what the flow wants sent after its caller has left."""
 
 
 def final(outcome: Outcome) -> Outcome:

@@ -3,12 +3,14 @@ The blocking driver of the flow: what a thread uses to make a call under Outlay'
 """
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from outlay.calls import CallRequest, Outcome, Result, Sending
+from outlay.calls import FORSAKEN, CallRequest, Outcome, Result, Sending
 from outlay.clock import now_us
 from outlay.effects import Ended, Send, feed
 from outlay.engine import Engine
+from outlay.errors import OutlayError
 from outlay.flow import run
 from outlay.wiring import App
 
@@ -41,6 +43,16 @@ class Call:
         assert self.sending is not None, "there is nothing to resume"
         self._advance(outcome)
         return self.following
+
+    def abandon(self, outcome: Outcome) -> None:
+        """
+        Say what came of what was sent where nobody is left to send more: what the flow wants next (the call
+        itself, after a question of the flow's own) is given back.
+        """
+        with suppress(OutlayError):  # nothing could be held any more
+            while self.sending is not None:
+                self.resume(outcome)
+                outcome = FORSAKEN
 
     @property
     def following(self) -> Result | Sending:

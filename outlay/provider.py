@@ -99,17 +99,21 @@ class ControlledCalls(anthropic.Middleware):
             call = self._books.calls.start(self._terms.order(request))
         while call.sending is not None:
             passage = Passage(call, call.sending, _lost)
-            try:
-                sent = _attempt_to_send(request, call.sending, self._terms)
-                answer = call_next(sent)
-                passage.answered(answer.http_response)
-            except BaseException as error:
-                passage.close(outcome_of_error(error))
-                if not passage.goes_on:
+            with _as_sdk_errors(request):
+                try:
+                    sent = _attempt_to_send(request, call.sending, self._terms)
+                    answer = call_next(sent)
+                    passage.answered(answer.http_response)
+                except Exception as error:
+                    passage.close(outcome_of_error(error))
+                    if not passage.goes_on:
+                        raise
+                except BaseException as error:
+                    passage.leave(outcome_of_error(error))
                     raise
-            else:
-                if not passage.goes_on:
-                    return answer
+                else:
+                    if not passage.goes_on:
+                        return answer
         raise _refusal(call.result, request)
 
     def _counted(self, request: APIRequest) -> APIRequest:
@@ -145,17 +149,21 @@ class AsyncControlledCalls(anthropic.Middleware):
             call = await self._books.calls.start(self._terms.order(request))
         while call.sending is not None:
             passage = AsyncPassage(call, call.sending, _lost)
-            try:
-                sent = _attempt_to_send(request, call.sending, self._terms)
-                answer = await call_next(sent)
-                await passage.answered(answer.http_response)
-            except BaseException as error:
-                await passage.close(outcome_of_error(error))
-                if not passage.goes_on:
+            with _as_sdk_errors(request):
+                try:
+                    sent = _attempt_to_send(request, call.sending, self._terms)
+                    answer = await call_next(sent)
+                    await passage.answered(answer.http_response)
+                except Exception as error:
+                    await passage.close(outcome_of_error(error))
+                    if not passage.goes_on:
+                        raise
+                except BaseException as error:
+                    await passage.leave(outcome_of_error(error))
                     raise
-            else:
-                if not passage.goes_on:
-                    return answer
+                else:
+                    if not passage.goes_on:
+                        return answer
         raise _refusal(call.result, request)
 
     async def _counted(self, request: APIRequest) -> APIRequest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from outlay.calls import Done, Outcome, Result, Sending, final
+from outlay.calls import FORSAKEN, Done, Outcome, Result, Sending, final
 from outlay.errors import OutlayError
 from outlay.outcomes import outcome_of_answer
 from outlay.sdk_streams import AsyncMeteredStream, MeteredStream, streams
@@ -47,7 +47,9 @@ class _Passage:
         return {**self._sending.headers, **(result.headers if isinstance(result, Done) else {})}
 
     def _closing_failed(self, error: OutlayError) -> Mapping[str, str]:
-        """The money is accounted for by then, so the answer is not withheld."""
+        """The money is accounted for, so an answer is not withheld; an inner one is nobody's answer."""
+        if self._sending.link.inner:
+            raise error
         told = "call %s is closed, but not all of its records were written: %s"
         _log.warning(told, self._sending.decision_id, error)
         return self._sending.headers
@@ -73,6 +75,14 @@ class Passage(_Passage):
             return self._closed(self._call.resume(final(outcome) if self._begun else outcome))
         except OutlayError as error:
             return self._closing_failed(error)
+
+    def leave(self, outcome: Outcome) -> None:
+        """
+        Tell the flow what came of it as its caller is told to stop; what the flow wants next is given back.
+        """
+        was_open, self._open = self._open, False
+        if was_open or self.goes_on:
+            self._call.abandon(final(outcome) if was_open else FORSAKEN)
 
     def answered(self, http: httpx2.Response) -> None:
         """
@@ -120,6 +130,14 @@ class AsyncPassage(_Passage):
             return self._closed(await self._call.resume(final(outcome) if self._begun else outcome))
         except OutlayError as error:
             return self._closing_failed(error)
+
+    async def leave(self, outcome: Outcome) -> None:
+        """
+        Tell the flow what came of it as its caller is told to stop; what the flow wants next is given back.
+        """
+        was_open, self._open = self._open, False
+        if was_open or self.goes_on:
+            await self._call.abandon(final(outcome) if was_open else FORSAKEN)
 
     async def answered(self, http: httpx2.Response) -> None:
         """

@@ -71,7 +71,7 @@ class Runner:
             except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
                 outcome, error = sender.outcome_of_failure(raised, self._send), raised
             except BaseException as raised:
-                call.resume(final(sender.outcome_of_failure(raised, self._send)))
+                call.abandon(final(sender.outcome_of_failure(raised, self._send)))
                 raise
             call.resume(outcome)
         assert call.result is not None

@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from outlay.aio import AsyncCall, AsyncCalls
-from outlay.calls import CallRequest, NotSent, final
+from outlay.calls import CallRequest, NotSent, Sending, final
 from outlay.effects import Ended, fail, feed
 from outlay.strategies import sender
 from outlay.strategies.runner import mark
@@ -57,15 +57,18 @@ class AsyncRunner:
 
     async def start(self, request: CallRequest) -> AsyncCall:
         """
-        Decide on a call and hold its money; `finish` sends it.
+        Decide on a call, with what the flow asks for that, and hold its money; `finish` sends it.
         """
-        return await self._calls.start(request)
+        call = await self._calls.start(request)
+        while call.sending is not None and call.sending.link.inner:
+            await self._carry(call, call.sending)
+        return call
 
     async def give_back(self, call: AsyncCall) -> None:
         """
         Close a call that nobody will send.
         """
-        await call.resume(NotSent("not_sent: the strategy was given up", given_up=True))
+        await call.abandon(NotSent("not_sent: the strategy was given up", given_up=True))
 
     async def finish(
         self, call: AsyncCall, request: CallRequest, unless: frozenset[str] = frozenset()
@@ -82,19 +85,26 @@ class AsyncRunner:
             if skipped:
                 await call.resume(sender.SKIPPED)
                 break
-            try:
-                made = sender.begin(self._send, sending)
-                message = await made if inspect.isawaitable(made) else made
-                outcome = sender.outcome_of(message, sending)
-                error = sender.unread(outcome)
-            except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
-                outcome, error = sender.outcome_of_failure(raised, self._send), raised
-            except BaseException as raised:
-                await call.resume(final(sender.outcome_of_failure(raised, self._send)))
-                raise
-            await call.resume(outcome)
+            message, error = await self._carry(call, sending)
         assert call.result is not None
         return sender.tried(call.result, sending, message, error, skipped=skipped)
+
+    async def _carry(self, call: AsyncCall, sending: Sending) -> tuple[Any, Exception | None]:
+        """Send an attempt and close it; gives the message, and what was raised."""
+        message: Any = None
+        error: Exception | None
+        try:
+            made = sender.begin(self._send, sending)
+            message = await made if inspect.isawaitable(made) else made
+            outcome = sender.outcome_of(message, sending)
+            error = sender.unread(outcome)
+        except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
+            outcome, error = sender.outcome_of_failure(raised, self._send), raised
+        except BaseException as raised:
+            await call.abandon(final(sender.outcome_of_failure(raised, self._send)))
+            raise
+        await call.resume(outcome)
+        return message, error
 
     def leave(self, task: "asyncio.Task[Tried]", drain_s: float) -> None:
         """

@@ -3,14 +3,21 @@ Classifiers through the gateway: the small model's question and the call itself,
 """
 
 import json
+import threading
+import time
+from contextlib import suppress
 from typing import Any
 
+import aiohttp
 import pytest
-from rig import MESSAGE, Provider, Rig, plain
+from rig import MESSAGE, Provider, Rig, plain, rig_on
 
+from gateway import house
 from outlay.admin.classifiers import classifiers, train_on_scores
 from outlay.admin.decisions import explain, list_decisions
 from outlay.admin.policies import apply_policy
+from outlay.settings import Settings
+from outlay.wiring import open_app
 
 POLICY = """
 [tiers.large]
@@ -93,3 +100,29 @@ def test_without_a_trained_classifier_the_larger_tier_serves(rig: Rig, scripted:
     assert classifiers(rig.app) == {"classifiers": []}
     with pytest.raises(Exception, match="each needs 10"):
         train_on_scores(rig.app, "acme", actor="test")
+
+
+def test_a_gateway_that_stops_amid_the_question_gives_the_call_back(
+    serving: Any, scripted: Provider, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question may be billed and stays held; the call behind it was never sent, and holds nothing."""
+    monkeypatch.setattr(house, "PATIENCE_S", 0.1)
+    scripted.pieces = [2.0, plain(SMALL)]
+    with rig_on(serving, scripted, sqlite_url) as rig:
+        apply_policy(rig.app, POLICY.format(kind="llm").replace("500", "30000"), actor="test")
+        thread = threading.Thread(target=leave_unanswered, args=(rig,))
+        thread.start()
+        time.sleep(0.4)
+        rig.running.server.config.timeout_graceful_shutdown = 1
+    thread.join()
+    app = open_app(Settings(database_url=sqlite_url))
+    told = [explain(app, row["id"]) for row in list_decisions(app, tenant="acme")["decisions"]]
+    app.close()
+    states = {one["strategy"]: one["hold"]["state"] for one in told}
+    assert states == {"classifier": "open", None: "released"}
+
+
+def leave_unanswered(rig: Rig) -> None:
+    """Make a call that the gateway's end cuts off."""
+    with suppress(aiohttp.ClientError):
+        rig.call(model="outlay/auto")
