@@ -8,6 +8,7 @@ The trace holds turns with the ids of their 512-token prompt blocks. Every turn 
 arm is decided by the real `choose`; a class of complexity, drawn per turn, says which tier it should have.
 The provider is simulated: a block is read where the same model had it within five minutes, else written, and
 each bill is worked out by `pricing`. There is no budget: every switch is one that nothing forces.
+A draw is no judgement of a turn, so `follow_harder` is off; an arm with it on ("following") tells its cost.
 """
 
 import argparse
@@ -62,6 +63,7 @@ trivial = {{ tier = "small" }}
 expert = {{ tier = "large" }}
 [routing.sessions]
 sticky = {sticky}
+follow_harder = {follows}
 """
 
 
@@ -70,11 +72,11 @@ class Routed:
     Turns decided by the real router, with the memory of conversations that the shell would have.
     """
 
-    def __init__(self, models: tuple[str, str], *, sticky: bool) -> None:
+    def __init__(self, models: tuple[str, str], *, sticky: bool, follows: bool = False) -> None:
         self.models = models
         self.provider = Provider()
         self.tally = Tally()
-        self._policy = _policy(models, sticky=sticky)
+        self._policy = _policy(models, sticky=sticky, follows=follows)
         self._profile = _template(self._policy)
         self._memory: dict[str, SessionMemory] = {}
         self._reached: list[int] = []
@@ -119,6 +121,7 @@ class Routed:
             effort=offer.effort,
             asked_model="outlay/auto",
             wanted_effort=choice.counterfactual.effort,
+            routed_tier=choice.counterfactual.routed_tier,
         )
 
     def _read(self, turn: Turn, memory: SessionMemory | None, now_us: int, *, wants_large: bool) -> Profile:
@@ -168,8 +171,9 @@ class Routed:
         return now + later * after_milli // 1_000
 
 
-def _policy(models: tuple[str, str], *, sticky: bool) -> Policy:
-    return load_policy(POLICY.format(large=models[0], small=models[1], sticky=str(sticky).lower()))
+def _policy(models: tuple[str, str], *, sticky: bool, follows: bool) -> Policy:
+    rules = {"sticky": str(sticky).lower(), "follows": str(follows).lower()}
+    return load_policy(POLICY.format(large=models[0], small=models[1], **rules))
 
 
 def _template(policy: Policy) -> dict[str, Profile]:
@@ -198,6 +202,7 @@ def _state(turn: Turn, memory: SessionMemory) -> SessionState:
         effort=memory.effort,
         wanted_effort=memory.wanted_effort,
         asked_model=memory.asked_model,
+        routed_tier=memory.routed_tier,
     )
 
 
@@ -223,6 +228,8 @@ def compare(turns: Sequence[Turn], models: tuple[str, str], seeds: Sequence[int]
         "router_vs_pinned": mean("kept_ratio"),
         "router_vs_pinned_worst_seed": round(max(run["kept_ratio"] for run in runs), 4),
         "router_vs_per_turn": mean("kept_to_free"),
+        "following_vs_pinned": mean("following_ratio"),
+        "following_large_share": round(fmean(run["following"].share for run in runs), 4),
         "switches": [run["kept"].switches for run in runs],
         "warm_switches": [run["kept"].warm_switches for run in runs],
         "negative_switches": [run["kept"].negative for run in runs],
@@ -236,11 +243,14 @@ def _runs(turns: Sequence[Turn], models: tuple[str, str], seeds: Sequence[int]) 
         wants = drawn_under(seed, SHARE)
         free = Routed(models, sticky=False).run(turns, wants)
         kept = Routed(models, sticky=True).run(turns, wants)
+        following = Routed(models, sticky=True, follows=True).run(turns, wants)
         spread = fixed(turns, models, drawn_under(seed, kept.share))
         yield {
             "free": free,
             "kept": kept,
             "free_ratio": free.nanos / pinned_nanos(turns, models, free.share),
+            "following": following,
+            "following_ratio": following.nanos / pinned_nanos(turns, models, following.share),
             "kept_ratio": kept.nanos / pinned_nanos(turns, models, kept.share),
             "kept_to_free": kept.nanos / spread.nanos,
         }

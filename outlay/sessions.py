@@ -48,4 +48,5 @@ def state_of(request: CallRequest, memory: SessionMemory | None) -> SessionState
         score_ppm=memory.score_ppm,
         retried=again and request.link.parent is None,
         tool_errors=tool_errors(request.body),
+        routed_tier=memory.routed_tier,
     )

@@ -75,10 +75,11 @@ class Sessions:
             asked_model=str(last.asked_model),
             task=last.task,
             turn=last.turn,
-            wanted_effort=_wanted_effort(last.counterfactual),
+            wanted_effort=_wanted(last.counterfactual, "effort"),
             escalated=any(row.escalated for row in newest),
             score_ppm=last.score_ppm,
             turns_of_others=self.turns(connection, tenant),
+            routed_tier=_wanted(last.counterfactual, "routed_tier"),
         )
 
     def turns(self, connection: Connection, tenant: str) -> tuple[int, ...]:
@@ -106,10 +107,10 @@ def survivors(lengths: list[int]) -> tuple[int, ...]:
     return tuple(sum(length >= turn for length in lengths) for turn in range(1, longest + 1))
 
 
-def _wanted_effort(counterfactual: str | None) -> str | None:
+def _wanted(counterfactual: str | None, name: str) -> str | None:
     wanted = json.loads(counterfactual) if counterfactual else {}
-    effort = wanted.get("effort")
-    return effort if isinstance(effort, str) else None
+    value = wanted.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _cached_tokens(usage: str | None) -> int:

@@ -30,6 +30,7 @@ class SessionMemory:
         turn: What recognises the last call when it is asked again (`outlay/sessions.py`); None where its
             answer broke off, as then the same is asked for another reason.
         wanted_effort: Effort that the last call would have had as it was asked.
+        routed_tier: Tier that the last call started from with money to spare; None where that is not known.
         escalated: A signal has raised the session.
         score_ppm: Newest score of the last answer; None where nobody judged it.
         turns_of_others: How many of the tenant's recent sessions had a first answer, a second and so on.
@@ -48,6 +49,7 @@ class SessionMemory:
     escalated: bool = False
     score_ppm: int | None = None
     turns_of_others: tuple[int, ...] = ()
+    routed_tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

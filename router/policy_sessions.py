@@ -21,6 +21,9 @@ class Sessions(Table):
     every call on its own."""
     expected_turns: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)] = 4.0
     """Turns that are expected to follow a turn, as long as the tenant's own conversations say little."""
+    follow_harder: bool = True
+    """A turn that routing starts at a higher tier than the turn before it is served there, although the cache
+    is warm; false lets it wait for a cold cache."""
     escalate_on: Annotated[tuple[Signal, ...], Field(strict=False)] = ("failed_check", "retry", "tool_errors")
     """Signals that raise a conversation by one tier, once and for good; an empty list never does."""
     escalate_to: str | None = None

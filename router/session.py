@@ -4,8 +4,8 @@ tier higher for good once a signal says that its answers are not good enough.
 
 A warm prompt cache belongs to one model at one effort. The gate compares what staying and switching cost
 over this call and the turns expected to follow, so that moving down may pay later and moving up has to wait
-for a cold cache. Hard constraints, outages, exempt calls and a caller that asks otherwise are never held.
-Changing max_tokens loses no cache. Choices: docs/decisions/0021-sessions.md.
+for a cold cache. Hard constraints, outages, exempt calls, callers that ask otherwise and turns harder than
+the one before are never held. Changing max_tokens loses no cache. Why: docs/decisions/0021-sessions.md.
 """
 
 from collections.abc import Sequence
@@ -77,6 +77,7 @@ class Session:
         """
         Raise the place that a call starts from, where a signal says so or has said so before.
         """
+        self._base = base
         self._base = self._raised_place(base)
         return self._base
 
@@ -97,14 +98,21 @@ class Session:
 
     def _held(self, lowered: Lowered, asked: Place, rank: int) -> Lowered:
         """Pass the gate, where there is a cache to lose at a model that may still serve."""
-        ask = self._ask
-        here = self._candidates.one(self._state.model, rank) if rank <= ask.floor_rank else None
-        if here is None or ask.exempt or not self._rules.sticky or not self._costs.cached(here.facts):
+        here = self._holding(rank)
+        if here is None:
             return lowered
         climbs = lowered.place.rank < rank
         if lowered.place.facts.id != here.facts.id and not self._follows(climbs=climbs):
             lowered = self._at(here, lowered)
         return self._effort_kept(lowered, asked)
+
+    def _holding(self, rank: int) -> Place | None:
+        """Give the place that may hold the conversation: its last one, with a cache to lose."""
+        ask = self._ask
+        here = self._candidates.one(self._state.model, rank) if rank <= ask.floor_rank else None
+        if here is None or ask.exempt or not self._rules.sticky or not self._costs.cached(here.facts):
+            return None
+        return here
 
     # signals
 
@@ -118,8 +126,12 @@ class Session:
         signal = self._signal()
         above = signal is not None and rank > self._ceiling()
         raised = self._candidates.in_tier(rank - 1) if above else None
-        self._raised_by = signal if raised is not None else None
-        return raised or base
+        if raised is None:
+            return base
+        if base.rank < raised.rank and (self._holding(rank) is None or self._follows(climbs=True)):
+            return base  # nothing holds it, so it climbs further by itself
+        self._raised_by = signal
+        return raised
 
     def _own_rank(self) -> int | None:
         """Give the tier that served the newest answer, as the policy has it now."""
@@ -165,11 +177,19 @@ class Session:
     # the gate
 
     def _follows(self, *, climbs: bool) -> bool:
-        """Tell whether a change is not ours to hold: the caller asks otherwise, or a signal raised it."""
+        """Tell whether a change is not ours to hold: caller, signal or the call itself asks for it."""
         state, profile = self._state, self._profile
         if state.asked_model != profile.asked_model and profile.asked_model != AUTO:
             return True
-        return climbs and (self._raised_by not in (None, BEFORE) or state.task != profile.task)
+        raised = self._raised_by not in (None, BEFORE)
+        return climbs and (raised or state.task != profile.task or self._is_harder())
+
+    def _is_harder(self) -> bool:
+        """Tell whether the call starts from a higher tier than the one before it did, with money to spare."""
+        base, before = self._base, self._policy.tier_ranks.get(self._state.routed_tier or "")
+        if base is None or before is None or not self._rules.follow_harder:
+            return False
+        return base.rank < before
 
     def _at(self, here: Place, lowered: Lowered) -> Lowered:
         """Stay where the cache is, unless all turns to come are cheaper together elsewhere."""

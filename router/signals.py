@@ -88,6 +88,7 @@ class SessionState:
         score_ppm: Lowest score that the newest answer has got, in millionths; None where nobody judged it.
         retried: The last call asked the very same.
         tool_errors: Failed tool calls in its newest messages.
+        routed_tier: Tier that the last call started from, before money; None where that is not known.
     """
 
     turns: int
@@ -101,3 +102,4 @@ class SessionState:
     score_ppm: int | None = None
     retried: bool = False
     tool_errors: int = 0
+    routed_tier: str | None = None

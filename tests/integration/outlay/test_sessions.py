@@ -10,11 +10,13 @@ import pytest
 from outlay import effects, reports_routing
 from outlay.admin.breakers import halt
 from outlay.admin.money import set_budget
+from outlay.admin.policies import apply_policy
 from outlay.admin.quality import score
 from outlay.calls import Broken, CallRequest, Completed, Done, Link
 from outlay.client import Calls
 from outlay.sessions import state_of, turn_of
 from outlay.wiring import App
+from router.policy import default_policy_text
 from router.types import Hints
 
 OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
@@ -40,10 +42,12 @@ class Conversation:
     def __init__(self, calls: Calls, clock: Any, *, asked: str = OPUS) -> None:
         self.calls, self.clock, self.asked = calls, clock, asked
         self.messages = [said("x" * 154_000)]
+        self.role: str | None = None
 
     def request(self) -> CallRequest:
         """The next call."""
-        return CallRequest("acme", {"model": self.asked, "max_tokens": 1_000, "messages": self.messages})
+        body = {"model": self.asked, "max_tokens": 1_000, "messages": self.messages}
+        return CallRequest("acme", body, hints=Hints(role=self.role))
 
     def turn(self, *, again: bool = False) -> Any:
         """Ask, be answered, and go on; gives what was sent."""
@@ -98,6 +102,20 @@ def test_a_conversation_stays_where_a_step_has_led_it(app: App, talk: Conversati
     assert seen.suppressed.cost_nanos == sum(told) > 400_000_000
     talk.clock.sleep(301)
     assert talk.turn().model == OPUS
+
+
+def test_a_harder_turn_climbs_and_stays(app: App, calls: Calls, clock: Any) -> None:
+    """A conversation begins small, then the planner asks: Opus serves, and keeps it while warm."""
+    roles = '[routing.tasks]\n[routing.roles]\nplanner = { tier = "large" }\nwriter = { tier = "small" }\n'
+    text = default_policy_text().replace("[routing.tasks]", roles, 1)
+    text = text.replace('default_tier = "medium"', 'default_tier = "small"')
+    apply_policy(app, text, actor="t")
+    talk = Conversation(calls, clock, asked="outlay/auto")
+    models = []
+    for role in ("writer", "planner", "writer"):
+        talk.role = role
+        models.append(talk.turn().model)
+    assert models == [HAIKU, OPUS, OPUS]
 
 
 def test_a_failed_check_raises_a_conversation_once(app: App, talk: Conversation) -> None:
