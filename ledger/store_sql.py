@@ -180,9 +180,9 @@ def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> N
 
 def _take_lots(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
     for row in rows:
-        lot = Lot(*row)
-        if lot.tenant in books:  # an operation may name a lot of somebody else
-            books[lot.tenant].lots.setdefault(lot.id, lot)
+        owner = books.get(row[1])  # an operation may name a lot of somebody else
+        if owner is not None and row[0] not in owner.lots:
+            owner.add_lot(Lot(*row))
 
 
 def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
