@@ -80,9 +80,10 @@ class Measured:
 
 def slow(commit_ms: float) -> None:
     """Add a delay to every commit, to play a disk whose flush is not free."""
-    from ledger import drivers
+    from ledger.driver_postgres import PostgresDriver
+    from ledger.driver_sqlite import SqliteDriver
 
-    for kind in (drivers.SqliteDriver, drivers.PostgresDriver):
+    for kind in (SqliteDriver, PostgresDriver):
         original = kind.commit
 
         def commit(self: Driver, original: Callable[[Any], None] = original) -> None:

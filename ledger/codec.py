@@ -3,11 +3,8 @@ Digests of operations and stored answers as compact JSON (pure).
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import fields
-from functools import cache
 from hashlib import sha256
-from operator import attrgetter
 from typing import Any, cast
 
 from ledger import results
@@ -16,20 +13,10 @@ from ledger.results import Reason, Refused, Result
 from ledger.types import Operation, Reserve, TopUp
 
 _NOT_BODY = frozenset({"tenant", "key", "now_us", "actor"})
-_NOT_STORED = frozenset({"replayed"})
 _LATER: dict[type, dict[str, Any]] = {TopUp: {"effective_us": None}}
 """Fields younger than their operation: left out where they say nothing, so older keys keep their digest."""
-
-
-@cache
-def _fields(kind: type, without: frozenset[str]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """
-    Return the names of a type's fields, and a function that reads them all.
-    """
-    names = tuple(f.name for f in fields(kind) if f.name not in without)
-    return names, attrgetter(*names) if len(names) > 1 else lambda value: tuple(
-        getattr(value, n) for n in names
-    )
+_BODY: dict[type, tuple[str, ...]] = {}
+_FIELDS: dict[type, tuple[str, ...]] = {}
 
 
 def digest(op: Operation) -> str:
@@ -44,8 +31,10 @@ def digest(op: Operation) -> str:
         offers = [[offer.cost_nanos, offer.expected_nanos, offer.plan, offer.waits] for offer in op.offers]
         return _sha(["Reserve", offers, op.ttl_us, op.scopes, op.enforce])
     kind = type(op)
-    names, read = _fields(kind, _NOT_BODY)
-    values = list(read(op))
+    names = _BODY.get(kind)
+    if names is None:
+        names = _BODY[kind] = tuple(f.name for f in fields(op) if f.name not in _NOT_BODY)
+    values = [getattr(op, name) for name in names]
     for name, silent in _LATER.get(kind, {}).items():
         if getattr(op, name) == silent:
             del values[names.index(name)]
@@ -63,8 +52,11 @@ def result_to_json(result: Result) -> str:
     if isinstance(result, Refused):
         return compact_json({"type": "Refused", "reason": result.reason, "numbers": dict(result.numbers)})
     kind = type(result)
-    names, read = _fields(kind, _NOT_STORED)
-    return compact_json({"type": kind.__name__, **dict(zip(names, read(result), strict=True))})
+    names = _FIELDS.get(kind)
+    if names is None:
+        names = _FIELDS[kind] = tuple(f.name for f in fields(result) if f.name != "replayed")
+    values = {name: getattr(result, name) for name in names}
+    return compact_json({"type": kind.__name__, **values})
 
 
 def result_from_json(text: str) -> Result:
