@@ -4,9 +4,9 @@ The limit of a durable ledger on this machine, and the share of it that the prod
 The limit is the least SQL that locks the accounts, decides, writes and commits: one account row, one hold row
 and one entry, no idempotency keys, lots, budgets or hash chain; statements sent through the driver, in
 batches like those of the writer, half reservations and half settlements. Its books are checked at the end.
-The product is given the same batches without callers around it (`ledger_pairs.py` measures those). `in database`
-is what passes in its driver and the database: more rows, indexes, checks and triggers than the limit has. The
-rest is the rules, which the limit does not have at all.
+The product is given the same batches without callers around it (`ledger_pairs.py` measures those). What is
+`in database` passes in its driver and the database: more rows, indexes, checks and triggers than the limit
+has. The rest is the rules, which the limit does not have at all.
 
     python benchmarks/limit_ledger.py --engines sqlite,postgresql --batches 64,256 --tenants 1,1000
 """
@@ -227,7 +227,7 @@ class Product:
 
 
 def timed(one: Any, size: int, tenants: int, seconds: float) -> tuple[int, float, float, float]:
-    """Run batches for a while after a warm-up; returns pairs, seconds, CPU seconds, and those in the database."""
+    """Run batches for a while after a warm-up; returns pairs, seconds, of CPU, and in the database."""
     source, done = batches(size, tenants), 0
     warm = time.perf_counter() + min(0.5, seconds / 4)
     while time.perf_counter() < warm:
