@@ -60,14 +60,15 @@ def measure(engine: Engine, options: argparse.Namespace) -> None:
             before = time.perf_counter()
             credit_at(connection, tenant, at_us)
             took.append((time.perf_counter() - before) * 1_000)
-        before = time.perf_counter()
+        before, cpu = time.perf_counter(), time.process_time()
         proved = verify(connection)
-        verified_s = time.perf_counter() - before
+        verified_s, cpu = time.perf_counter() - before, time.process_time() - cpu
     assert proved.ok, proved.problems[:3]
     took.sort()
     print(
         f"{options.engine}: {proved.transfers} transfers; balance at a past time p50"
-        f" {statistics.median(took):.2f} ms, p99 {took[197]:.2f} ms; full verify {verified_s:.1f} s",
+        f" {statistics.median(took):.2f} ms, p99 {took[197]:.2f} ms; full verify {verified_s:.1f} s"
+        f" ({cpu:.1f} s CPU of this process), load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
     engine.dispose()

@@ -8,6 +8,9 @@ one machine; the machine varies, so read the ratios. The books of each engine ar
 (`--threads`) has all callers' operations under way as futures and sends the next one of whoever was answered.
 The CPU is that of this process: rules, driver and the callers themselves, not a database server.
 
+Ids and keys are made as the product makes them: ordered by time, `hold:ID`, `settle:ID`. `--ids random` plays
+callers whose ids have no order: each then lands on a page of its own in every index, which costs SQLite most.
+
     python benchmarks/ledger_pairs.py --engines sqlite,postgresql --callers 1,16,64 --seconds 2 --json
 """
 
@@ -77,9 +80,10 @@ class Measured:
 
 def slow(commit_ms: float) -> None:
     """Add a delay to every commit, to play a disk whose flush is not free."""
-    from ledger import drivers
+    from ledger.driver_postgres import PostgresDriver
+    from ledger.driver_sqlite import SqliteDriver
 
-    for kind in (drivers.SqliteDriver, drivers.PostgresDriver):
+    for kind in (SqliteDriver, PostgresDriver):
         original = kind.commit
 
         def commit(self: Driver, original: Callable[[Any], None] = original) -> None:
@@ -89,22 +93,31 @@ def slow(commit_ms: float) -> None:
         kind.commit = commit  # type: ignore[method-assign]  # on purpose
 
 
-def pair(way: str, caller: int, turn: int, tenants: int) -> tuple[Reserve, Settle]:
-    """Return the next reservation of a caller and its settlement."""
-    key = f"{way}-{caller}-{turn}"
-    tenant = f"t{(caller * 7_919 + turn) % tenants}"
-    now_us = START_US + turn
-    held = Reserve(tenant, key, now_us, key, (Offer(9_000, 3_000, "{}"),), owner="bench")
-    return held, Settle(tenant, key + "s", now_us, key, 3_000, "{}")
+class Calls:
+    """Makes the calls of all callers, each with an id of its own; ids grow with time, or have no order."""
+
+    def __init__(self, tenants: int, ids: str) -> None:
+        self._tenants = tenants
+        self._numbers = count()
+        self._mix = 0x9E3779B97F4A7C15 if ids == "random" else 1  # odd: no two numbers meet
+
+    def pair(self, caller: int, turn: int) -> tuple[Reserve, Settle]:
+        """Return the next reservation of a caller and its settlement."""
+        mixed = next(self._numbers) * self._mix & 0xFFFFFFFFFFFFFFFF
+        name = f"{mixed:016x}-7000-8000-0123456789ab"
+        tenant = f"t{(caller * 7_919 + turn) % self._tenants}"
+        now_us = START_US + turn
+        held = Reserve(tenant, f"hold:{name}", now_us, name, (Offer(9_000, 3_000, "{}"),), owner="bench")
+        return held, Settle(tenant, f"settle:{name}", now_us, name, 3_000, "{}")
 
 
-def alone(ledger: Ledger | Naive, mark: str, caller: int, tenants: int, stop: threading.Event) -> list[float]:
+def alone(ledger: Ledger | Naive, calls: Calls, caller: int, stop: threading.Event) -> list[float]:
     """Be one caller on a thread of its own: reserve, settle, again; returns the reservations' latencies."""
     latencies: list[float] = []
     for turn in count():
         if stop.is_set():
             return latencies
-        reserve, settle = pair(mark, caller, turn, tenants)
+        reserve, settle = calls.pair(caller, turn)
         before = time.perf_counter()
         held = ledger.do(reserve)
         latencies.append(time.perf_counter() - before)
@@ -113,9 +126,7 @@ def alone(ledger: Ledger | Naive, mark: str, caller: int, tenants: int, stop: th
     return latencies
 
 
-def together(
-    ledger: Ledger, mark: str, callers: Sequence[int], tenants: int, stop: threading.Event
-) -> list[float]:
+def together(ledger: Ledger, calls: Calls, callers: Sequence[int], stop: threading.Event) -> list[float]:
     """Be many callers on one thread, each with one operation under way."""
     answered: SimpleQueue[Future[Result]] = SimpleQueue()
     under_way: dict[Future[Result], tuple[int, int, Settle | None, float]] = {}
@@ -123,7 +134,7 @@ def together(
 
     def send(caller: int, turn: int, settle: Settle | None) -> None:
         op: Operation
-        op, after = (settle, None) if settle is not None else pair(mark, caller, turn, tenants)
+        op, after = (settle, None) if settle is not None else calls.pair(caller, turn)
         before = time.perf_counter()
         future = ledger.submit(op)
         under_way[future] = (caller, turn, after, before)
@@ -143,18 +154,19 @@ def together(
     return latencies
 
 
-def measure(engine: Engine, name: str, way: str, callers: int, options: argparse.Namespace) -> Measured:
+def measure(
+    engine: Engine, name: str, way: str, callers: int, calls: Calls, options: argparse.Namespace
+) -> Measured:
     """Let callers reserve and settle in a closed loop."""
     ledger: Ledger | Naive = Naive(engine) if way == "naive" else Ledger(engine)
     stop = threading.Event()
-    mark = f"{way}-{callers}"
     with ThreadPoolExecutor(callers) as pool:
         started, cpu = time.perf_counter(), time.process_time()
         if way == "loop" and isinstance(ledger, Ledger):
             shares = [range(n, callers, options.threads) for n in range(min(options.threads, callers))]
-            work = [pool.submit(together, ledger, mark, some, options.tenants, stop) for some in shares]
+            work = [pool.submit(together, ledger, calls, some, stop) for some in shares]
         else:
-            work = [pool.submit(alone, ledger, mark, n, options.tenants, stop) for n in range(callers)]
+            work = [pool.submit(alone, ledger, calls, n, stop) for n in range(callers)]
         time.sleep(options.seconds)
         stop.set()
         every = sorted(one for some in work for one in some.result())
@@ -180,10 +192,10 @@ def prepare(url: str, tenants: int) -> Engine:
 def compare(url: str, name: str, options: argparse.Namespace) -> list[Measured]:
     """Measure both ways for each number of callers on one database."""
     engine = prepare(url, options.tenants)
-    found = []
+    calls, found = Calls(options.tenants, options.ids), []
     for callers in options.callers:
         for way in options.ways:
-            found.append(measure(engine, name, way, callers, options))
+            found.append(measure(engine, name, way, callers, calls, options))
             show(found[-1], options)
     with reading(engine) as connection:
         proved = verify(connection)
@@ -224,6 +236,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ways", type=lambda text: text.split(","), default=["naive", "writer", "loop"])
     parser.add_argument("--threads", type=int, default=1, help="threads that share the callers of `loop`")
     parser.add_argument("--tenants", type=int, default=1)
+    parser.add_argument("--ids", choices=("ordered", "random"), default="ordered")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--commit-ms", type=float, default=0.0, help="delay added to every commit")
     parser.add_argument("--postgres-url", default=None)

@@ -22,7 +22,9 @@ from typing import Any
 from databases import postgres
 from sqlalchemy import Engine, select
 
-from ledger import Ledger, drivers, make_engine, reading, tables
+from ledger import Ledger, make_engine, reading, tables
+from ledger.driver_postgres import PostgresDriver
+from ledger.driver_sqlite import SqliteDriver
 from ledger.types import (
     Held,
     Offer,
@@ -43,7 +45,7 @@ QUEUE_MAX = 48  # below the callers' number, so that a full queue is met
 
 def slow(low_ms: float, high_ms: float) -> None:
     """Let every commit take longer, by a random time."""
-    for kind in (drivers.SqliteDriver, drivers.PostgresDriver):
+    for kind in (SqliteDriver, PostgresDriver):
         original = kind.commit
 
         def commit(self: Any, original: Callable[[Any], None] = original) -> None:

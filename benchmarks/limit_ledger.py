@@ -4,7 +4,9 @@ The limit of a durable ledger on this machine, and the share of it that the prod
 The limit is the least SQL that locks the accounts, decides, writes and commits: one account row, one hold row
 and one entry, no idempotency keys, lots, budgets or hash chain; statements sent through the driver, in
 batches like those of the writer, half reservations and half settlements. Its books are checked at the end.
-The product is given the same batches without callers around it (`ledger_pairs.py` measures those).
+The product is given the same batches without callers around it (`ledger_pairs.py` measures those). What is
+`in database` passes in its driver and the database: more rows, indexes, checks and triggers than the limit
+has. The rest is the rules, which the limit does not have at all.
 
     python benchmarks/limit_ledger.py --engines sqlite,postgresql --batches 64,256 --tenants 1,1000
 """
@@ -24,6 +26,7 @@ from databases import postgres
 from sqlalchemy import Engine
 
 from ledger import Ledger, make_engine, reading, tables
+from ledger.drivers import Driver
 from ledger.types import Offer, OpenAccount, Refused, Reserve, Settle
 from ledger.verify import verify
 from ledger.writer import Committer, Item
@@ -56,6 +59,7 @@ class Measured:
     batch: int
     pairs_per_s: float
     cpu_us_per_pair: float
+    database_us_per_pair: float
 
 
 def batches(size: int, tenants: int) -> Iterator[Batch]:
@@ -165,6 +169,27 @@ class PostgresLimit:
         self._db.close()
 
 
+class Timed:
+    """A driver that adds up the time that passes in it."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._driver, name)
+
+        def timed(*arguments: Any) -> Any:
+            before = time.perf_counter()
+            try:
+                return method(*arguments)
+            finally:
+                self.seconds += time.perf_counter() - before
+
+        setattr(self, name, timed)
+        return timed
+
+
 class Product:
     """The ledger's committer, given the same work; everything on: keys, lots, budget, hash chain."""
 
@@ -176,6 +201,13 @@ class Product:
             for n in range(tenants):
                 ledger.submit(OpenAccount(f"t{n}", "open", START_US, "UTC", CREDIT, CREDIT))
         self._committer = Committer(self._engine, None)
+        self._driver = Timed(self._committer._connected())
+        self._committer._driver = self._driver
+
+    @property
+    def database_s(self) -> float:
+        """Return the time that passed in the driver and the database."""
+        return self._driver.seconds
 
     def run(self, work: Batch) -> None:
         """Carry out one batch."""
@@ -194,17 +226,19 @@ class Product:
         self._engine.dispose()
 
 
-def timed(run: Callable[[Batch], None], size: int, tenants: int, seconds: float) -> tuple[int, float, float]:
-    """Run batches for a while after a warm-up; returns pairs, seconds, CPU seconds."""
+def timed(one: Any, size: int, tenants: int, seconds: float) -> tuple[int, float, float, float]:
+    """Run batches for a while after a warm-up; returns pairs, seconds, of CPU, and in the database."""
     source, done = batches(size, tenants), 0
     warm = time.perf_counter() + min(0.5, seconds / 4)
     while time.perf_counter() < warm:
-        run(next(source))
+        one.run(next(source))
+    inside = getattr(one, "database_s", 0.0)
     started, cpu = time.perf_counter(), time.process_time()
     while time.perf_counter() - started < seconds:
-        run(next(source))
+        one.run(next(source))
         done += size // 2
-    return done, time.perf_counter() - started, time.process_time() - cpu
+    took, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return done, took, cpu, getattr(one, "database_s", took) - inside
 
 
 def prove(limit: SqliteLimit | PostgresLimit, tenants: int) -> None:
@@ -222,12 +256,20 @@ def compare(engine: str, new: Callable[[], str], options: argparse.Namespace) ->
         for size in options.batches:
             for what in ("limit", "product"):
                 one: Any = kind(new(), tenants) if what == "limit" else Product(_url(engine, new()), tenants)
-                done, took, cpu = timed(one.run, size, tenants, options.seconds)
+                done, took, cpu, inside = timed(one, size, tenants, options.seconds)
                 if what == "limit":
                     prove(one, tenants)
                 one.close()
                 rate = round(done / took, 1)
-                yield Measured(engine, what, tenants, size, rate, round(cpu / done * 1e6, 1))
+                yield Measured(
+                    engine,
+                    what,
+                    tenants,
+                    size,
+                    rate,
+                    round(cpu / done * 1e6, 1),
+                    round(inside / done * 1e6, 1),
+                )
 
 
 def _url(engine: str, where: str) -> str:
@@ -239,10 +281,12 @@ def show(one: Measured, limits: dict[tuple[str, int, int], float]) -> None:
     place = (one.engine, one.tenants, one.batch)
     if one.what == "limit":
         limits[place] = one.pairs_per_s
+    whole = 1e6 / one.pairs_per_s
+    parts = f"{whole:6.1f} us a pair, {one.database_us_per_pair:6.1f} in database"
     share = "" if one.what == "limit" else f"   {one.pairs_per_s / limits[place]:.2f} of the limit"
     print(
         f"{one.engine:10} {one.what:7} {one.tenants:5} tenants, batch {one.batch:4}: {one.pairs_per_s:9.0f}"
-        f" pairs/s, {one.cpu_us_per_pair:6.1f} us CPU a pair{share}",
+        f" pairs/s, {one.cpu_us_per_pair:6.1f} us CPU; {parts}{share}",
         flush=True,
     )
 

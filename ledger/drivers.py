@@ -2,17 +2,15 @@
 The two database drivers behind one small face: begin, select, write, commit, and what an error means.
 """
 
-import json
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Engine
 
-from ledger.statements import Bulk, Kind
+from ledger.statements import Bulk
 
 Query = tuple[str, tuple[Any, ...]]
 
@@ -92,12 +90,15 @@ class RowMissing(Exception):  # noqa: N818 - says what is so
     """
 
 
-def _check_count(write: Write, count: int) -> None:
+def check_count(write: Write, count: int) -> None:
+    """
+    Refuse a write that changed fewer or more rows than it was given.
+    """
     if write.counted and count != len(write.rows):
         raise RowMissing(f"{count} of {len(write.rows)} rows changed by: {write.bulk.text[:60]}")
 
 
-def _processed(write: Write) -> Sequence[tuple[Any, ...]]:
+def processed(write: Write) -> Sequence[tuple[Any, ...]]:
     """
     Convert values as the column types demand; the ledger's own rows need no conversion.
     """
@@ -113,7 +114,7 @@ def _processed(write: Write) -> Sequence[tuple[Any, ...]]:
     ]
 
 
-def _own_connection(engine: Engine) -> Any:
+def own_connection(engine: Engine) -> Any:
     """
     Open a connection as the engine sets it up, and take it out of the pool for good.
     """
@@ -123,218 +124,17 @@ def _own_connection(engine: Engine) -> Any:
     return connection
 
 
-class SqliteDriver:
-    """
-    SQLite through the standard library.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        connection = _own_connection(engine)
-        assert isinstance(connection, sqlite3.Connection)
-        self._connection = connection
-
-    def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
-        """
-        Take the write lock, then look.
-        """
-        self._connection.execute("BEGIN IMMEDIATE")
-        return self.select(queries)
-
-    def select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
-        """
-        Run queries one after the other: there is no network to save.
-        """
-        execute = self._connection.execute
-        return [execute(text, parameters).fetchall() for text, parameters in queries]
-
-    def write(self, writes: Sequence[Write]) -> None:
-        """
-        Send each statement with its rows.
-        """
-        for write in writes:
-            rows = _processed(write)
-            count = 0
-            if write.bulk.chunks:
-                count, rows = self._insert_chunks(write.bulk, rows)
-            if rows:
-                count += self._connection.executemany(write.bulk.text, rows).rowcount
-            _check_count(write, count)
-
-    def _insert_chunks(
-        self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]
-    ) -> tuple[int, Sequence[tuple[Any, ...]]]:
-        """
-        Insert all rows but a few in statements of many rows; returns the number of these, and the few.
-
-        The driver gives the interpreter up for every row that it sends alone, and with many callers at work
-        it stands in line to get it back.
-        """
-        done = 0
-        for size, text in bulk.chunks:
-            while len(rows) - done >= size:
-                flat = tuple(chain.from_iterable(rows[done : done + size]))
-                self._connection.execute(text, flat)
-                done += size
-        return done, rows[done:]
-
-    def commit(self) -> None:
-        """
-        Commit and wait for the disk.
-        """
-        self._connection.execute("COMMIT")
-
-    def recover(self) -> bool:
-        """
-        Undo the transaction, if there is one.
-        """
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        return True
-
-    def close(self) -> None:
-        """
-        Close the connection.
-        """
-        self._connection.close()
-
-    def many(self, values: Sequence[str]) -> str:
-        """
-        Return a list as JSON text for `json_each`.
-        """
-        return json.dumps(values)
-
-    def pairs(self, values: Collection[tuple[str, str]]) -> tuple[str]:
-        """
-        Return pairs as JSON text.
-        """
-        return (json.dumps(list(values)),)
-
-
-# Every statement of the writer finds its rows by an index. A planner that knows only old statistics of a
-# table that grows fast would scan it whole, under the lock: it is told not to, and to keep its plans. Plans
-# made for an empty table may take the wrong index of a full one: they are made again, ever more rarely.
-_PLANS: Final = (
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
-    "SET enable_bitmapscan = off; SET enable_sort = off; SET enable_incremental_sort = off; "
-    "SET jit = off; SET plan_cache_mode = force_generic_plan"
-)
-_REPLAN_EVERY: Final = 1_024
-
-
-class PostgresDriver:
-    """
-    PostgreSQL through psycopg; statements that need no answer in between share a round trip.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        connection = _own_connection(engine)
-        connection.autocommit = True  # transactions are begun in the first round trip
-        connection.prepare_threshold = 0
-        connection.execute(_PLANS, prepare=False)
-        self._connection = connection
-        self._begun = 0
-
-    def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
-        """
-        Begin, lock and look in one round trip; each statement sees what the lock's holder before committed.
-        """
-        self._begun += 1
-        with self._connection.pipeline():
-            if self._begun & (self._begun - 1) == 0 or self._begun % _REPLAN_EVERY == 0:
-                self._connection.execute("DISCARD PLANS")
-            self._connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            cursors = [self._connection.execute(text, parameters) for text, parameters in queries]
-            return [cursor.fetchall() for cursor in cursors]
-
-    def select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
-        """
-        Run queries in one round trip.
-        """
-        with self._connection.pipeline():
-            cursors = [self._connection.execute(text, parameters) for text, parameters in queries]
-            return [cursor.fetchall() for cursor in cursors]
-
-    def write(self, writes: Sequence[Write]) -> None:
-        """
-        Send all statements in one round trip, then compare the counts.
-        """
-        with self._connection.pipeline():
-            cursors = [self._connection.execute(write.bulk.text, _arrays(write)) for write in writes]
-        for write, cursor in zip(writes, cursors, strict=True):
-            _check_count(write, cursor.rowcount)
-
-    def commit(self) -> None:
-        """
-        Commit and wait for the disk.
-        """
-        self._connection.execute("COMMIT")
-
-    def recover(self) -> bool:
-        """
-        Undo the transaction and give the connection up.
-
-        After an error in mid-pipeline the driver believes in prepared statements that were never made.
-        """
-        if not self._connection.closed:
-            self._connection.execute("ROLLBACK")
-        return False
-
-    def close(self) -> None:
-        """
-        Close the connection.
-        """
-        self._connection.close()
-
-    def many(self, values: Sequence[str]) -> str:
-        """
-        Return a list as array text.
-        """
-        return _text_array(values)
-
-    def pairs(self, values: Collection[tuple[str, str]]) -> tuple[str, str]:
-        """
-        Return pairs as two array texts.
-        """
-        return _text_array([one for one, _ in values]), _text_array([other for _, other in values])
-
-
-def _arrays(write: Write) -> list[Any]:
-    """
-    Turn rows into one array per column.
-
-    Integers and texts go as array literals: the driver would look at each element, and pick a type by size
-    that makes another prepared statement of each mix.
-    """
-    cols = zip(*_processed(write), strict=True)
-    return [_ARRAYS[kind](col) for col, kind in zip(cols, write.bulk.kinds, strict=True)]
-
-
-def _int_array(values: Sequence[int | None]) -> str:
-    return "{" + ",".join(["NULL" if value is None else str(int(value)) for value in values]) + "}"
-
-
-def _text_array(values: Sequence[str | None]) -> str:
-    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
-
-
-def _quoted(value: str) -> str:
-    if '"' in value or "\\" in value:
-        value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{value}"'
-
-
-_ARRAYS: Final[dict[Kind, Callable[[Sequence[Any]], Any]]] = {
-    Kind.INTEGER: _int_array,
-    Kind.TEXT: _text_array,
-    Kind.OTHER: list,
-}
-
-
 def connect(engine: Engine) -> Driver:
     """
-    Open the writer's own connection.
+    Open the writer's own connection; only the database that is used is loaded.
     """
-    return SqliteDriver(engine) if engine.dialect.name == "sqlite" else PostgresDriver(engine)
+    if engine.dialect.name == "sqlite":
+        from ledger.driver_sqlite import SqliteDriver
+
+        return SqliteDriver(engine)
+    from ledger.driver_postgres import PostgresDriver
+
+    return PostgresDriver(engine)
 
 
 def trouble(error: BaseException) -> Trouble:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from ledger import tables
 from ledger.budget import budget_id
@@ -37,7 +37,16 @@ from ledger.rows import (
 from ledger.types import Settle
 from pricing.money import PPM, scale_ceil
 
+ROWS_AT_ONCE: Final = 10_000
 _KIND_BY_SOURCE: Final = {CASH: PAID, PROMO_POOL: PROMO, ADJUSTMENTS: ADJUST, USAGE: REFUND}
+
+
+def in_parts(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    """
+    Read rows in large parts: one by one, the fetching took a quarter of the time.
+    """
+    for part in connection.execute(query).partitions(ROWS_AT_ONCE):
+        yield from part
 
 
 def check_rows(connection: Connection) -> Iterator[str]:
@@ -81,7 +90,7 @@ def _holds(connection: Connection) -> Iterator[str]:
         hold.id, hold.tenant, hold.state, hold.enforced, hold.multiplier_ppm, *amounts, hold.settle_hash,
         hold.detail,
     )  # fmt: skip
-    for row in connection.execute(query):
+    for row in in_parts(connection, query):
         name, tenant, state, enforced, ppm, amount, bound, captured, actual, settled, detail = row
         worst = bound if ppm == PPM else scale_ceil(bound, ppm)
         if amount > worst or (enforced and amount < worst):
@@ -153,29 +162,35 @@ def _parts(connection: Connection) -> Iterator[str]:
     """
     Compare each part of a hold with the hold and the budget, then the windows with the sums of their parts.
     """
-    part, hold, budget = tables.hold_window, tables.hold.c, tables.budget.c
+    part, hold, budget = tables.hold_window.c, tables.hold.c, tables.budget.c
     query = (
         select(
-            part, hold.state, hold.cost_bound, hold.multiplier_ppm, hold.actual, hold.captured, hold.late,
-            hold.tenant, budget.counts.label("wanted"), budget.tenant.label("owner"),
+            part.hold_id, part.budget_id, part.starts_at, part.counts, part.amount, part.expected, hold.state,
+            hold.cost_bound, hold.multiplier_ppm, hold.actual, hold.captured, hold.late, hold.tenant,
+            budget.counts, budget.tenant,
         )
-        .outerjoin(tables.hold, hold.id == part.c.hold_id)
-        .outerjoin(tables.budget, budget.id == part.c.budget_id)
+        .select_from(tables.hold_window)
+        .outerjoin(tables.hold, hold.id == part.hold_id)
+        .outerjoin(tables.budget, budget.id == part.budget_id)
     )  # fmt: skip
     expected: _Sums = defaultdict(int)
     overage: _Sums = defaultdict(int)
-    for row in connection.execute(query):
-        name, place = f"hold {row.hold_id} in {row.budget_id!r}", (row.budget_id, row.starts_at)
-        if row.tenant is None or row.owner != row.tenant or row.counts != row.wanted:
-            yield f"{name} does not belong together"
+    for row in in_parts(connection, query):
+        hold_id, in_budget, starts_at, counts, amount, typical, state, bound, ppm, actual, captured, *rest = (
+            row
+        )
+        late, tenant, wanted, owner = rest
+        if tenant is None or owner != tenant or counts != wanted:
+            yield f"hold {hold_id} in {in_budget!r} does not belong together"
             continue
-        by_cost = row.counts == COUNTS_COST
-        if row.amount != (row.cost_bound if by_cost else scale_ceil(row.cost_bound, row.multiplier_ppm)):
-            yield f"{name} counts {row.amount} of another price"
-        expected[place] += row.expected if row.state == OPEN else 0
-        if row.state == SETTLED:
-            truth = row.actual if by_cost else row.captured
-            overage[place] += max(0, truth - (0 if row.late == AFTER_RELEASE else row.amount))
+        by_cost = counts == COUNTS_COST
+        if amount != (bound if by_cost else scale_ceil(bound, ppm)):
+            yield f"hold {hold_id} in {in_budget!r} counts {amount} of another price"
+        if state == OPEN:
+            expected[in_budget, starts_at] += typical
+        elif state == SETTLED:
+            truth = actual if by_cost else captured
+            overage[in_budget, starts_at] += max(0, truth - (0 if late == AFTER_RELEASE else amount))
     yield from _windows(connection, expected, overage)
 
 

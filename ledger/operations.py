@@ -6,8 +6,10 @@ Every operation names its tenant, its idempotency key and the instant at which i
 
 from dataclasses import dataclass
 
+from ledger.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Offer:
     """
     One plan that the caller would carry out, at its worst-case and its typical provider cost.
@@ -131,7 +133,7 @@ class SetAccount:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reserve:
     """
     Hold money for the first offer that fits credit and every budget of the scopes.
@@ -152,7 +154,7 @@ class Reserve:
     sticky: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settle:
     """
     Book the true cost of a held call; never refused for money.

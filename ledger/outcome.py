@@ -2,8 +2,7 @@
 What one operation did, and the checks on amounts that every operation shares (pure).
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger.rows import Hold
 from ledger.types import HoldEvent, Number, Reason, Refused, Result
@@ -12,8 +11,7 @@ from pricing.money import scale_ceil
 AMOUNT_MAX: Final = 10**18  # 1e9 USD: sums of a few stay inside 64 bits
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """
     An answer, and whether the operation was carried out now (its attachments are then written).
     """

@@ -13,6 +13,7 @@ from ledger.rows import (
     CASH,
     FORFEITED,
     KIND,
+    NEVER_US,
     PAID,
     PROMO,
     PROMO_POOL,
@@ -97,8 +98,10 @@ def draw(books: Books, hold_id: str, seq: int, amount: int, now_us: int) -> None
     Take an amount from the lots, in their order; `hold_id` is empty where no call is behind it.
     """
     left = amount
-    usable = [lot for lot in books.lots.values() if not lot.scheduled]
-    for lot in sorted(usable, key=lambda lot: lot_order(lot, now_us)):
+    usable = [lot for lot in books.lots.values() if lot.remaining > 0 and not lot.scheduled]
+    if len(usable) > 1:
+        usable.sort(key=lambda lot: lot_order(lot, now_us))
+    for lot in usable:
         part = min(lot.remaining, left)
         if part > 0:
             lot.remaining -= part
@@ -120,17 +123,19 @@ def _record(books: Books, hold_id: str, seq: int, lot: Lot, amount: int) -> None
 
 def add_lot(
     books: Books, kind: int, lot_id: str, amount: int, now_us: int, expires_us: int | None, *, priority: int,
-    source_ref: str, repaid: int = 0,
+    source_ref: str, repaid: int = 0, effective_us: int | None = None,
 ) -> None:  # fmt: skip
     """
-    Make a new lot part of the books; `repaid` of it has paid off debt already.
+    Make a new lot part of the books; `repaid` of it has paid off debt already. With `effective_us` it is
+    scheduled.
     """
     lot = Lot(
         id=lot_id, tenant=books.tenant, kind=kind, priority=priority, granted=amount,
-        remaining=amount - repaid, effective_at=now_us, expires_at=expires_us, source_ref=source_ref,
-        created_at=now_us, repaid=repaid, fresh=True,
+        remaining=amount - repaid, effective_at=now_us if effective_us is None else effective_us,
+        expires_at=expires_us, source_ref=source_ref, created_at=now_us, repaid=repaid,
+        scheduled=int(effective_us is not None), fresh=True,
     )  # fmt: skip
-    books.lots[lot.id] = lot
+    books.add_lot(lot)
     books.changes.lots[lot.id] = lot
 
 
@@ -169,9 +174,10 @@ def schedule(
     code, source, _ = ORIGINS[kind]
     lot_id = transfer_id(books.tenant, account_of(books).seq + 1)
     seq = post(books, "schedule", source, SCHEDULED, amount, now_us=now_us, key=key, lot_id=lot_id)
-    add_lot(books, code, lot_id, amount, now_us, expires_us, priority=priority, source_ref=source_ref)
-    lot = books.lots[lot_id]
-    lot.effective_at, lot.scheduled = effective_us, 1
+    add_lot(
+        books, code, lot_id, amount, now_us, expires_us, priority=priority, source_ref=source_ref,
+        effective_us=effective_us,
+    )  # fmt: skip
     return seq
 
 
@@ -181,6 +187,8 @@ def activate_due(books: Books, now_us: int) -> None:
 
     One that was taken back whole before its date stays as it is: the store loads no empty lots.
     """
+    if now_us < books.lots_due_us:
+        return
     waiting = [lot for lot in books.lots.values() if lot.scheduled and lot.remaining > 0]
     due = [lot for lot in waiting if lot.effective_at <= now_us]
     for lot in sorted(due, key=lambda lot: (lot.effective_at, lot.id)):
@@ -269,6 +277,8 @@ def forfeit_due(books: Books, now_us: int) -> int:
     """
     Forfeit lots past their expiry, but never what open holds may need; returns the amount.
     """
+    if now_us < books.lots_due_us:
+        return 0
     account = account_of(books)
     total = 0
     due = [
@@ -284,4 +294,14 @@ def forfeit_due(books: Books, now_us: int) -> int:
             books.changes.lots[lot.id] = lot
             account.last_at = now_us
             total += amount
+    books.lots_due_us = min(
+        (lot.due_us for lot in books.lots.values() if _matters(lot, now_us)), default=NEVER_US
+    )
     return total
+
+
+def _matters(lot: Lot, now_us: int) -> bool:
+    """
+    Tell whether a date is still to come for a lot, or has come and left something to do.
+    """
+    return lot.remaining > 0 or now_us < lot.due_us

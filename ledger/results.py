@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ledger.frozen import frozen
+
 Number = int | str | None
 
 
@@ -54,7 +56,7 @@ class Refused:
         return self.reason in BUSY
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gauge:
     """
     One thing that can run out: the credit, or one budget window.
@@ -155,7 +157,7 @@ class AccountSet:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """
     Money is held: `amount_nanos` of charge for `cost_nanos` of provider cost.
@@ -176,7 +178,7 @@ class Held:
     would_offer: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settled:
     """
     The true cost is booked: charge = from the hold and free credit + debt + absorbed.

@@ -3,11 +3,12 @@ The working copy on which the rules compute: one tenant's rows, as plain mutable
 
 A batch loads these rows under the lock of the account, the rules change them in place, the store writes what
 `Changes` names, and the copy is thrown away; nothing here is shared between threads. Fields stand in the
-order of the columns in `ledger.tables`; `fresh` marks a row that is not in the database yet.
+order of the columns in `ledger.tables`; `fresh` marks a row that is not in the database yet. Rows that never
+change are tuples, which are made in a quarter of the time and are sent as they are.
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger.types import HoldEvent
 
@@ -91,7 +92,8 @@ def columns(row_type: type) -> tuple[str, ...]:
     """
     Return the names of the columns of a row type, in the order of its table.
     """
-    return tuple(f.name for f in fields(row_type) if f.name not in _NOT_COLUMNS)
+    names = getattr(row_type, "_fields", None) or (f.name for f in fields(row_type))
+    return tuple(name for name in names if name not in _NOT_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -140,6 +142,15 @@ class Lot:
     reversed: int = 0
     scheduled: int = 0
     fresh: bool = False
+
+    @property
+    def due_us(self) -> int:
+        """
+        Return when the lot takes effect if that is still to come, else when it ends.
+        """
+        if self.scheduled:
+            return self.effective_at
+        return NEVER_US if self.expires_at is None else self.expires_at
 
 
 @dataclass(slots=True)
@@ -244,8 +255,7 @@ class HoldWindow:
     fresh: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """
     One movement of money between two named parties; never changed once written.
     """
@@ -267,8 +277,7 @@ class Transfer:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """
     The part of a movement that one lot gave (positive) or got back (negative); `place` is the order.
     """
@@ -321,8 +330,8 @@ class Books:
     """
     One tenant's rows as far as a batch needs them, and what was changed.
 
-    `windows` has, by budget, the rows that have not ended and those of the loaded holds; `next_due_us` is the
-    earliest expiry among the loaded open holds.
+    `windows` has, by budget, the rows that have not ended and those of the loaded holds. Before `next_due_us`
+    no loaded hold expires, before `lots_due_us` no loaded lot takes effect or ends.
     """
 
     tenant: str
@@ -336,7 +345,15 @@ class Books:
     draws: dict[str, list[Draw]] = field(default_factory=dict)
     ops: dict[str, Op] = field(default_factory=dict)
     next_due_us: int = NEVER_US
+    lots_due_us: int = NEVER_US
     changes: Changes = field(default_factory=Changes)
+
+    def add_lot(self, lot: Lot) -> None:
+        """
+        Make a lot known.
+        """
+        self.lots[lot.id] = lot
+        self.lots_due_us = min(self.lots_due_us, lot.due_us)
 
     def add_hold(self, hold: Hold) -> None:
         """

@@ -143,10 +143,10 @@ def _remember_refusal(books: Books, op: Reserve, outcome: Outcome, body: str, no
 
 
 def _store(books: Books, op: Operation, outcome: Outcome, body: str, now_us: int) -> None:
+    before = books.ops.get(op.key)
     row = Op(
-        tenant=op.tenant, key=op.key, kind=type(op).__name__, req_hash=body,
-        result=result_to_json(outcome.result), actor=getattr(op, "actor", ""),
-        reason=getattr(op, "reason", ""), at=now_us, fresh=op.key not in books.ops or books.ops[op.key].fresh,
+        op.tenant, op.key, type(op).__name__, body, result_to_json(outcome.result), getattr(op, "actor", ""),
+        getattr(op, "reason", ""), now_us, fresh=before is None or before.fresh,
     )  # fmt: skip
     books.ops[op.key] = row
     books.changes.ops[op.key] = row

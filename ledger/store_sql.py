@@ -33,6 +33,7 @@ from ledger.types import Attachment, Operation, Refund, Reverse
 Getter = Callable[[Any], tuple[Any, ...]]
 
 _INSERT_ORDER: Final[tuple[type, ...]] = (Account, Lot, Budget, Window, Hold, HoldWindow, Transfer, Draw, Op)
+_NEVER_CHANGED: Final = (Transfer, Draw)  # tuples in the order of their columns: sent as they are
 _INSERTED: Final[dict[type, Getter]] = {
     row_type: attrgetter(*columns(row_type)) for row_type in _INSERT_ORDER
 }
@@ -122,19 +123,15 @@ class SqlStore:
         """
         Return the statements that make the changes durable.
         """
-        made: dict[type, list[Any]] = {row_type: [] for row_type in _INSERT_ORDER}
-        changed: dict[type, list[Any]] = {row_type: [] for row_type in _INSERT_ORDER}
-        for one in books:
-            for row in _changed_rows(one):
-                (made if getattr(row, "fresh", True) else changed)[type(row)].append(row)
-        inserts = [
-            Write(self._texts.insert[row_type], [_INSERTED[row_type](row) for row in rows], counted=True)
-            for row_type, rows in made.items() if rows
-        ]  # fmt: skip
-        updates = [
-            Write(self._texts.update[row_type], [_UPDATED[row_type](row) for row in rows], counted=True)
-            for row_type, rows in changed.items() if rows
-        ]  # fmt: skip
+        inserts, updates = [], []
+        for row_type, rows in _changed_rows(books).items():
+            made = rows if row_type in _NEVER_CHANGED else [row for row in rows if row.fresh]
+            if made:
+                values = made if row_type in _NEVER_CHANGED else list(map(_INSERTED[row_type], made))
+                inserts.append(Write(self._texts.insert[row_type], values, counted=True))
+            if len(made) < len(rows):
+                values = [_UPDATED[row_type](row) for row in rows if not row.fresh]
+                updates.append(Write(self._texts.update[row_type], values, counted=True))
         return [*inserts, *updates, *self._attached(attached)]
 
     def _attached(self, attached: Sequence[Attachment]) -> list[Write]:
@@ -180,9 +177,9 @@ def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> N
 
 def _take_lots(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
     for row in rows:
-        lot = Lot(*row)
-        if lot.tenant in books:  # an operation may name a lot of somebody else
-            books[lot.tenant].lots.setdefault(lot.id, lot)
+        owner = books.get(row[1])  # an operation may name a lot of somebody else
+        if owner is not None and row[0] not in owner.lots:
+            owner.add_lot(Lot(*row))
 
 
 def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -223,23 +220,24 @@ def _take_second(books: dict[str, Books], rows: Sequence[Sequence[tuple[Any, ...
     _take_lots(books, rows[3])
 
 
-def _changed_rows(books: Books) -> list[Any]:
+def _changed_rows(books: Iterable[Books]) -> dict[type, list[Any]]:
     """
-    Return every row that the rules made or changed; rows without `fresh` are always new.
+    Return every row that the rules made or changed, in the order in which new ones are inserted.
     """
-    changes = books.changes
-    account = [books.account] if changes.account and books.account is not None else []
-    return [
-        *account,
-        *changes.lots.values(),
-        *changes.budgets.values(),
-        *changes.windows.values(),
-        *changes.holds.values(),
-        *changes.hold_windows.values(),
-        *changes.transfers,
-        *changes.draws,
-        *changes.ops.values(),
-    ]
+    found: dict[type, list[Any]] = {row_type: [] for row_type in _INSERT_ORDER}
+    for one in books:
+        changes = one.changes
+        if changes.account:
+            found[Account].append(one.account)
+        found[Lot] += changes.lots.values()
+        found[Budget] += changes.budgets.values()
+        found[Window] += changes.windows.values()
+        found[Hold] += changes.holds.values()
+        found[HoldWindow] += changes.hold_windows.values()
+        found[Transfer] += changes.transfers
+        found[Draw] += changes.draws
+        found[Op] += changes.ops.values()
+    return found
 
 
 def _attached_rows(

@@ -8,6 +8,7 @@ the provider bills; charge is what the tenant pays: cost times the tenant's mult
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ledger.frozen import frozen
 from ledger.operations import (
     Adjust,
     Note,
@@ -103,7 +104,7 @@ class Attachment:
     ignore: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HoldEvent:
     """
     A change of one hold, given to the tap; `delta_nanos` is the change of exposure in charge.

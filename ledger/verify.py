@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from ledger import tables
 from ledger.chain import GENESIS, transfer_hash
-from ledger.evidence import check_rows
+from ledger.evidence import check_rows, in_parts
 from ledger.rows import (
     ABSORBED,
     COUNTS_COST,
@@ -102,14 +102,6 @@ def verify(connection: Connection) -> Verification:
 _CHAIN_CHECKS: Final = ("chain", "sequence", "running_balance")
 
 
-def _rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
-    """
-    Read rows in large parts: one by one, the fetching took a quarter of the time.
-    """
-    for part in connection.execute(query).partitions(10_000):
-        yield from part
-
-
 def _load(connection: Connection, row: Row[Any]) -> _Tenant:
     tenant = _Tenant(row)
     hold, draw = tables.hold.c, tables.draw.c
@@ -131,27 +123,32 @@ def _replay(connection: Connection, tenant: _Tenant) -> Iterator[tuple[str, str]
     """
     table = tables.transfer
     query = select(table).where(table.c.tenant == tenant.row.tenant).order_by(table.c.seq)
-    for row in _rows(connection, query):
-        name = f"transfer {row.tenant}-{row.seq}"
-        if row.seq != tenant.seq + 1:
-            yield "sequence", f"{name} follows {tenant.seq}"
-        if row.prev_hash != tenant.head or row.hash != transfer_hash(tenant.head, *row[:13]):
-            yield "chain", f"{name} does not match its hash"
-        tenant.seq, tenant.head = row.seq, row.hash
-        tenant.wallet += row.amount * ((row.credit == WALLET) - (row.debit == WALLET))
-        if tenant.wallet != row.wallet_after:
-            yield "running_balance", f"{name} leaves {row.wallet_after}, replay gives {tenant.wallet}"
-            tenant.wallet = row.wallet_after
+    for row in in_parts(connection, query):
+        _, seq, _, debit, credit, amount, _, _, _, _, _, _, wallet_after, prev_hash, head = row
+        if seq != tenant.seq + 1:
+            yield "sequence", f"{_name(row)} follows {tenant.seq}"
+        if prev_hash != tenant.head or head != transfer_hash(tenant.head, *row[:13]):
+            yield "chain", f"{_name(row)} does not match its hash"
+        tenant.seq, tenant.head = seq, head
+        tenant.wallet += amount * ((credit == WALLET) - (debit == WALLET))
+        if tenant.wallet != wallet_after:
+            yield "running_balance", f"{_name(row)} leaves {wallet_after}, replay gives {tenant.wallet}"
+            tenant.wallet = wallet_after
         _add(tenant, row)
 
 
-def _add(tenant: _Tenant, row: Row[Any]) -> None:
-    tenant.parties[row.debit] -= row.amount
-    tenant.parties[row.credit] += row.amount
-    tenant.at[row.seq] = row.at
-    if row.hold_id is not None:
-        tenant.by_hold[row.hold_id] += row.amount * ((row.credit == USAGE) - (row.debit == USAGE))
-    if row.lot_id is not None:
+def _name(row: Row[Any]) -> str:
+    return f"transfer {row.tenant}-{row.seq}"
+
+
+def _add(tenant: _Tenant, row: Any) -> None:
+    _, seq, _, debit, credit, amount, _, hold_id, lot_id, _, at, *_ = row
+    tenant.parties[debit] -= amount
+    tenant.parties[credit] += amount
+    tenant.at[seq] = at
+    if hold_id is not None:
+        tenant.by_hold[hold_id] += amount * ((credit == USAGE) - (debit == USAGE))
+    if lot_id is not None:
         _add_to_lot(tenant, row)
 
 
@@ -272,7 +269,7 @@ def _windows(connection: Connection) -> Problems:
     held: defaultdict[tuple[str, int], int] = defaultdict(int)
     spent: defaultdict[tuple[str, int], int] = defaultdict(int)
     query = select(part, hold.c.state, hold.c.captured, hold.c.actual).join(hold, hold.c.id == part.c.hold_id)
-    for row in _rows(connection, query):
+    for row in in_parts(connection, query):
         place = (row.budget_id, row.starts_at)
         held[place] += row.amount if row.state == OPEN else 0
         spent[place] += _spent(row)

@@ -7,7 +7,7 @@ from dataclasses import fields
 from sqlalchemy import Engine
 
 from ledger import Ledger, make_engine, tables
-from ledger.drivers import PostgresDriver
+from ledger.driver_postgres import PostgresDriver
 from ledger.statements import texts
 from ledger.types import Offer, OpenAccount, Reserve
 

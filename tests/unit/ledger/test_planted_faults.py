@@ -214,6 +214,7 @@ def credit_of_next_hour() -> None:
     """Scheduled credit is none until its instant, and then repays debt first."""
     world = opened(credit=100)
     world.top_up(T, 300, "promo", 9 * HOUR_US, 0, HOUR_US)
+    world.top_up(T, 300, "promo", 9 * HOUR_US, 0, 2 * HOUR_US)
     hold(world, 101)
     hold(world, 100)
     world.settle(T, 0, 130)
@@ -222,6 +223,21 @@ def credit_of_next_hour() -> None:
     world.pass_time(1)
     hold(world, 271)
     hold(world, 270)
+
+
+def refilled_lot_ends() -> None:
+    """A lot that was empty when another one ended still ends on its own date, with what came back to it."""
+    world = opened(credit=100)
+    world.top_up(T, 300, "promo", 2 * HOUR_US, 0)
+    world.top_up(T, 50, "promo", 3 * HOUR_US, 1)
+    world.top_up(T, 50, "promo", HOUR_US, 2)
+    hold(world, 300)
+    world.settle(T, 0, 300)
+    world.pass_time(HOUR_US)
+    world.sweep(T)
+    world.refund(T, 0, 120)
+    world.pass_time(HOUR_US)
+    hold(world, 200)
 
 
 def order_of_lots() -> None:
@@ -408,8 +424,14 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
      charged_back),
     ("lot taken back twice", ledger.corrections, "_take_back", "lot.reversed += amount", "pass",
      charged_back),
-    ("scheduled credit at once", ledger.postings, "activate_due", "lot.effective_at <= now_us", "True",
+    ("scheduled credit with another", ledger.postings, "activate_due", "lot.effective_at <= now_us", "True",
      credit_of_next_hour),
+    ("scheduled credit forgotten", ledger.rows.Books, "add_lot", "lot.due_us)", "self.lots_due_us)",
+     credit_of_next_hour),
+    ("later dates of lots forgotten", ledger.postings, "forfeit_due", "if _matters(lot, now_us)", "if False",
+     refilled_lot_ends),
+    ("date of an empty lot forgotten", ledger.postings, "_matters", "or now_us < lot.due_us", "",
+     refilled_lot_ends),
     ("scheduled credit forgets debt", ledger.postings, "activate_due", "lot.remaining -= repaid", "pass",
      credit_of_next_hour),
     ("paid before promotional", ledger.postings, "lot_order", "lot.kind != PROMO", "lot.kind == PROMO",

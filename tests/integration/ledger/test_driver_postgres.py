@@ -1,0 +1,115 @@
+"""
+The PostgreSQL driver under the writer: what is sent arrives unchanged, a server that goes away is noticed.
+"""
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from sqlalchemy import BigInteger, Boolean, Column, Engine, Float, MetaData, Table, Text, text
+
+from ledger import Ledger, make_engine, reading, tables
+from ledger.driver_postgres import PostgresDriver
+from ledger.drivers import Trouble, Write, trouble
+from ledger.statements import attachment
+from ledger.types import Held, Offer, OpenAccount, Reserve, Settle, Settled
+from ledger.verify import verify
+
+NOW_US = 1_763_700_000 * 1_000_000
+words = MetaData()
+word = Table(
+    "word", words, Column("id", BigInteger, primary_key=True), Column("word", Text), Column("n", BigInteger),
+    Column("yes", Boolean), Column("part", Float),
+)  # fmt: skip
+NAMES = ("id", "word", "n", "yes", "part")
+TEXTS = ("", "plain", 'quo"te', "back\\slash", '\\"', "{a,b}", "NULL", "line\nfeed", "ünïcode €", "'", None)
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    """An engine on a database with the ledger's tables and one of words."""
+    made = make_engine(postgres_url)
+    with made.begin() as connection:
+        tables.metadata.create_all(connection)
+        words.create_all(connection)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def driver(engine: Engine) -> Iterator[PostgresDriver]:
+    """A connection of its own."""
+    made = PostgresDriver(engine)
+    yield made
+    made.close()
+
+
+def test_rows_arrive_as_they_were_sent(engine: Engine, driver: PostgresDriver) -> None:
+    """
+    Quotes, backslashes, braces, NULL, negative numbers, truth values and fractions survive the array texts.
+    """
+    rows = [
+        (place, one, None if one is None else -place, one != "", 0.1 * place)
+        for place, one in enumerate(TEXTS)
+    ]
+    driver.begin_and_select([("SELECT 1", ())])
+    driver.write([Write(attachment(word, NAMES, (), False, engine.dialect), rows, counted=True)])
+    driver.commit()
+    every = "SELECT id, word, n, yes, part FROM word WHERE word = ANY(%s::text[]) OR word IS NULL ORDER BY id"
+    assert driver.select([(every, (driver.many([one for one in TEXTS if one is not None]),))]) == [rows]
+    assert driver.select([(every, (driver.many([]),))]) == [rows[-1:]]
+
+
+def test_a_text_that_would_be_cut_is_refused(engine: Engine, driver: PostgresDriver) -> None:
+    """
+    A NUL, at which libpq would end the text, is an error of its operation; the connection stays usable.
+    """
+    bulk = attachment(word, NAMES, (), False, engine.dialect)
+    driver.begin_and_select([("SELECT 1", ())])
+    with pytest.raises(psycopg.DataError) as caught:
+        driver.write([Write(bulk, [(1, "cut\0here", 1, True, 0.5)])])
+    assert trouble(caught.value) is Trouble.POISON
+    driver.recover()
+    assert driver.select([("SELECT count(*) FROM word", ())]) == [[(0,)]]
+
+
+def test_an_exchange_may_be_larger_than_every_buffer(driver: PostgresDriver) -> None:
+    """
+    Neither side waits for the other to read: both directions carry megabytes in one exchange.
+    """
+    long = "x" * 1_000_000
+    found = driver.select([("SELECT %s::text || 'y', generate_series(1, 3)", (long,))] * 8)
+    assert [[len(row[0]) for row in rows] for rows in found] == [[1_000_001] * 3] * 8
+
+
+def test_a_failed_statement_fails_the_step(driver: PostgresDriver) -> None:
+    """
+    The error names the statement's own state, whatever follows it in the same round trip.
+    """
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        driver.begin_and_select([("SELECT 1 / %s::int", (0,)), ("SELECT 1", ())])
+    driver.recover()
+
+
+def test_backends_that_are_killed_cost_no_answer(engine: Engine, postgres_url: str) -> None:
+    """
+    The server ends the writer's connection amid its work, again and again: every call is answered, once.
+    """
+    ledger = Ledger(engine)
+    ledger.do(OpenAccount("t", "open", NOW_US, "UTC", 10**12, None))
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as killer:
+        for turn in range(30):
+            names = [f"{turn}-{n}" for n in range(20)]
+            held = [ledger.submit(Reserve("t", f"r{n}", NOW_US, n, (Offer(9, 3, "{}"),))) for n in names]
+            closed = [ledger.submit(Settle("t", f"s{n}", NOW_US, n, 3, "{}")) for n in names]
+            time.sleep(turn % 5 / 1_000)
+            killer.execute(kill)
+            assert all(isinstance(future.result(60), Held) for future in held)
+            assert all(isinstance(future.result(60), Settled) for future in closed)
+    ledger.close()
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM ledger_transfer")).scalar_one() == 601
+        assert verify(connection).ok
