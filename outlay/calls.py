@@ -28,6 +28,8 @@ class Link:
         timeout_ms: How long whoever sends it waits for its answer; None is the edge's own patience.
         inner: Its answer is for the flow itself (a classifier's, say): edges give it back in `Completed`
             and show nothing of it to the caller.
+        task: Task that it is made for though it is no call of it: that one's privacy class binds it.
+        scopes: Budgets of the call that it is made for, which bear it as well.
     """
 
     parent: str | None = None
@@ -40,6 +42,8 @@ class Link:
     most_nanos: int | None = None
     timeout_ms: int | None = None
     inner: bool = False
+    task: str | None = None
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Sending:
         reasons: Why, in order.
         held_nanos: Charge that is held; it is captured at `expires_us` if nobody closes the call.
         link: Which attempt this is; of an inner one the answer goes to the flow, not to the caller.
+        asked_nanos: What a question of the flow's own has cost for it; at its bound while nobody knows.
     """
 
     decision_id: str
@@ -107,6 +112,7 @@ class Sending:
     held_nanos: int
     expires_us: int
     link: Link = field(default_factory=Link)
+    asked_nanos: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from router.complexity import task_class
 from router.prompt_shape import newest_prompt
 from router.types import AUTO, Prediction, Profile, Reason
 
-Classified = tuple[Profile, tuple[Reason, ...]]
+Classified = tuple[Profile, tuple[Reason, ...], int]
 
 
 def classified(
@@ -32,15 +32,14 @@ def classified(
     Args:
         send: Carries out a call of the flow's own; None where nobody could send it.
     Returns:
-        The profile, and reasons that open the explanation of the decision.
+        The profile, reasons that open the explanation of the decision, and what it cost to ask.
     """
     if request.link.inner or not _decides(profile, view):
-        return profile, ()
+        return profile, (), 0
     if view.policy.routing.classifier == "llm":
-        said, reasons = yield from asking.asked(profile, request, view, tools, decision_id, send)
-    else:
-        said, reasons = (yield from _scored(profile, request, view)), ()
-    return replace(profile, prediction=said), reasons
+        said, reasons, nanos = yield from asking.asked(profile, request, view, tools, decision_id, send)
+        return replace(profile, prediction=said), reasons, nanos
+    return replace(profile, prediction=(yield from _scored(profile, request, view))), (), 0
 
 
 def _decides(profile: Profile, view: View) -> bool:

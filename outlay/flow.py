@@ -131,6 +131,7 @@ class _Call:
         self.reasons: tuple[Reason, ...] = request.link.reasons
         self.probe = Probe(tools)
         self.attempt = 0
+        self.asked_nanos = 0
 
     def begin(self) -> Generator[Any, Any, Sending | Refused]:
         """
@@ -164,15 +165,11 @@ class _Call:
         profile = self._profile()
         if isinstance(profile, Refusal):
             return refusals.from_router(self.id, profile, self.at_us)
-        self.profile, told = yield from classified(profile, request, view, self.tools, self.id, self._inner)
+        said = yield from classified(profile, request, view, self.tools, self.id, self._inner)
+        self.profile, told, self.asked_nanos = said
         self.reasons = (*self.reasons, *told)
         geo = None if self._upstream is None else view.policy.upstreams[self._upstream].geo
-        self.record = {
-            **self.record,
-            "session": profile.session,
-            "turn": turn_of(request),
-            "geo": geo,
-        }
+        self.record = {**self.record, "session": profile.session, "turn": turn_of(request), "geo": geo}
         return None
 
     def _admit(self) -> Generator[Any, Any, Halted | None]:
@@ -205,6 +202,7 @@ class _Call:
             cache=views.cache(self.memory, self.at_us),
             session=self.session,
             session_state=state_of(request, self.memory),
+            bound_by=requests.bound_by(request, view.policy),
         )
 
     # choice and hold
@@ -297,7 +295,8 @@ class _Call:
 
     def _clear(self) -> Generator[Any, Any, Sending | Refused]:
         """Read the kill switches once more, now that the money is held; then say what is to be sent."""
-        refused = refusals.over_share(self.id, self.held.cost_nanos, self.request.link.most_nanos)
+        cost_nanos = self.held.cost_nanos + self.asked_nanos
+        refused = refusals.over_share(self.id, cost_nanos, self.request.link.most_nanos)
         if refused is None:
             halted = yield from ask(CheckSwitches(self.request.tenant))
             if halted is None:
@@ -362,6 +361,7 @@ class _Call:
             held_nanos=self.held.amount_nanos,
             expires_us=self.held.expires_us,
             link=link,
+            asked_nanos=self.asked_nanos,
         )
 
     def _translated(self, offer: Offer) -> Mapping[str, object]:

@@ -15,11 +15,13 @@ from pricing.bound import RequestInvalid
 from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
 from router.observe import counterfactual
+from router.policy import Policy
 from router.shape import messages_of, role_of
 from router.translate import translate
 from router.types import Choice, Offer, Priority, Reason
 
 _NAME_MAX: Final = 200
+_QUESTIONS: Final = frozenset({"classifier", "judge"})
 
 
 def record(request: CallRequest, decision_id: str, at_us: int) -> dict[str, Any]:
@@ -65,8 +67,11 @@ def ongoing_session(request: CallRequest) -> str | None:
 def kind(request: CallRequest) -> str:
     """
     Name the calls that this one is like: those of its task, else those that ask for the same model.
+
+    Answers to questions of Outlay's own are short, and say nothing of the caller's.
     """
-    return (request.hints.task or asked_model(request))[:_NAME_MAX]
+    own = request.link.strategy if request.link.strategy in _QUESTIONS else None
+    return (own or request.hints.task or asked_model(request))[:_NAME_MAX]
 
 
 def scopes(request: CallRequest) -> tuple[str, ...]:
@@ -77,7 +82,17 @@ def scopes(request: CallRequest) -> tuple[str, ...]:
     user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
     named = (("key", request.key_id), ("task", hints.task), ("user", user))
     own = tuple(f"{kind}:{name}" for kind, name in named if isinstance(name, str) and name != "")
-    return (*own, *(f"tag:{name}={value}" for name, value in hints.tags))
+    tags = tuple(f"tag:{name}={value}" for name, value in hints.tags)
+    return tuple(dict.fromkeys((*own, *tags, *request.link.scopes)))
+
+
+def bound_by(request: CallRequest, policy: Policy) -> tuple[str, ...]:
+    """
+    Name the privacy class of the task that a call is made for without being one of it.
+    """
+    task = request.link.task
+    found = None if task is None else policy.routing.route(task)
+    return () if found is None or found[1].privacy is None else (found[1].privacy,)
 
 
 def hold_key(request: CallRequest, hold_id: str, attempt: int) -> str:

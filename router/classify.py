@@ -99,6 +99,7 @@ def profile_request(
     cache: Cache | None = None,
     session: str | None = None,
     session_state: SessionState | None = None,
+    bound_by: tuple[str, ...] = (),
 ) -> Profile | Refusal:
     """
     Read a Messages API body and its hints. The body is only read.
@@ -109,6 +110,7 @@ def profile_request(
             and uses the cache is then taken to be warm at the model that it asks for.
         session: What `session_of` says of this call, where that is known already.
         session_state: What the conversation was served with so far, where Outlay has seen it.
+        bound_by: Privacy classes that hold for it besides those of its key, its hints and its task.
     """
     hints, reasons = allowed_hints(hints, rights)
     refusal = _hint_refused(hints)
@@ -117,7 +119,7 @@ def profile_request(
     model = body.get("model")
     if not isinstance(model, str) or not model:
         return _invalid("model", model, 'name a model, "outlay/auto" or "outlay/TIER"')
-    privacy = tuple(name for name in (rights.privacy, hints.privacy) if name is not None)
+    privacy = tuple(name for name in (rights.privacy, hints.privacy, *bound_by) if name is not None)
     upstream = _upstream(policy, hints.task, privacy)
     if isinstance(upstream, Refusal):
         return upstream

@@ -15,6 +15,7 @@ from typing import Any, Final
 from outlay.calls import CallRequest, Completed, Done, Link
 from outlay.effects import Tools
 from outlay.errors import OutlayError
+from outlay.requests import scopes
 from outlay.strategies.fallback import Attempt
 from outlay.views import View
 from pricing.facts import ModelFacts, model_facts
@@ -25,7 +26,7 @@ from router.prompt_shape import newest_prompt
 from router.types import Hints, Number, Prediction, Profile, Reason, ReasonCode
 
 Ask = Callable[[CallRequest, Tools], Generator[Any, Any, Attempt]]
-Said = tuple[Prediction, tuple[Reason, ...]]
+Said = tuple[Prediction, tuple[Reason, ...], int]
 
 _QUESTION: Final = (
     "You choose the tier of model that answers a request. Tiers, from the most able and most expensive to the"
@@ -46,28 +47,30 @@ def asked(
     Find out which tier the small model names for a call.
 
     Returns:
-        What it says, its tier None where it says nothing; and a reason where the model was really asked.
+        What it says, its tier None where it says nothing; a reason where the model was really asked; and what
+        that has cost, at its bound while nobody knows.
     """
     version = version_of(view.policy)
     kept = tools.answers.find(request.tenant, profile.session, version)
     if kept is not None:
-        return kept, ()
+        return kept, (), 0
     why = _unasked(profile, request, view, tools, send)
     if why or send is None:
-        return Prediction("llm", version, why=why), ()
+        return Prediction("llm", version, why=why), (), 0
     try:
         ended = yield from send(_question(request, view.policy, decision_id), tools)
     except OutlayError as error:
         tools.answers.pause(request.tenant, tools.now_us())
-        return Prediction("llm", version, why=f"it could not be asked: {error}"[:200]), ()
+        return Prediction("llm", version, why=f"it could not be asked: {error}"[:200]), (), 0
     tier = _tier(ended, view.policy)
     if tier is None:
-        tools.answers.pause(request.tenant, tools.now_us())
+        if _keeps_others_waiting(ended):
+            tools.answers.pause(request.tenant, tools.now_us())
         said = Prediction("llm", version, why=_trouble(ended))
     else:
         said = Prediction("llm", version, tier=tier)
         tools.answers.keep(request.tenant, profile.session, said)
-    return said, (_reason(ended, model_of(view.policy), said),)
+    return said, (_reason(ended, model_of(view.policy), said),), _spent_nanos(ended)
 
 
 def model_of(policy: Policy) -> ModelFacts:
@@ -112,7 +115,7 @@ def _told(policy: Policy) -> str:
 
 def _question(request: CallRequest, policy: Policy, decision_id: str) -> CallRequest:
     """Ask in the tenant's name, with its key and at its cost; pinned, as there is nothing to be routed."""
-    rule = policy.routing.llm
+    rule, left = policy.routing.llm, request.link.most_nanos
     return CallRequest(
         tenant=request.tenant,
         body=question(policy, newest_prompt(request.body)),
@@ -123,9 +126,11 @@ def _question(request: CallRequest, policy: Policy, decision_id: str) -> CallReq
         link=Link(
             parent=request.link.parent or decision_id,
             strategy="classifier",
-            most_nanos=rule.max_nanos,
+            most_nanos=rule.max_nanos if left is None else min(left, rule.max_nanos),
             timeout_ms=rule.timeout_ms,
             inner=True,
+            task=request.hints.task or request.link.task,
+            scopes=scopes(request),
         ),
     )
 
@@ -171,6 +176,18 @@ def _trouble(ended: Attempt) -> str:
     if isinstance(ended.result, Done):
         return f"its call ended {ended.result.outcome}"
     return f"its call was refused: {ended.result.code}"
+
+
+def _keeps_others_waiting(ended: Attempt) -> bool:
+    """Tell a model that is down from a caller that left or may not spend, which is nobody else's matter."""
+    return ended.outcome is not None and not getattr(ended.outcome, "given_up", False)
+
+
+def _spent_nanos(ended: Attempt) -> int:
+    if ended.sending is None or not isinstance(ended.result, Done):
+        return 0
+    known = ended.result.cost_nanos
+    return ended.sending.offer.cost_bound_nanos if known is None else known
 
 
 def _reason(ended: Attempt, facts: ModelFacts, said: Prediction) -> Reason:

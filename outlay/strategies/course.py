@@ -94,7 +94,7 @@ class Course:
         """
         self.began(tried.first, tried.attempt, tried.model)
         self.order = self.order.after(tried)
-        self.spent_nanos += tried.cost_nanos or 0
+        self.spent_nanos += tried.asked_nanos + (tried.cost_nanos or 0)
         self.counted_nanos += tried.spent_nanos
         self._last = tried if strategy == "" else self._last
         self._attempts.append(told_of(tried, strategy or self.strategy, verdict))

@@ -82,6 +82,7 @@ def following(ended: Attempt) -> CallRequest | None:
             without=link.without | _failed_models(sending.model, failure, ended.policy),
             tier=sending.offer.tier,
             tried=link.tried + 1,
+            most_nanos=None if link.most_nanos is None else link.most_nanos - sending.asked_nanos,
         ),
     )
 
@@ -117,7 +118,8 @@ def within(link: Link, choice: Choice | Refusal, policy: Policy) -> Choice | Ref
     if isinstance(choice, Refusal) or not link.tried:
         return choice
     offer, ranks = choice.offers[0], policy.tier_ranks
-    up = link.tier is not None and offer.tier is not None and ranks[offer.tier] < ranks[link.tier]
+    before = None if link.tier is None else ranks.get(link.tier)  # the policy may have changed meanwhile
+    up = before is not None and offer.tier is not None and ranks[offer.tier] < before
     if offer.model not in link.without and not up:
         return choice
     text = f"no other model may serve this call in place of {', '.join(sorted(link.without))}"

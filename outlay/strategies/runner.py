@@ -57,10 +57,11 @@ class Runner:
         call = self._calls.start(effect.request)
         if call.sending is None:
             return sender.refused(call.following, effect.request.link.attempt)
-        message, skipped = None, False
+        message, skipped, asked_nanos = None, False, 0
         error: Exception | None = None
         while (wanted := call.sending) is not None:
             sending, skipped = wanted, not wanted.link.inner and wanted.model in effect.unless
+            asked_nanos += sending.asked_nanos
             if skipped:
                 call.resume(sender.SKIPPED)
                 break
@@ -75,7 +76,7 @@ class Runner:
                 raise
             call.resume(outcome)
         assert call.result is not None
-        return sender.tried(call.result, sending, message, error, skipped=skipped)
+        return sender.tried(call.result, sending, message, error, skipped=skipped, asked_nanos=asked_nanos)
 
 
 def mark(app: App, decision_id: str, verdict: Verdict, actor: str) -> None:

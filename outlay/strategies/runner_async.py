@@ -78,16 +78,17 @@ class AsyncRunner:
         """
         if call.sending is None:
             return sender.refused(call.following, request.link.attempt)
-        message, skipped = None, False
+        message, skipped, asked_nanos = None, False, 0
         error: Exception | None = None
         while (wanted := call.sending) is not None:
             sending, skipped = wanted, not wanted.link.inner and wanted.model in unless
+            asked_nanos += sending.asked_nanos
             if skipped:
                 await call.resume(sender.SKIPPED)
                 break
             message, error = await self._carry(call, sending)
         assert call.result is not None
-        return sender.tried(call.result, sending, message, error, skipped=skipped)
+        return sender.tried(call.result, sending, message, error, skipped=skipped, asked_nanos=asked_nanos)
 
     async def _carry(self, call: AsyncCall, sending: Sending) -> tuple[Any, Exception | None]:
         """Send an attempt and close it; gives the message, and what was raised."""

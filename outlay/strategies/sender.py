@@ -59,8 +59,9 @@ def begin(send: Any, sending: Sending) -> Any:
         options |= {"base_url": sending.upstream.url, "api_key": sending.upstream.key}
     body = dict(sending.body)
     named = {name: body.pop(name) for name in ("model", "max_tokens", "messages")}
-    client = send.with_options(**options)
-    return client.messages.create(**named, timeout=client.timeout, extra_body=body)
+    client, patience_ms = send.with_options(**options), sending.link.timeout_ms
+    timeout = client.timeout if patience_ms is None else patience_ms / 1_000
+    return client.messages.create(**named, timeout=timeout, extra_body=body)
 
 
 def blocking(message: Any) -> Any:
@@ -136,9 +137,20 @@ def refused(refusal: Result | Sending, attempt: int) -> Tried:
     return Tried(refusal.decision_id, attempt, "refused", refused=refusal)
 
 
-def tried(result: Result, sending: Sending, message: Any, error: Exception | None, *, skipped: bool) -> Tried:
+def tried(
+    result: Result,
+    sending: Sending,
+    message: Any,
+    error: Exception | None,
+    *,
+    skipped: bool,
+    asked_nanos: int = 0,
+) -> Tried:
     """
     Tell of a call that was sent, or that was not as its model had been asked before.
+
+    Args:
+        asked_nanos: What questions of the flow's own have cost for it.
     """
     attempt = sending.link.attempt
     if isinstance(result, Refused):
@@ -155,4 +167,5 @@ def tried(result: Result, sending: Sending, message: Any, error: Exception | Non
         bound_nanos=sending.offer.cost_bound_nanos,
         error=error,
         parent=sending.link.parent,
+        asked_nanos=asked_nanos,
     )

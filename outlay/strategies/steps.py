@@ -70,6 +70,7 @@ class Tried:
         cost_nanos: What the provider bills; None while nobody knows.
         bound_nanos: Most that it can be.
         error: What the client raised.
+        asked_nanos: What questions of the flow's own have cost for it.
     """
 
     decision_id: str
@@ -83,6 +84,7 @@ class Tried:
     refused: Refused | None = None
     error: Exception | None = None
     parent: str | None = None
+    asked_nanos: int = 0
 
     @property
     def first(self) -> str:
@@ -96,7 +98,7 @@ class Tried:
         """
         What it counts for: its cost, or the most that this can be.
         """
-        return self.bound_nanos if self.cost_nanos is None else self.cost_nanos
+        return self.asked_nanos + (self.bound_nanos if self.cost_nanos is None else self.cost_nanos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,8 @@ class RunResult:
         served_by: Decision of the attempt that gave the answer.
         passed: Whether it passed the verifier.
         why: How it ended: passed, attempts_spent, budget, refused, uncertain, skipped.
-        cost_usd: What all attempts cost that are known to have cost something, judges included.
+        cost_usd: What all attempts cost that are known to have cost something, judges and questions of a
+            classifier included.
     """
 
     message: Any

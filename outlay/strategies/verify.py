@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from outlay.calls import Link
 from outlay.errors import BadInput
+from outlay.requests import scopes
 from outlay.strategies.steps import Do, Order, Steps, Tried, Try, Verdict, text_of
 from router.types import Hints, Reason, ReasonCode
 
@@ -221,6 +222,8 @@ def _judged(judge: Judge, order: Order, tried: Tried) -> Steps:
             strategy="judge",
             reasons=(reason,),
             most_nanos=order.left_nanos,
+            task=order.hints.task or link.task,
+            scopes=scopes(order.request),
         ),
     )
     made: Tried = yield Try(asked)

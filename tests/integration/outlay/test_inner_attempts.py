@@ -14,11 +14,13 @@ import pytest
 import outlay
 from ledger import StoreUnavailable, make_engine
 from ledger.types import Reserve
-from outlay import Cascade, JsonSchema, Speculative
+from outlay import Cascade, JsonSchema, Judge, Speculative, Step, Workflow
 from outlay.admin import decisions
+from outlay.admin.policies import apply_policy
 from outlay.aio import AsyncCalls
-from outlay.calls import CallRequest, Completed, NotSent
+from outlay.calls import CallRequest, Completed, Link, NotSent
 from outlay.client import Calls
+from outlay.requests import kind
 from outlay.schema import upgrade
 from outlay.testing import Reply, ScriptedProvider
 
@@ -270,3 +272,90 @@ def test_an_answer_of_the_question_closes_like_any_other(books: outlay.Outlay) -
     call.resume(Completed(HAIKU, USAGE, message(HAIKU, "small")))
     call.resume(Completed(HAIKU, USAGE))
     assert states(books) == [("call", "settled"), ("classifier", "settled")]
+
+
+# whose money, whose privacy
+
+
+def tell(body: dict[str, Any]) -> dict[str, Any]:
+    """Answer the question, the judge, or the call."""
+    text = "small" if is_question(body) else "7" if "You grade" in str(body.get("system")) else "no"
+    return message(body["model"], text)
+
+
+def test_questions_and_judges_are_borne_by_the_budgets_of_the_call(books: outlay.Outlay) -> None:
+    """Budgets of a task and of an end user see everything that was spent for their calls."""
+    books.set_budget("acme", "1", scope="task:mail")
+    books.set_budget("acme", "1", scope="user:ann")
+    body = {**BODY, "metadata": {"user_id": "ann"}}
+    result = books.run(
+        "acme", body, strategy=Cascade(("large",), Judge("outlay/auto")), send=tell, task="mail"
+    )
+    spent = {one["scope"]: one["spent_usd"] for one in books.balance("acme")["budgets"]}
+    total = Decimal("5") - Decimal(books.balance("acme")["credit_usd"])
+    assert len(states(books)) >= 3
+    assert {Decimal(spent["task:mail"]), Decimal(spent["user:ann"])} == {total}
+    assert Decimal(result.cost_usd) == total
+
+
+def test_a_user_who_may_not_spend_does_not_keep_others_from_being_classified(books: outlay.Outlay) -> None:
+    """A question refused for one user's budget says nothing of the model that is asked."""
+    books.set_budget("acme", "0", scope="user:ann")
+    calls = Calls(books.app)
+    refused = calls.start(CallRequest("acme", {**BODY, "metadata": {"user_id": "ann"}}))
+    assert refused.sending is None
+    call = calls.start(REQUEST)
+    assert call.sending is not None
+    assert call.sending.link.inner
+    call.abandon(NotSent("left", given_up=True))
+    call = calls.start(REQUEST)
+    assert call.sending is not None
+    assert call.sending.link.inner
+    call.abandon(NotSent("left", given_up=True))
+
+
+PRIVATE = """
+[tiers.large]
+models = ["claude-opus-5-5"]
+[tiers.small]
+models = ["claude-haiku-5-5"]
+[routing]
+default_tier = "small"
+[routing.tasks]
+"secret" = { tier = "large", privacy = "inner" }
+[privacy.inner]
+models = ["claude-opus-5-5"]
+"""
+
+
+def test_a_judge_is_bound_by_the_privacy_class_of_the_task(books: outlay.Outlay) -> None:
+    """What only some models may read is not shown to another for a grade."""
+    apply_policy(books.app, PRIVATE, actor="t")
+    models: list[str] = []
+
+    def send(body: dict[str, Any]) -> Any:
+        models.append(body["model"])
+        return tell(body)
+
+    books.run("acme", BODY, strategy=Cascade(("large",), Judge("outlay/auto")), send=send, task="secret")
+    assert models == [OPUS, OPUS]
+
+
+def test_short_answers_of_our_own_questions_are_not_expected_of_calls(books: outlay.Outlay) -> None:
+    """What a question's answer used says nothing of the calls that ask for the same model."""
+    body = {**BODY, "model": HAIKU}
+    assert kind(CallRequest("acme", body)) == HAIKU
+    assert kind(CallRequest("acme", body, link=Link(strategy="classifier", inner=True))) == "classifier"
+    assert kind(CallRequest("acme", body, link=Link(strategy="judge"))) == "judge"
+
+
+def test_a_workflow_pays_for_questions_out_of_its_budget(books: outlay.Outlay) -> None:
+    """With a budget that bears the call but not the question beside it, the call is not sent."""
+    step = Step("one", BODY)
+    books.run_workflow("acme", Workflow("w", (step,), budget_usd="1"), send=tell)
+    bound = Decimal(books.decide("acme", {**BODY, "model": HAIKU}).cost_bound_usd)
+    other = {**BODY, "messages": [{"role": "user", "content": "Say it in XML!!"}]}
+    plan = Workflow("w", (Step("one", other),), budget_usd=str(bound))
+    result = books.run_workflow("acme", plan, send=tell)
+    assert (result.complete, result.why) == (False, "budget")
+    assert Decimal(result.cost_usd) <= bound

@@ -347,3 +347,12 @@ def test_an_inner_attempt_comes_back_to_the_flow() -> None:
 def flow_link() -> Any:
     """The link of a classifier's call."""
     return Link(parent="d-0", strategy="classifier", inner=True)
+
+
+def test_a_tier_that_the_policy_has_lost_meanwhile_does_not_stop_a_fallback() -> None:
+    """An operator renames tiers between two attempts: the call goes on under the new names."""
+    one = world(policy=load_policy(SMALL))
+    steps, _ = one.start()
+    renamed = SMALL.replace("large", "big").replace("medium", "middle")
+    one.view = replace(one.view, policy=load_policy(renamed))
+    assert isinstance(one.play(steps, OVERLOADED), effects.Send)

@@ -324,6 +324,29 @@ def test_a_function_cannot_send_to_an_upstream_of_a_privacy_class() -> None:
     assert sender.begin(lambda body: body, sending()) == {"model": "m"}
 
 
+def test_a_client_waits_for_a_question_as_long_as_the_policy_says() -> None:
+    """The caller's own patience is for the caller's own calls."""
+
+    class Client:
+        timeout = 600
+
+        def __init__(self) -> None:
+            self.messages = self
+            self.waited: list[float] = []
+
+        def with_options(self, **options: Any) -> "Client":
+            return self
+
+        def create(self, *, timeout: float, **more: Any) -> None:
+            self.waited.append(timeout)
+
+    client, body = Client(), {**BODY, "model": "claude-opus-5-5"}
+    sent = replace(sending(upstream=Upstream("default", "")), body=body)
+    sender.begin(client, replace(sent, link=Link(timeout_ms=700, inner=True)))
+    sender.begin(client, sent)
+    assert client.waited == [0.7, 600]
+
+
 def test_the_text_of_an_answer_is_that_of_its_blocks() -> None:
     """Other blocks have none; nothing has none."""
     blocks = [
