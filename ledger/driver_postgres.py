@@ -179,6 +179,7 @@ class PostgresDriver:
         """
         if isinstance(value, bytes):
             return value
+        assert value is not None, "NULL is sent in arrays only; here it would become a text"
         sent = str(value).encode(self._encoding)
         if b"\0" in sent:
             from psycopg import DataError
