@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pricing.facts import ModelFacts, model_facts
 from router.complexity import Assessed, assess
 from router.gate import quality_downgrade_allowed
-from router.types import AUTO, Known, Number, Prediction, Profile, Reason, ReasonCode
+from router.types import AUTO, TIER_PREFIX, Known, Number, Prediction, Profile, Reason, ReasonCode
 
 if TYPE_CHECKING:
     from router.policy_model import Policy
@@ -91,11 +91,12 @@ def _by_classifier(
     wish = _CLASSIFIERS[kind](profile, policy, rank)
     if wish.rank < rank and not auto:
         return Base(rank, rank)  # the caller's own words are cheaper
+    if exempt and (wish.rank > rank or wish.tokens_cap is not None):
+        text = f"the call's priority is exempt, so the {kind} classifier does not lower it"
+        reasons = (*wish.reasons, Reason(ReasonCode.EXEMPT, text))
+        wish = _Wish(wish.rank, reasons, wish.model) if wish.rank <= rank else _Wish(rank, reasons)
     if wish.rank <= rank:
         return Base(wish.rank, wish.rank, wish.reasons, wish.model, wish.tokens_cap)
-    if exempt:
-        text = f"the call's priority is exempt, so the {kind} classifier does not lower it"
-        return Base(rank, rank, (*wish.reasons, Reason(ReasonCode.EXEMPT, text)))
     calibration = policy.routing.calibration
     models = _models_at(policy, wish)
     allowed, told = quality_downgrade_allowed(known.evidence, calibration, classifier=kind, models=models)
@@ -247,11 +248,21 @@ def _for_role(profile: Profile, policy: "Policy", named_rank: int, base: Base) -
         return base
     model = _model_of(role)
     if base.rank == least:
-        return base if model is None else replace(base, model=model)
+        return _by_model_of_role(profile, policy, base, model)
     high, low = policy.tier_names[least], policy.tier_names[base.rank]
     text = f"role {profile.role!r} gets at least tier {high}, so not {low}"
     reason = Reason(ReasonCode.ROLE_TIER, text, {"role": profile.role, "tier": high, "instead_of": low})
-    return Base(least, least if auto else named_rank, (*base.reasons, reason), model)
+    return Base(least, min(base.asked_rank, least), (*base.reasons, reason), model)
+
+
+def _by_model_of_role(profile: Profile, policy: "Policy", base: Base, model: ModelFacts | None) -> Base:
+    """Prefer the role's own model in its tier, unless the caller names one."""
+    if model is None or model == base.model or not profile.asked_model.startswith(TIER_PREFIX):
+        return base
+    tier = policy.tier_names[base.rank]
+    text = f"role {profile.role!r} has {model.id} of tier {tier}"
+    reason = Reason(ReasonCode.ROLE_TIER, text, {"role": profile.role, "tier": tier, "model": model.id})
+    return replace(base, reasons=(*base.reasons, reason), model=model)
 
 
 def _rank_of(policy: "Policy", route: "ClassRoute | RoleRoute") -> int | None:

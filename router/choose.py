@@ -123,7 +123,7 @@ class _Decision:
         ladder = Ladder(self.profile, ask, self.policy, self.headroom, candidates, costs)
         asked = candidates.asked() or start
         session = Session(self.profile, self.policy, self.known, ask, candidates, costs)
-        lowered = self._lowered(ask, session.start(healthy), candidates, costs)
+        lowered = self._lowered(ask, start, session.start(healthy), candidates, costs)
         lowered = session.kept(lowered, asked)
         reasons = (*ask.reasons, *self._constraint(ask, start, candidates), *self._outage(start, healthy))
         reasons = (*reasons, *self._too_slow(ask, start, candidates))
@@ -152,10 +152,14 @@ class _Decision:
         refusal = priority_refusal(self.policy, ask.priority, self.level, self.share)
         return refusal or pace.refusal(self.tide, ask.priority, self.level)
 
-    def _lowered(self, ask: Ask, start: Place, candidates: Candidates, costs: Costs) -> Lowered:
+    def _lowered(
+        self, ask: Ask, wanted: Place, start: Place, candidates: Candidates, costs: Costs
+    ) -> Lowered:
+        """Lower the call by the steps that hold for the tier it belongs to, not for one that stands in."""
+        lowered = Lowered(start, min(start.rank, wanted.rank))
         if ask.exempt or ask.pinned:
-            return Lowered(start, start.rank)
-        lowered = apply_steps(self.policy, self.level, self.share, start, candidates, costs)
+            return lowered
+        lowered = apply_steps(self.policy, self.level, self.share, lowered, candidates, costs)
         gain = pace.gain_of(self.profile, self.known.evidence)
         return pace.apply_pace(self.tide, gain, self.policy, lowered, candidates, costs)
 

@@ -37,7 +37,8 @@ class Lowered:
 
     Args:
         place: Model that serves it so far.
-        rank: Tier that the steps mean; lower than that of `place` where a switch would not have paid.
+        rank: Tier that the steps mean; lower than that of `place` where a switch would not have paid, higher
+            where another tier stands in during an outage.
     """
 
     place: Place
@@ -121,12 +122,11 @@ def priority_refusal(policy: "Policy", priority: Priority, level: int, share: Sh
 
 
 def apply_steps(
-    policy: "Policy", level: int, share: Share | None, start: Place, candidates: Candidates, costs: Costs
+    policy: "Policy", level: int, share: Share | None, lowered: Lowered, candidates: Candidates, costs: Costs
 ) -> Lowered:
     """
     Lead a call through the active steps: effort first, then max_tokens, then tier.
     """
-    lowered = Lowered(place=start, rank=start.rank)
     for step in policy.degradation.steps[:level]:
         lowered = _one_step(policy, step, share, lowered, candidates, costs)
     return lowered

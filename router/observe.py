@@ -25,6 +25,7 @@ from router.types import (
     Reason,
     ReasonCode,
     Refusal,
+    RefusalCode,
     Would,
 )
 
@@ -99,8 +100,7 @@ class _Observed:
         """Give the one offer; refused is only what cannot be sent, as nobody knows its model or price."""
         asked = self._as_asked() or self._as_routed()
         if asked is None:
-            assert isinstance(self.outcome, Refusal), "a routed call can be observed"
-            return self.outcome
+            return self._unsendable()
         offer, told = asked
         would, share = self._would(), smallest_share(self.headroom)
         paced = self.outcome.paced if isinstance(self.outcome, Choice) else None
@@ -117,6 +117,14 @@ class _Observed:
             would=would,
             paced=paced,
         )
+
+    def _unsendable(self) -> Refusal:
+        """Refuse what nobody knows; or what has no price as it was asked, at a speed that its model lacks."""
+        if isinstance(self.outcome, Refusal) and self.outcome.level is None:
+            return self.outcome
+        name = self.profile.asked_model
+        text = f"{name} has no price for the call as it was asked, and observe mode changes nothing of it"
+        return Refusal(RefusalCode.NO_MODEL_FITS, text, {"model": name})
 
     def _would(self) -> Would:
         level, outcome = self.level, self.outcome
@@ -158,7 +166,8 @@ class _Observed:
         ask = resolve(self.profile, self.policy, self.known)
         if isinstance(ask, Refusal) or ask.facts is not None:
             return None
-        ask = replace(ask, rank=min(ask.rank, ask.asked_rank))  # a downgrade for quality would degrade, too
+        if ask.rank > ask.asked_rank:  # a downgrade for quality would degrade, too
+            ask = replace(ask, rank=ask.asked_rank, preferred=None, tokens_cap=None)
         costs = Costs(self.profile, self.prices, self.now_us, asked=None)
         candidates = Candidates(self.profile, ask, self.policy, costs, {}, self.now_us, self.known)
         start = candidates.start()

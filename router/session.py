@@ -78,8 +78,7 @@ class Session:
         Raise the place that a call starts from, where a signal says so or has said so before.
         """
         self._base = base
-        self._base = self._raised_place(base)
-        return self._base
+        return self._raised_place(base)
 
     def kept(self, lowered: Lowered, asked: Place) -> Lowered:
         """
