@@ -114,11 +114,12 @@ def _modes(draft: str, before: PolicyForm) -> PolicyForm:
     )
     mode = middle.segmented_control(
         "Degradation",
-        ["steps", "off"],
+        ["steps", "pace", "off"],
         default=before.mode,
         required=True,
         key=f"{draft}/mode",
-        help="off: calls keep their tier until the money is gone",
+        help="pace: spread the money over the day, with the steps as bounds; "
+        "off: calls keep their tier until the money is gone",
     )
     hysteresis = right.number_input(
         "Hysteresis, %",

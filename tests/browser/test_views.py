@@ -207,6 +207,17 @@ def test_a_changed_threshold_is_saved_with_its_comments(page: Page, app: App) ->
     assert "# Tiers stand from the highest to the lowest." in shown["text"]
 
 
+def test_pacing_is_chosen_and_shown(page: Page, app: App) -> None:
+    """The mode of the form is that of the file, pacing too, and a change of it is saved."""
+    test = page("policy")
+    (mode,) = [group for group in test.segmented_control if group.label == "Degradation"]
+    mode.set_value("pace").run()
+    _button(test, "Save as new version").click().run()
+    assert 'mode = "pace"' in policies.show_policy(app)["text"]
+    (shown,) = [group for group in page("policy").segmented_control if group.label == "Degradation"]
+    assert shown.value == "pace"
+
+
 def test_a_tenants_first_own_policy_keeps_its_day(
     page: Page, app: App, books: ModuleType, now_us: int
 ) -> None:
