@@ -8,7 +8,8 @@ from typing import Any
 
 from outlay.aio import AsyncCall, AsyncCalls
 from outlay.calls import CallRequest, NotSent, Sending, final
-from outlay.effects import Ended, fail, feed
+from outlay.effects import CheckSwitches, Ended, fail, feed
+from outlay.refusals import from_circuit
 from outlay.strategies import sender
 from outlay.strategies.runner import mark
 from outlay.strategies.steps import Do, Mark, Steps, Tried, Try
@@ -69,6 +70,22 @@ class AsyncRunner:
         Close a call that nobody will send.
         """
         await call.abandon(NotSent("not_sent: the strategy was given up", given_up=True))
+
+    async def race(self, call: AsyncCall, request: CallRequest) -> Tried:
+        """
+        Finish a call whose money was held a while ago; where spending was halted meanwhile it is given back.
+        """
+        sending = call.sending
+        assert sending is not None, "what is raced has its money held"
+        try:
+            halted = await self._calls.perform(CheckSwitches(request.tenant))
+        except BaseException:
+            await self.give_back(call)
+            raise
+        if halted is None:
+            return await self.finish(call, request)
+        await self.give_back(call)
+        return sender.refused(from_circuit(sending.decision_id, halted), sending.link.attempt)
 
     async def finish(
         self, call: AsyncCall, request: CallRequest, unless: frozenset[str] = frozenset()

@@ -55,7 +55,7 @@ async def speculate(plan: Speculative, order: Order, runner: AsyncRunner) -> Run
     """
     course = Course("speculative", order, plan.verify)
     started = await _start(plan, course, runner)
-    running: _Tasks = {asyncio.create_task(runner.finish(one.call, one.request)): one for one in started}
+    running: _Tasks = {asyncio.create_task(runner.race(one.call, one.request)): one for one in started}
     try:
         return await _race(course, running, runner)
     finally:

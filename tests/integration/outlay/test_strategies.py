@@ -526,3 +526,26 @@ def test_cascade_and_workflow_run_in_a_loop_as_well(url: str) -> None:
         assert await settled(books) == provider.billed
 
     in_loop(url, work)
+
+
+def test_a_halt_while_money_is_held_for_a_race_stops_it(url: str) -> None:
+    """Between the first hold and the first request lies the time of all holds: the switches are read again."""
+    provider = Provider()
+
+    async def work(books: Any) -> None:
+        start, started = books.calls.start, []
+
+        async def halting(request: Any) -> Any:
+            started.append(await start(request))
+            if len(started) == 2:
+                await books.halt(reason="drill")
+            return started[-1]
+
+        books.calls.start = halting
+        with pytest.raises(outlay.CallRefused) as caught:
+            await books.run("acme", BODY, strategy=Speculative(("small", "large"), OBJECT), send=provider)
+        assert caught.value.refused.code == "outlay_kill_switch"
+        assert provider.bodies == []
+        assert await settled(books) == 0
+
+    in_loop(url, work)
