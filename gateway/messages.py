@@ -201,7 +201,8 @@ class _Passage:
             await self._unanswered(error)
         else:
             try:
-                await (self._stream(found) if found.ok and found.streams else self._plain(found))
+                whole = self._sending.link.inner or not (found.ok and found.streams)
+                await (self._plain(found) if whole else self._stream(found))
             finally:
                 found.close()
 

@@ -88,7 +88,7 @@ class Passage(_Passage):
         """
         Settle a whole answer; or await a stream's first event, and see to it that it is settled at its end.
         """
-        if not streams(http):
+        if self._sending.link.inner or not streams(http):
             try:
                 raw = http.read()
             except httpx2.HTTPError as error:
@@ -143,7 +143,7 @@ class AsyncPassage(_Passage):
         """
         Settle a whole answer; or await a stream's first event, and see to it that it is settled at its end.
         """
-        if not streams(http):
+        if self._sending.link.inner or not streams(http):
             try:
                 raw = await http.aread()
             except httpx2.HTTPError as error:

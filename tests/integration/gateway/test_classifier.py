@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from rig import MESSAGE, Provider, Rig, plain, rig_on
+from rig import DELTA, FINAL, MESSAGE, START, STOP, STREAM_HEAD, Provider, Rig, plain, rig_on
 
 from gateway import house
 from outlay.admin.classifiers import classifiers, train_on_scores
@@ -126,3 +126,13 @@ def leave_unanswered(rig: Rig) -> None:
     """Make a call that the gateway's end cuts off."""
     with suppress(aiohttp.ClientError):
         rig.call(model="outlay/auto")
+
+
+def test_a_question_that_is_answered_with_a_stream_is_not_passed_on(rig: Rig, scripted: Provider) -> None:
+    """Whatever the provider makes of the question, the client gets the one answer to its own call."""
+    apply(rig, "llm")
+    scripted.pieces = [STREAM_HEAD + START + DELTA + FINAL + STOP]
+    status, raw, headers = rig.call(model="outlay/auto", stream=True)
+    assert (status, raw.count(b"message_start")) == (200, 2)  # the event's name and its type
+    assert len(scripted.requests) == 2
+    assert headers["outlay-model-served"] == "claude-opus-5-5"
