@@ -42,14 +42,14 @@ class Judged:
 
 def read_scores(connection: Connection, tenant: str) -> list[Judged]:
     """
-    Read a tenant's scores; of each decision and source the newest counts.
+    Read a tenant's scores; of each decision, model that answered and source the newest counts.
     """
-    columns = table.c.decision_id, table.c.source, table.c.task_class, table.c.downgraded, table.c.score_ppm
-    query = select(*columns).where(table.c.tenant == tenant)
+    trial = table.c.decision_id, table.c.served_model, table.c.source
+    query = select(*trial, table.c.task_class, table.c.downgraded, table.c.score_ppm).where(table.c.tenant == tenant)
     newest_first = query.order_by(table.c.at_us.desc(), table.c.id.desc()).limit(SCORES_MAX)
-    newest: dict[tuple[str, str], Judged] = {}
-    for decision, source, task_class, downgraded, ppm in connection.execute(newest_first):
-        newest.setdefault((decision, source), Judged(task_class, bool(downgraded), ppm / PPM))
+    newest: dict[tuple[str, str, str], Judged] = {}
+    for decision, model, source, task_class, downgraded, ppm in connection.execute(newest_first):
+        newest.setdefault((decision, model or "", source), Judged(task_class, bool(downgraded), ppm / PPM))
     return [newest[key] for key in sorted(newest)]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import event
 
 from outlay.clock import now_us
 from outlay.evidence import KEPT_OF_ALL_S, KEPT_S, RECOUNTED_S, EvidenceStore, wanted
+from outlay.learned.from_scores import read_scores
 from outlay.scores_sql import Score
 from outlay.wiring import App
 from router.policy import Policy, load_policy
@@ -147,3 +148,20 @@ def test_what_takes_long_is_kept_longer(app: App, seconds: Seconds) -> None:
     assert look(app, store)["mail"].n == 1
     seconds.now += 2
     assert look(app, store)["mail"].n == 2
+
+
+def test_training_tells_the_answers_of_several_models_to_one_call_apart(app: App) -> None:
+    """One judge scored what served and what was tried beside it: neither verdict hides the other."""
+    common = {"weight_ppm": 1_000_000, "source": "user", "comment": "", "actor": "test"}
+    for number, (tier, model, below, ppm) in enumerate(
+        (("large", "claude-opus-5-5", False, 1_000_000), ("small", HAIKU, True, 0))
+    ):
+        made = Score(
+            id=f"s{number}", decision_id="d", tenant="acme", task_class="mail", served_tier=tier,
+            asked_tier="large", served_model=model, downgraded=below, score_ppm=ppm, at_us=now_us() + number,
+            **common,
+        )  # fmt: skip
+        assert app.scores.add(made)
+    with app.reading() as connection:
+        found = read_scores(connection, "acme")
+    assert sorted((one.downgraded, one.value) for one in found) == [(False, 1.0), (True, 0.0)]
