@@ -45,7 +45,9 @@ def read_scores(connection: Connection, tenant: str) -> list[Judged]:
     Read a tenant's scores; of each decision, model that answered and source the newest counts.
     """
     trial = table.c.decision_id, table.c.served_model, table.c.source
-    query = select(*trial, table.c.task_class, table.c.downgraded, table.c.score_ppm).where(table.c.tenant == tenant)
+    query = select(*trial, table.c.task_class, table.c.downgraded, table.c.score_ppm).where(
+        table.c.tenant == tenant
+    )
     newest_first = query.order_by(table.c.at_us.desc(), table.c.id.desc()).limit(SCORES_MAX)
     newest: dict[tuple[str, str, str], Judged] = {}
     for decision, model, source, task_class, downgraded, ppm in connection.execute(newest_first):
