@@ -42,13 +42,8 @@ def tightest(headroom: Headroom) -> Room | None:
     """
     Find where least money is left; None where nothing is limited.
     """
-    rooms = [
-        Room(b.name, b.limit_nanos - b.spent_nanos - b.expected_held_nanos)
-        for b in headroom.budgets
-        if b.limit_nanos is not None
-    ]
-    credit = headroom.credit_expected_nanos
-    credit = headroom.credit_available_nanos if credit is None else credit
+    rooms = [Room(b.name, b.left_nanos) for b in headroom.budgets if b.left_nanos is not None]
+    credit = headroom.credit_left_nanos
     if credit is not None:
         rooms.append(Room("credit", credit))
     return min(rooms, key=lambda room: room.nanos, default=None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pricing.money import format_usd
 from router.candidates import Candidates, Place
 from router.costs import Costs
-from router.types import EFFORTS, Headroom, Number, Priority, Reason, ReasonCode, Refusal, RefusalCode
+from router.types import EFFORTS, Budget, Headroom, Number, Priority, Reason, ReasonCode, Refusal, RefusalCode
 
 if TYPE_CHECKING:
     from router.policy_model import Policy, Step
@@ -52,28 +52,24 @@ def smallest_share(headroom: Headroom) -> Share | None:
     """
     Find the budget that has least left; None where nothing is limited.
     """
-    shares = [
-        _share(b.name, b.limit_nanos, b.spent_nanos, b.expected_held_nanos, b.resets_us)
-        for b in headroom.budgets
-        if b.limit_nanos is not None
-    ]
-    left = headroom.credit_expected_nanos
-    left = headroom.credit_available_nanos if left is None else left
-    full = headroom.credit_full_nanos
+    shares = [share for budget in headroom.budgets if (share := _share(budget)) is not None]
+    left, full = headroom.credit_left_nanos, headroom.credit_full_nanos
     if full is not None and left is not None:
         numbers = {"credit_nanos": left, "credit_full_nanos": full}
         shares.append(Share("credit", _ratio(left, full), numbers))
     return min(shares, key=lambda share: share.ratio, default=None)
 
 
-def _share(name: str, limit: int, spent: int, expected_held: int, resets_us: int | None) -> Share:
+def _share(budget: Budget) -> Share | None:
+    if budget.limit_nanos is None or budget.left_nanos is None:
+        return None
     numbers = {
-        "limit_nanos": limit,
-        "spent_nanos": spent,
-        "expected_held_nanos": expected_held,
-        "resets_us": resets_us,
+        "limit_nanos": budget.limit_nanos,
+        "spent_nanos": budget.spent_nanos,
+        "expected_held_nanos": budget.expected_held_nanos,
+        "resets_us": budget.resets_us,
     }
-    return Share(name, _ratio(limit - spent - expected_held, limit), numbers)
+    return Share(budget.name, _ratio(budget.left_nanos, budget.limit_nanos), numbers)
 
 
 def _ratio(left: int, limit: int) -> float:

@@ -69,15 +69,6 @@ def upper_bound(n: float, failed: float, confidence: float) -> float:
     return _bisect(lambda share: beta_cdf(share, failed + 1, n - failed) >= confidence)
 
 
-def lower_bound(n: float, failed: float, confidence: float) -> float:
-    """
-    Bound the share of failures from below (one-sided Clopper-Pearson).
-    """
-    if failed <= _ROUNDING:
-        return 0.0
-    return _bisect(lambda share: beta_cdf(share, failed, n - failed + 1) > 1 - confidence)
-
-
 def holds(n: float, failed: float, alpha: float, confidence: float) -> bool:
     """
     Tell whether the upper bound is at most alpha, without working out the bound.

@@ -245,6 +245,15 @@ class Budget:
     expected_held_nanos: int = 0
     resets_us: int | None = None
 
+    @property
+    def left_nanos(self) -> int | None:
+        """
+        Give what is left once calls in flight have settled, below 0 where more was spent; None for no limit.
+        """
+        if self.limit_nanos is None:
+            return None
+        return self.limit_nanos - self.spent_nanos - self.expected_held_nanos
+
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
@@ -263,6 +272,14 @@ class Headroom:
     credit_expected_nanos: int | None = None
     credit_full_nanos: int | None = None
     multiplier_ppm: int = 1_000_000
+
+    @property
+    def credit_left_nanos(self) -> int | None:
+        """
+        Give the credits left once calls in flight have settled; None where no credits are kept.
+        """
+        expected = self.credit_expected_nanos
+        return self.credit_available_nanos if expected is None else expected
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from router.gate import (
     estimated_rate,
     gate,
     least_calls,
-    lower_bound,
     quality_downgrade_allowed,
     shrunk_to,
     state_of,
@@ -44,12 +43,6 @@ def evidence(n: float, failed: float, model: str = HAIKU, **others: Counts) -> E
 def test_the_upper_bound_is_that_of_the_tables(n: int, failed: int, confidence: float, bound: float) -> None:
     """Clopper and Pearson's one-sided bound, as scipy.stats.beta.ppf gives it."""
     assert upper_bound(n, failed, confidence) == pytest.approx(bound, abs=1e-6)
-
-
-def test_the_lower_bound_mirrors_the_upper_one() -> None:
-    """Failures of one are passes of the other."""
-    assert lower_bound(10, 3, 0.95) == pytest.approx(1 - upper_bound(10, 7, 0.95))
-    assert lower_bound(10, 0, 0.95) == 0
 
 
 def test_nothing_is_bounded_by_nothing() -> None:
