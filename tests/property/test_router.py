@@ -269,12 +269,15 @@ def test_observe_mode_refuses_and_degrades_nothing(situation: Any, nanos: int) -
         assert (offer.model, offer.max_tokens) == (profile.asked_model, profile.max_tokens)
 
 
-@given(policies(), st.floats(0, 1), st.floats(0, 1), st.integers(0, 4))
+@given(policies(), st.floats(0, 1), st.floats(0, 1), st.integers(0, 4), st.booleans())
 def test_level_falls_with_money_and_rests_within_the_band(
-    policy: Policy, one: float, other: float, level: int
+    policy: Policy, one: float, other: float, level: int, rested: bool
 ) -> None:
-    """Less money never lowers the level, and a level that was reached stays at the same share."""
+    """Less money never lowers the level; one that was reached stays at the same share, dwell or not."""
     poor, rich = sorted((one, other))
-    assert active_steps(policy, poor, level) >= active_steps(policy, rich, level)
-    reached = active_steps(policy, one, level)
-    assert active_steps(policy, one, reached) == reached
+    assert active_steps(policy, poor, level, rested=rested) >= active_steps(
+        policy, rich, level, rested=rested
+    )
+    reached = active_steps(policy, one, level, rested=rested)
+    assert active_steps(policy, one, reached, rested=rested) == reached
+    assert active_steps(policy, one, level, rested=False) >= active_steps(policy, one, level)

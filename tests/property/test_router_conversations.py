@@ -16,6 +16,7 @@ from router.classify import profile_request
 from router.codec import Inputs, from_json, replay, to_json
 from router.demand import Outlook, Pace, PaceState
 from router.policy import Policy, load_policy
+from router.policy_model import Enforcement
 from router.types import (
     Budget,
     Cache,
@@ -289,6 +290,24 @@ def test_every_downgrade_is_told_and_saves(situation: Situation, nanos: int) -> 
             assert served.expected_cost_nanos <= best.expected_cost_nanos
     if served.max_tokens < best.max_tokens or served.effort != best.effort:
         assert codes & {"degraded", "paced", "affordability", "tier_limit"}
+
+
+@given(situations(), MONEY)
+@settings(max_examples=300, deadline=None)
+def test_what_is_only_observed_is_served_as_asked(situation: Situation, nanos: int) -> None:
+    """Money, pace, class, outage and conversation change nothing of an observed call, and refuse none."""
+    profile, policy, *rest = situation
+    watching = policy.model_copy(update={"enforcement": Enforcement(mode="observe")})
+    outcome = run((profile, watching, *rest), left(nanos))
+    assert isinstance(outcome, Choice)
+    (offer,) = outcome.offers
+    assert outcome.would is not None
+    if profile.asked_model in MODELS:
+        assert (offer.model, offer.max_tokens) == (profile.asked_model, profile.max_tokens)
+    elif profile.asked_model != "outlay/auto":
+        floor = "medium" if profile.task == "floored" else "small"
+        assert rank(offer.tier) == min(rank(profile.asked_model.removeprefix("outlay/")), rank(floor))
+        assert offer.max_tokens == profile.max_tokens
 
 
 @given(situations(), MONEY)
