@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from outlay import requests
 from outlay.calls import CallRequest, Completed, Done, Link
 from outlay.effects import Tools
 from outlay.errors import OutlayError
-from outlay.requests import scopes
 from outlay.strategies.fallback import Attempt
 from outlay.views import View
 from pricing.facts import ModelFacts, model_facts
@@ -23,7 +23,7 @@ from pricing.money import format_usd
 from router.ask import privacy_classes
 from router.policy import Policy
 from router.prompt_shape import newest_prompt
-from router.types import Hints, Number, Prediction, Profile, Reason, ReasonCode
+from router.types import TIER_PREFIX, Hints, Number, Prediction, Profile, Reason, ReasonCode
 
 Ask = Callable[[CallRequest, Tools], Generator[Any, Any, Attempt]]
 Said = tuple[Prediction, tuple[Reason, ...], int]
@@ -130,7 +130,7 @@ def _question(request: CallRequest, policy: Policy, decision_id: str) -> CallReq
             timeout_ms=rule.timeout_ms,
             inner=True,
             task=request.hints.task or request.link.task,
-            scopes=scopes(request),
+            scopes=requests.scopes(request),
         ),
     )
 
@@ -146,12 +146,20 @@ def _unasked(profile: Profile, request: CallRequest, view: View, tools: Tools, s
     if tools.answers.paused(request.tenant, tools.now_us()):
         return "it failed a moment ago"
     policy = view.policy
+    if _names_the_lowest(profile.asked_model, policy):
+        return "nothing is cheaper than what the call names"
     found = policy.routing.route(profile.task) if profile.task is not None else None
     for name in privacy_classes(profile.privacy, None if found is None else found[1]):
         privacy = policy.privacy[name]
         if model_of(policy).id not in privacy.model_ids or privacy.upstreams is not None:
             return f"privacy class {name} keeps the prompt from the model that is asked"
     return ""
+
+
+def _names_the_lowest(asked: str, policy: Policy) -> bool:
+    lowest, named = len(policy.tiers) - 1, requests.facts(asked)
+    rank = None if named is None else policy.model_ranks.get(named.id)
+    return lowest in (rank, policy.tier_ranks.get(asked.removeprefix(TIER_PREFIX)))
 
 
 def _tier(ended: Attempt, policy: Policy) -> str | None:

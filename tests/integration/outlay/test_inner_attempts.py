@@ -130,7 +130,7 @@ def test_an_interrupt_amid_the_question_gives_the_call_back(
         raise stop
 
     with pytest.raises(stop):
-        books.run("acme", BODY, strategy=Cascade(("small",), JsonSchema({})), send=send)
+        books.run("acme", BODY, strategy=Cascade(("large",), JsonSchema({})), send=send)
     assert states(books) == [("cascade", "released"), ("classifier", "open")]
 
 
@@ -144,7 +144,7 @@ def test_a_cancellation_amid_the_question_gives_the_call_back(url: str) -> None:
             asked.set()
             await asyncio.sleep(60)
 
-        plan = Cascade(("small",), JsonSchema({}))
+        plan = Cascade(("large",), JsonSchema({}))
         running = asyncio.create_task(books.run("acme", BODY, strategy=plan, send=send))
         await asked.wait()
         running.cancel()

@@ -171,6 +171,15 @@ def test_nothing_is_asked_where_the_answer_does_not_matter_or_may_not_be_had(
     assert call.sending.model == "claude-opus-5-5"
 
 
+@pytest.mark.parametrize("model", ["outlay/small", HAIKU])
+def test_a_call_that_nothing_can_lower_is_not_asked_about(model: str) -> None:
+    """No money is spent on an answer that cannot matter: the call names the lowest tier itself."""
+    one = world(policy=policy())
+    _, call = one.start(CallRequest("acme", {**BODY, "model": model}))
+    assert (call.sending.link.inner, call.sending.model) == (False, HAIKU)
+    assert "nothing is cheaper than what the call names" in why(call.sending)
+
+
 def test_a_preview_and_a_held_call_are_not_asked_about() -> None:
     """Nobody would send the question."""
     one = world(policy=policy())
