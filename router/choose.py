@@ -174,10 +174,11 @@ class _Decision:
 
     def _constraint(self, ask: Ask, start: Place, candidates: Candidates) -> tuple[Reason, ...]:
         """Say that a hard constraint, not money, has led to another model or tier."""
-        named = ask.facts is not None and ask.rank == ask.model_rank
-        if start.rank == ask.rank and not (named and ask.facts is not start.facts):
-            return ()
         names, wanted = self.policy.tier_names, self.policy.tier_names[ask.rank]
+        wished = ask.facts if ask.rank == ask.model_rank else ask.preferred
+        here = wished is None or wished == start.facts or wished not in self.policy.tiers[wanted].facts
+        if start.rank == ask.rank and here:
+            return ()
         why = self._why_not(ask, candidates)
         text = f"{why} lead from tier {wanted} to {start.facts.id} of tier {names[start.rank]}"
         return (Reason(ReasonCode.CONSTRAINT, text, {"tier": wanted, "model": start.facts.id}),)

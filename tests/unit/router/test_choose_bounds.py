@@ -113,6 +113,24 @@ def test_observe_mode_refuses_what_cannot_be_priced_as_asked(
     assert HAIKU in outcome.message
 
 
+def test_a_class_whose_model_may_not_serve_is_told(
+    body: Any, profile: Any, decide: Any, policy_with: PolicyWith
+) -> None:
+    """The class names a model that the privacy class bars: its neighbour serves, and that is told."""
+    table = 'default_tier = "medium"\nclassifier = "complexity"\n[routing.complexity]\n'
+    policy = policy_with('default_tier = "medium"', f'{table}trivial = {{ model = "claude-sonnet-4-5" }}\n')
+
+    def call(**hints: Any) -> Any:
+        made = profile(body("outlay/auto"), hints=Hints(complexity="trivial", **hints), under=policy)
+        return decide(made, under=policy)
+
+    assert first(call()).model == "claude-sonnet-4-5"
+    assert not told(call(), "constraint")
+    barred = call(privacy="health")
+    assert first(barred).model == SONNET
+    assert told(barred, "constraint")[0].numbers["model"] == SONNET
+
+
 @pytest.fixture
 def learned(policy_with: PolicyWith) -> Policy:
     """Large unless a proven classifier says small; actors get medium, writers a model of their own."""
