@@ -22,8 +22,14 @@ _TENANTS_MAX: Final = 10_000
 _ESCALATED: Final = '%"code":"session_escalated"%'
 
 # read before every call of a conversation that goes on, so it goes to the driver as it is
-# and in one round: its newest calls, and every model that ever answered it (without an instant)
-_NEWEST: Final = f"""SELECT * FROM (SELECT d.at_us, d.served_model, d.usage, d.finished_us, d.served_tier,
+# and in one round: its newest calls, and every model that ever answered it (without an instant), found by one
+# look into the index for each, as a session may be as long as its caller likes
+_NEWEST: Final = f"""WITH RECURSIVE answered(model) AS (SELECT MIN(served_model) FROM outlay_decision
+ WHERE tenant = ? AND session = ? AND outcome IN ('served', 'broken')
+ UNION ALL SELECT (SELECT MIN(d.served_model) FROM outlay_decision d WHERE d.tenant = ? AND d.session = ?
+ AND d.outcome IN ('served', 'broken') AND d.served_model > answered.model)
+ FROM answered WHERE answered.model IS NOT NULL)
+ SELECT * FROM (SELECT d.at_us, d.served_model, d.usage, d.finished_us, d.served_tier,
  d.effort, d.asked_model, d.task, d.counterfactual,
  CASE WHEN d.outcome = 'served' THEN d.turn END AS turn,
  CASE WHEN d.reasons LIKE ? THEN 1 ELSE 0 END AS escalated,
@@ -33,9 +39,8 @@ _NEWEST: Final = f"""SELECT * FROM (SELECT d.at_us, d.served_model, d.usage, d.f
  WHERE d.tenant = ? AND d.session = ? AND d.outcome IN ('served', 'broken') AND d.served_model IS NOT NULL
  ORDER BY d.at_us DESC LIMIT {NEWEST}) AS newest
  UNION ALL
- SELECT NULL, served_model, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL
- FROM (SELECT DISTINCT served_model FROM outlay_decision WHERE tenant = ? AND session = ?
- AND outcome IN ('served', 'broken') AND served_model IS NOT NULL) AS answered"""  # noqa: S608 - our own number
+ SELECT NULL, model, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL
+ FROM answered WHERE model IS NOT NULL"""  # noqa: S608 - our own number
 
 _LENGTHS: Final = f"""SELECT COUNT(*) FROM (SELECT session FROM outlay_decision WHERE tenant = ?
  AND session IS NOT NULL AND parent IS NULL AND outcome IN ('served', 'broken')
@@ -60,7 +65,7 @@ class Sessions:
         Return what a conversation of a tenant was served with; None where nothing of it was served yet.
         """
         named = (tenant, session)
-        rows = connection.exec_driver_sql(self._newest, (_ESCALATED, *named, *named)).all()
+        rows = connection.exec_driver_sql(self._newest, (*named, *named, _ESCALATED, *named)).all()
         newest = sorted((row for row in rows if row.at_us is not None), key=lambda row: -row.at_us)
         if not newest:
             return None

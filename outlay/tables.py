@@ -98,6 +98,7 @@ decision = sa.Table(
     sa.Index("outlay_decision_at", "at_us"),
     sa.Index("outlay_decision_session", "tenant", "session", "at_us"),
     sa.Index("outlay_decision_parent", "parent"),
+    sa.Index("outlay_decision_session_model", "tenant", "session", "served_model"),
 )
 
 score = sa.Table(

@@ -46,6 +46,8 @@ def upgrade() -> None:
     )
     op.add_column("outlay_decision", sa.Column("turn", sa.Text(), nullable=True))
     op.create_index("outlay_decision_parent", "outlay_decision", ["parent"], unique=False)
+    session_model = ["tenant", "session", "served_model"]
+    op.create_index("outlay_decision_session_model", "outlay_decision", session_model, unique=False)
     create_score()
     create_classifier()
     create_demand()
@@ -141,6 +143,7 @@ def downgrade() -> None:
     op.drop_table("outlay_demand")
     op.drop_table("outlay_classifier")
     op.drop_table("outlay_score")
+    op.drop_index("outlay_decision_session_model", "outlay_decision")
     op.drop_index("outlay_decision_parent", "outlay_decision")
     for name in ("turn", "prices", "strategy", "attempt", "parent"):
         op.drop_column("outlay_decision", name)

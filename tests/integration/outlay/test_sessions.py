@@ -219,3 +219,13 @@ def test_a_new_session_id_escapes_no_breaker(app: App, calls: Calls, clock: Any)
             hints=Hints(session=name),
         )
         assert calls.start(request).sending is None
+
+
+def test_a_long_session_costs_no_more_than_a_short_one(app: App) -> None:
+    """Every model that ever answered is found by the index, one look each: no row of the session is read."""
+    if app.engine.dialect.name != "sqlite":
+        pytest.skip("without rows PostgreSQL plans as it likes")
+    with app.reading() as connection:
+        values = ("acme", "s") * 2 + ("%x%", "acme", "s")
+        rows = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + app.sessions._newest, values).all()
+    assert "\n".join(str(row) for row in rows).count("outlay_decision_session_model") == 2
