@@ -142,7 +142,7 @@ def _one_step(
         tokens_cap=least_tokens(before.tokens_cap, step.max_tokens),
         rank=_target(policy, step, before.rank),
     )
-    switched, refused = _switch(capped, policy, candidates, costs)
+    switched, refused = switch(capped, policy, candidates, costs)
     if switched is not None:
         capped = replace(capped, place=switched)
     pulled = levers(policy, before, capped)
@@ -159,10 +159,17 @@ def _target(policy: "Policy", step: "Step", rank: int) -> int:
     return max(target, policy.tier_ranks[step.max_tier]) if step.max_tier is not None else target
 
 
-def _switch(
+def switch(
     state: Lowered, policy: "Policy", candidates: Candidates, costs: Costs
 ) -> tuple[Place | None, Reason | None]:
-    """Find the model that the steps lead to, unless it is no cheaper than the one that serves already."""
+    """
+    Find the model that a lower tier leads to, unless it is no cheaper than the one that serves already.
+
+    Args:
+        state: The call so far; its rank is the tier that is wanted.
+    Returns:
+        The place to move to, or None and why the call stays.
+    """
     now, wanted = state.place, min(state.rank, candidates.floor_rank)
     if wanted <= now.rank:
         return None, _floor_kept(state, policy, now)

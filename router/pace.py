@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from router.candidates import Candidates, Place
 from router.costs import Costs
-from router.degrade import Lowered, least_tokens, levers, lower_effort
+from router.degrade import Lowered, least_tokens, levers, lower_effort, switch
 from router.demand import NOT_PACED, Outlook, Pace, PaceState, spread_in_flight
 from router.types import (
     Evidence,
@@ -149,7 +149,7 @@ def _left(outlook: Outlook, headroom: Headroom) -> int | None:
     if budget is None or budget.limit_nanos is None:
         return None
     left = budget.limit_nanos - budget.spent_nanos - budget.expected_held_nanos
-    credit = headroom.credit_expected_nanos
+    credit = headroom.credit_left_nanos
     if credit is not None and outlook.within_day:
         left = min(left, credit)
     return max(0, left) * 1_000_000 // max(1, headroom.multiplier_ppm)
@@ -285,16 +285,16 @@ def _by_rung(
     now: Tide, policy: "Policy", before: Lowered, capped: Lowered, candidates: Candidates, costs: Costs
 ) -> Lowered:
     """Cap the call like every other."""
-    wanted = min(max(capped.rank, now.rung.rank), candidates.floor_rank)
-    place = None
-    if wanted > capped.place.rank:
-        place = _cheaper(candidates.lower(wanted), capped, candidates, costs)
-    after = capped if place is None else replace(capped, place=place, rank=max(capped.rank, place.rank))
-    pulled = levers(policy, before, after)
-    if not pulled:
-        return after
-    reason = Reason(ReasonCode.PACED, f"{_told(now)}: {', '.join(pulled)}", {**now.numbers, "mode": "pace"})
-    return replace(after, reasons=(*after.reasons, reason))
+    place, kept = None, None
+    if now.rung.rank > capped.rank:  # what steps wanted has been looked at
+        capped = replace(capped, rank=now.rung.rank)
+        place, kept = switch(capped, policy, candidates, costs)
+    after = capped if place is None else replace(capped, place=place)
+    reasons = after.reasons
+    if pulled := levers(policy, before, after):
+        text = f"{_told(now)}: {', '.join(pulled)}"
+        reasons = (*reasons, Reason(ReasonCode.PACED, text, {**now.numbers, "mode": "pace"}))
+    return replace(after, reasons=reasons if kept is None else (*reasons, kept))
 
 
 def _by_worth(
@@ -357,11 +357,14 @@ def _cheapest(place: Place, candidates: Candidates) -> Place | None:
 
 
 def _cheaper(place: Place | None, state: Lowered, candidates: Candidates, costs: Costs) -> Place | None:
-    """Keep a place only if the call is expected to cost less there, prompt cache included."""
+    """Keep a place only if the call, and the turns after it, are expected to cost less there."""
     if place is None or place.facts.id == state.place.facts.id:
         return None
-    here = _expected(state.place, state, candidates, costs)
-    return place if _expected(place, state, candidates, costs) < here else None
+    here, there = (
+        costs.ahead(one.facts, candidates.max_tokens(one.facts, one.rank, state.tokens_cap))
+        for one in (state.place, place)
+    )
+    return place if there < here else None
 
 
 def _expected(place: Place, state: Lowered, candidates: Candidates, costs: Costs) -> int:

@@ -8,11 +8,25 @@ from typing import Any
 import pytest
 
 from router.codec import Inputs, from_json, replay, to_json
+from router.demand import Outlook, Pace
 from router.policy import Policy, load_policy
 from router.session import turns_after
-from router.types import Cache, Choice, Hints, Known, Priority, Profile, Reason, Rights, SessionState
+from router.types import (
+    Budget,
+    Cache,
+    Choice,
+    Headroom,
+    Hints,
+    Known,
+    Priority,
+    Profile,
+    Reason,
+    Rights,
+    SessionState,
+)
 
 NOW_US = 1_795_000_000_000_000
+USD = 1_000_000_000
 OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
 TIER = {OPUS: "large", SONNET: "medium", HAIKU: "small"}
 DEFAULT_EFFORT = {OPUS: "medium", SONNET: "high", HAIKU: "medium"}
@@ -220,6 +234,21 @@ def test_measured_conversations_outweigh_the_expectation(
     for counts, model in (((), SONNET), ((2_000, 1_990, 0), OPUS)):
         inputs = Inputs(going_on(OPUS), money(0.6), 0, {}, NOW_US, Known(session_turns=counts))
         assert first(replay(inputs, policy, prices)).model == model
+
+
+def test_pacing_looks_at_the_turns_to_come_and_tells_when_a_conversation_stays(
+    going_on: Any, policy_with: Any, prices: Any
+) -> None:
+    """Short of money, pacing moves a warm conversation where that pays over its turns, as steps do."""
+    day = Outlook("tenant/day", 0.5, 120 * USD, 24 * USD, 30 * USD, 0, NOW_US + 36_000_000_000, True)
+    facts = Known(pace=Pace(14, (day,), (1.0, 0.6, 0.2)))
+    headroom = Headroom((Budget("tenant/day", 100 * USD, 10 * USD),))
+    for turns, model, code in ((0, OPUS, "switch_suppressed_cache"), (60, SONNET, "paced")):
+        rules = f'[routing.sessions]\nexpected_turns = {turns}\n[degradation]\nmode = "pace"\n'
+        policy = policy_with("[degradation]\n", rules)
+        outcome = replay(Inputs(going_on(OPUS), headroom, 0, {}, NOW_US, facts), policy, prices)
+        assert first(outcome).model == model
+        assert code in codes(outcome)
 
 
 def test_a_change_that_nothing_forces_waits_though_it_saves_a_little(going_on: Any, decide: Any) -> None:
