@@ -351,7 +351,7 @@ def test_a_halt_hands_a_claimed_probe_back(app: App, calls: Calls, clock: Any) -
 
 
 def test_a_level_is_remembered_and_left_only_with_room(app: App, calls: Calls, clock: Any) -> None:
-    """Under half of the budget the first step holds; it ends once the share is clearly above it for a while."""
+    """Under half of the budget the first step holds; it ends once the share is clearly above it."""
     set_budget(app, "acme", "1.00", actor="t")
     holds = Holds(calls)
     made = holds.authorize("acme", {"offers": [{"name": "x", "cost_usd": "0.55"}]})

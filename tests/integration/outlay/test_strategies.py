@@ -529,7 +529,7 @@ def test_cascade_and_workflow_run_in_a_loop_as_well(url: str) -> None:
 
 
 def test_a_halt_while_money_is_held_for_a_race_stops_it(url: str) -> None:
-    """Between the first hold and the first request lies the time of all holds: the switches are read again."""
+    """Between the first hold and the first request all tiers are held for: the switches are read again."""
     provider = Provider()
 
     async def work(books: Any) -> None:
