@@ -27,7 +27,7 @@ from router.learned import LearnedModel
 
 csv.field_size_limit(10_000_000)
 RUNS = 3
-"""Runs of which the quickest counts, so that what other processes take is left out."""
+"""Runs of which the quickest counts; time of the processor, so that what other processes take is left out."""
 
 
 def rows_of(path: Path, split: str) -> list[dict[str, str]]:
@@ -50,7 +50,7 @@ def example(row: dict[str, str]) -> Example:
 
 def measure(model: LearnedModel, rows: Sequence[dict[str, str]]) -> tuple[dict[str, Any], list[float]]:
     """
-    Rank each data set by itself; also the milliseconds that each prompt took, the best of some runs.
+    Rank each data set by itself; also the milliseconds of processor time that each prompt took.
     """
     grouped: dict[str, list[Example]] = defaultdict(list)
     for row in rows:
@@ -62,9 +62,9 @@ def measure(model: LearnedModel, rows: Sequence[dict[str, str]]) -> tuple[dict[s
         for one in examples:
             runs, scored = [], model.score(one.prompt, one.task_class)
             for _ in range(RUNS):
-                began = time.perf_counter()
+                began = time.process_time()
                 model.score(one.prompt, one.task_class)
-                runs.append((time.perf_counter() - began) * 1_000)
+                runs.append((time.process_time() - began) * 1_000)
             took.append(min(runs))
             foreign += scored.gain is None
             gains.append(model.gain(one.prompt, one.task_class))

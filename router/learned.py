@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from typing import Final, TypeAlias
 
-from router.prompt_shape import excerpt, shape, terms
+from router.prompt_shape import PLAIN, excerpt, shape, terms
 
 Node: TypeAlias = tuple[float, ...]
 """A leaf is (value,); a split is (feature, threshold, left, right) and goes left up to its threshold."""
 Tree: TypeAlias = tuple[Node, ...]
-Parts: TypeAlias = tuple[float, float, float, float]
+Parts: TypeAlias = tuple[float, float, float]
+"""What table, words and trees say of a prompt."""
 
 CLASS_MEASURES: Final = ("class_weak", "class_strong", "class_gain")
 """What trees see of a task class, behind the measures of `router.prompt_shape.SHAPE`."""
@@ -49,35 +50,13 @@ class Words:
 
     Attributes:
         terms: By term its rarity, and its weights in the two regressions.
-        shape: By measure its mean, what it is multiplied by after, and its weights in the two regressions.
+        shape: For the first measures the mean, what they are multiplied by after, and two weights.
     """
 
     weak_bias: float
     strong_bias: float
     terms: Mapping[str, tuple[float, float, float]]
     shape: tuple[tuple[float, float, float, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """
-    Two forests over the shape of a prompt and its task class; leaves are parts of the share of right answers.
-    """
-
-    weak: tuple[Tree, ...]
-    strong: tuple[Tree, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Boosted:
-    """
-    Two sums of small trees over the same; leaves are parts of the margin of being right.
-    """
-
-    weak_bias: float
-    strong_bias: float
-    weak: tuple[Tree, ...]
-    strong: tuple[Tree, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +69,6 @@ class Blend:
     table: float
     words: float
     trees: float
-    boosted: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +110,9 @@ class Scored:
 class LearnedModel:
     """
     A trained model, read from its text by `read`.
+
+    Attributes:
+        trees: A forest over the shape of a prompt and its task class; its leaves are parts of the gain.
     """
 
     version: str
@@ -141,8 +122,7 @@ class LearnedModel:
     blend: Blend
     guard: Guard
     words: Words | None
-    trees: Trees | None
-    boosted: Boosted | None
+    trees: tuple[Tree, ...] | None
 
     @staticmethod
     def read(text: str) -> "LearnedModel":
@@ -175,7 +155,7 @@ class LearnedModel:
 
     def parts(self, prompt: str, task_class: str | None) -> Parts:
         """
-        Give what each part says of a prompt, table, words, trees and boosted trees; 0 where it is absent.
+        Give what each part says of a prompt; 0 where it is absent.
         """
         text = excerpt(prompt)
         return self._parts(terms(text), shape(text), task_class)
@@ -187,19 +167,18 @@ class LearnedModel:
         return self._coverage(terms(excerpt(prompt)))
 
     def _gain(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> float:
-        table, words, trees, boosted = self._parts(found, measures, task_class)
+        table, words, trees = self._parts(found, measures, task_class)
         blend = self.blend
-        gain = blend.bias + blend.table * table + blend.words * words
-        return max(-1.0, min(1.0, gain + blend.trees * trees + blend.boosted * boosted))
+        gain = blend.bias + blend.table * table + blend.words * words + blend.trees * trees
+        return max(-1.0, min(1.0, gain))
 
     def _parts(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> Parts:
         row = self.classes.get(task_class or "")
         weak, strong = (row.weak, row.strong) if row is not None else (self.base_weak, self.base_strong)
         words = 0.0 if self.words is None else _words_gain(self.words, found, measures, row)
         inputs = (*measures, weak, strong, strong - weak)
-        trees = 0.0 if self.trees is None else _trees_gain(self.trees, inputs)
-        boosted = 0.0 if self.boosted is None else _boosted_gain(self.boosted, inputs)
-        return strong - weak, words, trees, boosted
+        trees = 0.0 if self.trees is None else sum(_leaf(tree, inputs) for tree in self.trees)
+        return strong - weak, words, trees
 
     def _coverage(self, found: Sequence[str]) -> float:
         singles = found[: (len(found) + 1) // 2]  # the words; their pairs follow
@@ -237,22 +216,12 @@ def _words_gain(
         strong += value * to_strong
     length = sqrt(square) or 1.0
     weak, strong = words.weak_bias + weak / length, words.strong_bias + strong / length
-    for value, (mean, scale, to_weak, to_strong) in zip(measures, words.shape, strict=True):
+    for value, (mean, scale, to_weak, to_strong) in zip(measures[:PLAIN], words.shape, strict=True):
         normal = max(-NORMAL_MAX, min(NORMAL_MAX, (value - mean) * scale))
         weak += normal * to_weak
         strong += normal * to_strong
     weak_class, strong_class = (row.weak_margin, row.strong_margin) if row is not None else (0.0, 0.0)
     return _share(strong + strong_class) - _share(weak + weak_class)
-
-
-def _trees_gain(trees: Trees, measures: tuple[float, ...]) -> float:
-    strong = sum(_leaf(tree, measures) for tree in trees.strong)
-    return strong - sum(_leaf(tree, measures) for tree in trees.weak)
-
-
-def _boosted_gain(trees: Boosted, measures: tuple[float, ...]) -> float:
-    strong = trees.strong_bias + sum(_leaf(tree, measures) for tree in trees.strong)
-    return _share(strong) - _share(trees.weak_bias + sum(_leaf(tree, measures) for tree in trees.weak))
 
 
 def _leaf(tree: Tree, measures: tuple[float, ...]) -> float:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
-from router.learned import CLASS_MEASURES, Blend, Boosted, Guard, LearnedModel, TaskRow, Tree, Trees, Words
-from router.prompt_shape import SHAPE
+from router.learned import CLASS_MEASURES, Blend, Guard, LearnedModel, TaskRow, Tree, Words
+from router.prompt_shape import PLAIN, SHAPE
 
 FORMAT: Final = 1
 TEXT_MAX: Final = 8_000_000
@@ -42,9 +42,7 @@ def read(text: str) -> LearnedModel:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise LearnedError(f"text: not JSON ({error})") from error
-    top = _table(
-        raw, "text", ("format", "shape", "base", "classes", "blend", "guard", "words", "trees", "boosted")
-    )
+    top = _table(raw, "text", ("format", "shape", "base", "classes", "blend", "guard", "words", "trees"))
     if top["format"] != FORMAT or isinstance(top["format"], bool):
         raise LearnedError(f"format: {str(top['format'])[:40]} is not {FORMAT}; train it again")
     if top["shape"] != list(SHAPE):
@@ -55,11 +53,10 @@ def read(text: str) -> LearnedModel:
         base_weak=base[0],
         base_strong=base[1],
         classes=_classes(top["classes"]),
-        blend=Blend(*_numbers(top["blend"], "blend", 5)),
+        blend=Blend(*_numbers(top["blend"], "blend", 4)),
         guard=_guard(top["guard"]),
         words=None if top["words"] is None else _words(top["words"]),
-        trees=None if top["trees"] is None else _trees(top["trees"]),
-        boosted=None if top["boosted"] is None else _boosted(top["boosted"]),
+        trees=None if top["trees"] is None else _forest(top["trees"]),
     )
 
 
@@ -100,9 +97,9 @@ def _words(raw: Any) -> Words:
 
 
 def _measures(raw: Any) -> tuple[tuple[float, float, float, float], ...]:
-    rows = _list(raw, "words.shape", len(SHAPE))
-    if len(rows) != len(SHAPE):
-        raise LearnedError(f"words.shape: {len(rows)} rows, not one for each of {len(SHAPE)} measures")
+    rows = _list(raw, "words.shape", PLAIN)
+    if len(rows) != PLAIN:
+        raise LearnedError(f"words.shape: {len(rows)} rows, not one for each of {PLAIN} measures")
     return tuple(_measure(row, f"words.shape[{place}]") for place, row in enumerate(rows))
 
 
@@ -116,22 +113,9 @@ def _term(raw: Any, name: str) -> tuple[float, float, float]:
     return rarity, weak, strong
 
 
-def _trees(raw: Any) -> Trees:
-    table = _table(raw, "trees", ("weak", "strong"))
-    return Trees(_forest(table["weak"], "trees.weak"), _forest(table["strong"], "trees.strong"))
-
-
-def _boosted(raw: Any) -> Boosted:
-    table = _table(raw, "boosted", ("bias", "weak", "strong"))
-    weak, strong = _numbers(table["bias"], "boosted.bias", 2)
-    return Boosted(
-        weak, strong, _forest(table["weak"], "boosted.weak"), _forest(table["strong"], "boosted.strong")
-    )
-
-
-def _forest(raw: Any, where: str) -> tuple[Tree, ...]:
-    trees = _list(raw, where, TREES_MAX)
-    return tuple(_tree(tree, f"{where}[{place}]") for place, tree in enumerate(trees))
+def _forest(raw: Any) -> tuple[Tree, ...]:
+    trees = _list(raw, "trees", TREES_MAX)
+    return tuple(_tree(tree, f"trees[{place}]") for place, tree in enumerate(trees))
 
 
 def _tree(raw: Any, where: str) -> Tree:

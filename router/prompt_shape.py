@@ -17,6 +17,9 @@ HEAD_CHARS: Final = 4_000
 TAIL_CHARS: Final = 2_000
 COMPARED_ITEMS: Final = 8
 """So many items of a list are compared with each other."""
+COMPARED_VALUES: Final = 50
+VALUE_CHARS: Final = 15
+"""So many digits of a number count."""
 
 _WORD: Final = re.compile(r"\w+|[^\w\s]")
 _LETTERS: Final = re.compile(r"[A-Za-z']+")
@@ -40,6 +43,14 @@ _YEAR: Final = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _AMOUNT: Final = re.compile(r"[%$]")
 _ROMAN: Final = re.compile(r"\b(?:II|III|IV)\b")
 _ACRONYM: Final = re.compile(r"\b[A-Z]{2,}\b")
+_VALUE: Final = re.compile(r"\d+(?:\.\d+)?")
+_DECIMAL: Final = re.compile(r"\d\.\d")
+_TRUTH: Final = re.compile(r"\b(?:true|false)\b", re.IGNORECASE)
+_SMALL: Final = re.compile(
+    r"\b(?:the|of|a|an|in|to|and|is|that|for|with|as|by|on|are|be|or|it|at|from)\b", re.IGNORECASE
+)
+_ENDING: Final = re.compile(r"\w{4}(?:tion|sion|ment|ness|ity|ism|ance|ence)s?\b")
+_SENTENCE_END: Final = re.compile(r"[.?!:]\s")
 
 SHAPE: Final = (
     "length", "body_length", "lines", "digits", "capitals", "symbols", "ascii", "word_length", "long_words",
@@ -50,8 +61,14 @@ SHAPE: Final = (
     "items_of_one_word", "items_alike", "items_most_alike", "items_in_body", "items_above",
     "body_share", "body_names", "body_digits", "body_numbers", "body_asks", "body_leads", "body_states",
     "body_gap", "begins_which", "begins_what", "begins_how", "begins_case",
+    "items_distinct", "items_begin_alike", "items_end_alike", "items_true_false", "items_commas",
+    "items_capital", "items_ended", "items_digits", "items_symbols", "items_word_length",
+    "items_longest_word", "items_lead", "items_largest", "items_range", "body_largest",
+    "body_distinct_numbers", "decimals", "small_words", "endings", "first_sentence",
 )  # fmt: skip
 """Names of what `shape` measures, in its order; a model says which of them it was trained on."""
+PLAIN: Final = SHAPE.index("items_distinct")
+"""So many of them, the first, go into the regressions too; the others say something to trees only."""
 
 
 def excerpt(prompt: str) -> str:
@@ -78,7 +95,8 @@ def shape(text: str) -> tuple[float, ...]:
     first = _ITEM.search(text)
     items: list[str] = _ITEM.findall(text)
     body = text if first is None else text[: first.start()]
-    return (*_whole(text, sum(map(len, items))), *_items(text, items, body), *_body(text, body))
+    whole, listed = _whole(text, sum(map(len, items))), _items(text, items, body)
+    return (*whole, *listed, *_body(text, body), *_choices(items), *_values(items, body), *_style(text, body))
 
 
 def _whole(text: str, item_chars: int) -> tuple[float, ...]:
@@ -157,6 +175,56 @@ def _body(text: str, body: str) -> tuple[float, ...]:
         float(begun.startswith("what")),
         float(begun.startswith("how")),
         float(begun.startswith(("a ", "an "))),
+    )
+
+
+def _choices(items: list[str]) -> tuple[float, ...]:
+    """Measure what the items of a list have in common, and what they are made of."""
+    count, listed = max(1, len(items)), "\n".join(items)
+    words, chars = _LETTERS.findall(listed), max(1, len(listed))
+    said = [_LETTERS.findall(item.lower()) for item in items[:COMPARED_ITEMS]]
+    split = [item.lower().split() for item in items if item.strip()]
+    longest, second = sorted((0, 0, *map(len, items)), reverse=True)[:2]
+    return (
+        len({word for one in said for word in one}) / max(1, sum(len(set(one)) for one in said)),
+        _repeated([one[0] for one in split]),
+        _repeated([one[-1] for one in split]),
+        float(_count(_TRUTH, listed)),
+        float(min((item.count(",") for item in items), default=0)),
+        sum(item[:1].isupper() for item in items) / count,
+        sum(item.rstrip().endswith(".") for item in items) / count,
+        _count(_DIGIT, listed) / chars,
+        _count(_SYMBOL, listed) / chars,
+        sum(map(len, words)) / max(1, len(words)),
+        float(max(map(len, words), default=0)),
+        log1p(longest) - log1p(second),
+    )
+
+
+def _repeated(words: list[str]) -> float:
+    return 1 - len(set(words)) / len(words) if words else 0.0
+
+
+def _values(items: list[str], body: str) -> tuple[float, ...]:
+    """Measure the numbers in a list and before it by their size."""
+    listed, before = _sizes("\n".join(items)), _sizes(body)
+    largest = max(listed, default=0.0)
+    return largest, largest - min(listed, default=0.0), max(before, default=0.0), float(len(set(before)))
+
+
+def _sizes(text: str) -> list[float]:
+    return [log1p(float(found[:VALUE_CHARS])) for found in _VALUE.findall(text)[:COMPARED_VALUES]]
+
+
+def _style(text: str, body: str) -> tuple[float, ...]:
+    """Measure how learned a text sounds."""
+    words = max(1, len(_LETTERS.findall(text)))
+    end = _SENTENCE_END.search(body.lstrip())
+    return (
+        float(_count(_DECIMAL, text)),
+        _count(_SMALL, text) / words,
+        _count(_ENDING, text) / words,
+        log1p(len(body.strip()) if end is None else end.start()),
     )
 
 

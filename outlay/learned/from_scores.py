@@ -73,7 +73,7 @@ def table_model(scores: Sequence[Judged]) -> Model:
         raise Rejected("examples_refused", f"{len(classes)} task classes, more than {CLASSES_MAX}")
     content = {
         "format": FORMAT, "shape": list(SHAPE), "base": [round(weak, 5), round(strong, 5)],
-        "classes": classes, "blend": [0.0, 1.0, 0.0, 0.0, 0.0], "words": None, "trees": None, "boosted": None,
+        "classes": classes, "blend": [0.0, 1.0, 0.0, 0.0], "words": None, "trees": None,
         "guard": {**OPEN_GUARD, "class_count_min": CLASS_COUNT_MIN},
     }  # fmt: skip
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -13,14 +13,14 @@ from outlay.learned.familiar import Trial
 from router.learned import Parts
 
 MIXES: Final[tuple[Parts, ...]] = (
-    (0.0, 0.25, 0.5, 0.25),
-    (0.0, 0.4, 0.4, 0.2),
-    (0.0, 1.0, 0.0, 0.0),
-    (0.0, 0.0, 1.0, 0.0),
-    (0.5, 0.1, 0.25, 0.15),
-    (1.0, 0.0, 0.0, 0.0),
+    (0.0, 0.25, 0.75),
+    (0.0, 0.5, 0.5),
+    (0.0, 1.0, 0.0),
+    (0.0, 0.0, 1.0),
+    (0.5, 0.15, 0.35),
+    (1.0, 0.0, 0.0),
 )
-"""Weights of table, words, trees and boosted trees, the best first where nothing tells them apart."""
+"""Weights of table, words and trees, the best first where nothing tells them apart."""
 
 
 def blend(trials: Sequence[Trial], rows: Sequence[Example]) -> tuple[float, ...]:

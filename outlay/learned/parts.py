@@ -14,7 +14,7 @@ from outlay.errors import Rejected
 from outlay.learned.examples import Example
 from router.learned import NORMAL_MAX
 from router.learned_read import NODES_MAX, TERMS_MAX
-from router.prompt_shape import SHAPE, excerpt, shape, terms
+from router.prompt_shape import PLAIN, excerpt, shape, terms
 
 PRIOR_ROWS: Final = 20
 """Rows that the mean of all classes counts as in the table of a class."""
@@ -25,10 +25,8 @@ SHAPE_WEIGHT: Final = 0.2
 WORDS_ROWS_MIN: Final = 200
 TREES_ROWS_MIN: Final = 400
 MANY_ROWS: Final = 2_000
-TREES: Final = 150
+TREES: Final = 300
 LEAF_ROWS: Final = 8
-STEPS: Final = 200
-LEARNING_RATE: Final = 0.035
 
 Shares: TypeAlias = dict[str, tuple[float, float, int]]
 """By task class how often each tier is right, shrunk, and the number of rows."""
@@ -76,9 +74,9 @@ def fit(rows: Sequence[Seen], seed: int) -> dict[str, Any]:
     base = (sum(weak) / len(rows), sum(strong) / len(rows))
     shares = _shares(rows, base)
     words, margins = _words(rows, weak, strong, shares) if len(rows) >= WORDS_ROWS_MIN else (None, {})
-    trees, boosted = _trees(rows, weak, strong, shares, seed) if len(rows) >= TREES_ROWS_MIN else (None, None)
+    trees = _forest(rows, shares, seed) if len(rows) >= TREES_ROWS_MIN else None
     classes = {name: _rounded((*share, *margins.get(name, (0.0, 0.0)))) for name, share in shares.items()}
-    return {"base": _rounded(base), "classes": classes, "words": words, "trees": trees, "boosted": boosted}
+    return {"base": _rounded(base), "classes": classes, "words": words, "trees": trees}
 
 
 def _shares(rows: Sequence[Seen], base: tuple[float, float]) -> Shares:
@@ -116,7 +114,7 @@ def _words(
     (weak_bias, weak_to), (strong_bias, strong_to) = (_regress(told, y) for y in (weak, strong))
     places = sorted(vectorizer.vocabulary_.items())
     listed = {term: _rounded((vectorizer.idf_[at], weak_to[at], strong_to[at])) for term, at in places}
-    measured = slice(len(listed), len(listed) + len(SHAPE))
+    measured = slice(len(listed), len(listed) + PLAIN)
     weights = zip(
         mean, scale, SHAPE_WEIGHT * weak_to[measured], SHAPE_WEIGHT * strong_to[measured], strict=True
     )
@@ -133,7 +131,7 @@ def _normal(rows: Sequence[Seen]) -> tuple[Any, Any, Any]:
     """Bring measures to mean 0 and deviation 1, as scoring does; one that never varies counts nothing."""
     import numpy as np
 
-    measures = np.asarray([one.shape for one in rows])
+    measures = np.asarray([one.shape[:PLAIN] for one in rows])
     mean, deviation = measures.mean(axis=0), measures.std(axis=0)
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
     return mean, scale, np.clip((measures - mean) * scale, -NORMAL_MAX, NORMAL_MAX)
@@ -160,81 +158,48 @@ def _regress(told: Any, shares: list[float]) -> tuple[float, Any]:
     return float(model.intercept_[0]), model.coef_[0]
 
 
-def _trees(
-    rows: Sequence[Seen], weak: list[float], strong: list[float], shares: Shares, seed: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit both kinds of trees: their errors differ, so that together they rank better than either."""
+def _forest(rows: Sequence[Seen], shares: Shares, seed: int) -> list[list[list[float]]]:
+    """
+    Grow trees whose splits are drawn at random: their mean follows the noise of single rows least.
+
+    A split serves both tiers' answers at once, which tells prompts apart better than their difference does.
+    """
     import numpy as np
+    from sklearn.ensemble import ExtraTreesRegressor
 
     measures = np.asarray([(*one.shape, *_class_measures(shares[one.row.task_class])) for one in rows])
-    sides = np.asarray(weak), np.asarray(strong)
-    grown = [_forest(measures, right, seed) for right in sides]
-    (weak_bias, to_weak), (strong_bias, to_strong) = (_boost(measures, right, seed) for right in sides)
-    boosted = {"bias": _rounded((weak_bias, strong_bias)), "weak": to_weak, "strong": to_strong}
-    return {"weak": grown[0], "strong": grown[1]}, boosted
+    model = ExtraTreesRegressor(
+        n_estimators=TREES,
+        min_samples_leaf=LEAF_ROWS,
+        max_leaf_nodes=(NODES_MAX + 1) // 2,
+        max_features=0.25,
+        random_state=seed,
+    )
+    model.fit(measures, np.asarray([(one.row.weak, one.row.strong) for one in rows]))
+    return [_nodes(one.tree_, TREES) for one in model.estimators_]
 
 
 def _class_measures(share: tuple[float, float, int]) -> tuple[float, float, float]:
     return share[0], share[1], share[1] - share[0]
 
 
-def _forest(measures: Any, right: Any, seed: int) -> list[list[list[float]]]:
+def _nodes(tree: Any, count: int) -> list[list[float]]:
     """
-    Grow trees whose splits are drawn at random: their mean follows the noise of single rows least.
+    Write one tree of so many down; a leaf holds its part of the gain.
 
-    Together they give the share of right answers.
+    The library numbers children behind their parents, as the reader wants them.
     """
-    from sklearn.ensemble import ExtraTreesRegressor
-
-    model = ExtraTreesRegressor(
-        n_estimators=TREES,
-        min_samples_leaf=LEAF_ROWS,
-        max_leaf_nodes=(NODES_MAX + 1) // 2,
-        max_features=0.4,
-        random_state=seed,
-    )
-    model.fit(measures, right)
-    return [_nodes(one.tree_, 1 / TREES) for one in model.estimators_]
-
-
-def _boost(measures: Any, right: Any, seed: int) -> tuple[float, list[list[list[float]]]]:
-    """Fit a sum of small trees to the margin of being right."""
-    import numpy as np
-    from sklearn.ensemble import GradientBoostingClassifier
-
-    some, none = np.flatnonzero(right > 0), np.flatnonzero(right < 1)
-    if len(some) == 0 or len(none) == 0:
-        return _logit(float(right.mean())), []
-    weights = np.concatenate([right[some], 1 - right[none]])
-    labels = np.concatenate([np.ones(len(some)), np.zeros(len(none))])
-    model = GradientBoostingClassifier(
-        n_estimators=STEPS,
-        learning_rate=LEARNING_RATE,
-        max_depth=3,
-        min_samples_leaf=max(5, min(40, len(right) // 20)),
-        subsample=0.7,
-        max_features=0.25,
-        random_state=seed,
-    )
-    model.fit(np.concatenate([measures[some], measures[none]]), labels, sample_weight=weights)
-    bias = _logit(float(np.average(labels, weights=weights)))
-    return bias, [_nodes(stage[0].tree_, LEARNING_RATE) for stage in model.estimators_]
-
-
-def _nodes(tree: Any, factor: float) -> list[list[float]]:
-    """Write a tree down: the library numbers children behind their parents, as the reader wants them."""
     assert tree.node_count <= NODES_MAX
+    (weak, strong), left, right = tree.value[:, :, 0].T, tree.children_left, tree.children_right
     return [
-        [round(factor * float(tree.value[place][0][0]), 6)]
-        if tree.children_left[place] < 0
+        [round(float(strong[place] - weak[place]) / count, 6)]
+        if left[place] < 0
         else [
-            int(tree.feature[place]),
-            round(float(tree.threshold[place]), 6),
-            int(tree.children_left[place]),
-            int(tree.children_right[place]),
+            int(tree.feature[place]), round(float(tree.threshold[place]), 6),
+            int(left[place]), int(right[place]),
         ]
         for place in range(tree.node_count)
-    ]
+    ]  # fmt: skip
 
 
 def _logit(share: float) -> float:

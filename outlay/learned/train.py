@@ -2,7 +2,7 @@
 Trains the classifier: from prompts that both tiers have answered to the text of a model.
 
 Three parts, weighed against each other on prompts that they were not trained on: a table of task classes,
-two logistic regressions over terms, and two sums of small trees over the shape of a prompt. Why these:
+two logistic regressions over terms, and a forest over the shape of a prompt. Why these:
 docs/decisions/0019-learned-classifier.md. Needs the extra `learned`; scoring needs nothing
 (`router/learned.py`).
 """
@@ -100,7 +100,7 @@ def _trial(model: LearnedModel, one: Seen, fold: int) -> Trial:
 
 def _text(
     parts: Mapping[str, Any],
-    weights: Sequence[float] = (0.0, 0.0, 0.0, 0.0, 0.0),
+    weights: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
     guard: Mapping[str, Any] = OPEN_GUARD,
 ) -> str:
     table = {"format": FORMAT, "shape": list(SHAPE), "blend": list(weights), "guard": guard, **parts}

@@ -26,10 +26,9 @@ EXTRACT = str(Path(__file__).parents[3] / "benchmarks" / "data" / "ranking_extra
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Any:
     """Fewer trees: the tests are about what is done with them."""
-    kept = parts.TREES, parts.STEPS
-    parts.TREES, parts.STEPS = 8, 8
+    kept, parts.TREES = parts.TREES, 8
     yield
-    parts.TREES, parts.STEPS = kept
+    parts.TREES = kept
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +76,14 @@ def test_scores_stored_and_scored_are_those_of_the_library(trained: Model) -> No
 
     rows = [parts.look(row) for row in read_examples(EXTRACT, "train")][:200]
     measures = [one.shape for one in rows]
-    right = [one.row.weak for one in rows]
+    right = [(one.row.weak, one.row.strong) for one in rows]
     library = ExtraTreesRegressor(n_estimators=8, max_leaf_nodes=60, random_state=0).fit(measures, right)
-    trees = [parts._nodes(one.tree_, 1 / 8) for one in library.estimators_]
+    trees = [parts._nodes(one.tree_, 8) for one in library.estimators_]
     from router.learned import _leaf
 
     ours = [sum(_leaf(tuple(map(tuple, tree)), one) for tree in trees) for one in measures]
-    assert ours == pytest.approx(library.predict(measures), abs=0.02)
+    said = [strong - weak for weak, strong in library.predict(measures)]
+    assert ours == pytest.approx(said, abs=0.02)
 
 
 def test_public_traffic_of_another_kind_is_foreign(trained: Model) -> None:
@@ -104,7 +104,7 @@ def test_few_rows_teach_a_table() -> None:
     """What sixty rows cannot teach is left out; the table finds the class that gains."""
     made = train(small())
     model = LearnedModel.read(made.weights)
-    assert (model.words, model.trees, model.boosted) == (None, None, None)
+    assert (model.words, model.trees) == (None, None)
     assert model.gain("anything", "law") > model.gain("anything", "mail") + 0.5
     assert made.quality["ranking"]["apgr"] == pytest.approx(0.75, abs=0.01)  # half of the calls hold all gain
 
@@ -170,7 +170,7 @@ def test_the_gain_told_is_in_the_share_of_right_answers() -> None:
     from outlay.learned.familiar import Trial
 
     rows = [Example("p", "t", 0.0, float(n % 2)) for n in range(40)]
-    trials = [Trial(n % 5, (2.0 * (n % 2), 0.0, 0.0, 0.0), 1.0) for n in range(40)]
+    trials = [Trial(n % 5, (2.0 * (n % 2), 0.0, 0.0), 1.0) for n in range(40)]
     found = blend(trials, rows)
     assert len(found) == 1 + len(MIXES[0])
     assert found[1] * 2.0 + found[0] == pytest.approx(1.0)

@@ -3,27 +3,27 @@ Stored models: what they say of a prompt, when they say nothing, and which texts
 """
 
 import json
-from math import exp
+from math import exp, log
 from typing import Any
 
 import pytest
 
 from router.learned import CLASS_MEASURES, LearnedModel
 from router.learned_read import NODES_MAX, LearnedError, version_of
-from router.prompt_shape import HEAD_CHARS, SHAPE, TAIL_CHARS, excerpt, shape, terms
+from router.prompt_shape import HEAD_CHARS, PLAIN, SHAPE, TAIL_CHARS, excerpt, shape, terms
 
 PROMPT = "Which is a planet?\nA. Mars\nB. Moon\nAnswer:"
 
 
 def table(**changed: Any) -> dict[str, Any]:
     """A model whose every part says something simple."""
-    measures = [[0.0, 0.0, 0.0, 0.0] for _ in SHAPE]
+    measures = [[0.0, 0.0, 0.0, 0.0]] * PLAIN
     return {
         "format": 1,
         "shape": list(SHAPE),
         "base": [0.5, 0.6],
         "classes": {"quiz": [0.4, 0.9, 30, 0.0, 0.0], "rare": [0.5, 0.6, 3, 0.0, 0.0]},
-        "blend": [0.0, 1.0, 0.0, 0.0, 0.0],
+        "blend": [0.0, 1.0, 0.0, 0.0],
         "guard": {
             "class_count_min": 10,
             "coverage_min": 0.0,
@@ -32,8 +32,7 @@ def table(**changed: Any) -> dict[str, Any]:
             "outside_max": 0,
         },
         "words": {"bias": [0.0, 0.0], "terms": {"Mars": [2.0, 0.0, 1.5]}, "shape": measures},
-        "trees": {"weak": [[[0.25]]], "strong": [[[len(SHAPE), 0.45, 1, 2], [0.75], [0.5]]]},
-        "boosted": {"bias": [0.0, 0.0], "weak": [], "strong": [[[0.0]]]},
+        "trees": [[[len(SHAPE), 0.45, 1, 2], [0.75], [0.5]], [[-0.25]]],
         **changed,
     }
 
@@ -51,20 +50,20 @@ def test_the_table_says_the_gain_of_the_class() -> None:
 
 def test_words_say_the_difference_of_two_shares() -> None:
     """The only known word, a vector of length 1, weighs 1.5 for the large tier and 0 for the small."""
-    found = model(blend=[0.0, 0.0, 1.0, 0.0, 0.0]).gain(PROMPT, "quiz")
+    found = model(blend=[0.0, 0.0, 1.0, 0.0]).gain(PROMPT, "quiz")
     assert found == pytest.approx(1 / (1 + exp(-1.5)) - 0.5)
 
 
 def test_a_tree_goes_left_up_to_its_threshold() -> None:
     """The split is on the small tier's share in the class: 0.4 goes left to 0.75, 0.5 goes right."""
-    trees = model(blend=[0.0, 0.0, 0.0, 1.0, 0.0])
+    trees = model(blend=[0.0, 0.0, 0.0, 1.0])
     assert trees.gain(PROMPT, "quiz") == pytest.approx(0.75 - 0.25)
     assert trees.gain(PROMPT, None) == pytest.approx(0.5 - 0.25)
 
 
 def test_a_gain_stays_a_difference_of_shares() -> None:
     """Whatever the weights sum up to, it is between -1 and 1."""
-    assert model(blend=[0.0, 1e6, 0.0, 0.0, 0.0]).gain(PROMPT, "quiz") == 1.0
+    assert model(blend=[0.0, 1e6, 0.0, 0.0]).gain(PROMPT, "quiz") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -111,21 +110,18 @@ NAN, MANY = float("nan"), [[0.1]] * (NODES_MAX + 1)
         ({"classes": {"quiz": [0.4, 0.9, 1.5, 0.0, 0.0]}}, "classes.quiz"),
         ({"classes": {"quiz": [0.4, 0.9]}}, "classes.quiz"),
         ({"classes": {"q" * 301: [0.4, 0.9, 1, 0.0, 0.0]}}, "classes"),
-        ({"blend": [1.0] * 6}, "blend"),
+        ({"blend": [1.0] * 5}, "blend"),
         ({"guard": {}}, "guard"),
         ({"words": {"bias": [0, 0], "terms": {"a": [1.0]}, "shape": []}}, "words.terms.a"),
         ({"words": {"bias": [0, 0], "terms": {}, "shape": []}}, "words.shape"),
-        ({"trees": {"weak": [[]], "strong": []}}, "trees.weak[0]"),
-        ({"trees": {"weak": [[[0, 0.5, 0, 0]]], "strong": []}}, "trees.weak[0][0]"),
-        ({"trees": {"weak": [[[0, 0.5, 1, 2], [0.1]]], "strong": []}}, "trees.weak[0][0]"),
-        ({"trees": {"weak": [[[0, 0.5, 1.5, 1], [0.1]]], "strong": []}}, "trees.weak[0][0]"),
-        ({"trees": {"weak": [[[-1, 0.5, 1, 1], [0.1]]], "strong": []}}, "trees.weak[0][0]"),
-        (
-            {"trees": {"weak": [[[len(SHAPE) + len(CLASS_MEASURES), 0.5, 1, 1], [0.1]]], "strong": []}},
-            "trees.weak[0][0]",
-        ),
-        ({"trees": {"weak": [MANY], "strong": []}}, "trees.weak[0]"),
-        ({"boosted": {"bias": [0], "weak": [], "strong": []}}, "boosted.bias"),
+        ({"trees": [[]]}, "trees[0]"),
+        ({"trees": [[[0, 0.5, 0, 0]]]}, "trees[0][0]"),
+        ({"trees": [[[0, 0.5, 1, 2], [0.1]]]}, "trees[0][0]"),
+        ({"trees": [[[0, 0.5, 1.5, 1], [0.1]]]}, "trees[0][0]"),
+        ({"trees": [[[-1, 0.5, 1, 1], [0.1]]]}, "trees[0][0]"),
+        ({"trees": [[[len(SHAPE) + len(CLASS_MEASURES), 0.5, 1, 1], [0.1]]]}, "trees[0][0]"),
+        ({"trees": [MANY]}, "trees[0]"),
+        ({"trees": {"weak": []}}, "trees"),
     ],
 )
 def test_what_is_no_model_is_refused_with_the_field_named(changed: dict[str, Any], field: str) -> None:
@@ -161,6 +157,20 @@ def test_every_text_has_a_shape(text: str) -> None:
     found = shape(text)
     assert len(found) == len(SHAPE)
     assert all(abs(value) < 1e6 for value in found)
+
+
+def test_choices_are_measured_by_what_they_share() -> None:
+    """Three choices begin alike and two end alike; numbers count by their size, in the list and before it."""
+    text = "Of 99 trains, how many?\nA. at 3 today\nB. at 2.5 today\nC. at 0 once, twice.\nAnswer:"
+    found = dict(zip(SHAPE, shape(text), strict=True))
+    assert found["items_begin_alike"] == pytest.approx(2 / 3)
+    assert found["items_end_alike"] == pytest.approx(1 / 3)
+    assert found["items_distinct"] == pytest.approx(4 / 7)
+    assert found["items_commas"] == 0.0
+    assert found["items_ended"] == pytest.approx(1 / 3)
+    assert found["items_largest"] == found["items_range"] == pytest.approx(log(4))
+    assert found["body_largest"] == pytest.approx(log(100))
+    assert (found["body_distinct_numbers"], found["decimals"]) == (1.0, 1.0)
 
 
 def test_terms_are_words_signs_and_neighbours() -> None:
