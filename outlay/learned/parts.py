@@ -146,6 +146,7 @@ def _regress(told: Any, shares: list[float]) -> tuple[float, Any]:
     import numpy as np
     from scipy.sparse import vstack
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     right = np.asarray(shares)
     some, none = np.flatnonzero(right > 0), np.flatnonzero(right < 1)
@@ -154,7 +155,8 @@ def _regress(told: Any, shares: list[float]) -> tuple[float, Any]:
     weights = np.concatenate([right[some], 1 - right[none]])
     labels = np.concatenate([np.ones(len(some)), np.zeros(len(none))])
     model = LogisticRegression(C=0.5, max_iter=200)
-    model.fit(vstack([told[some], told[none]]), labels, sample_weight=weights)
+    with threadpool_limits(1):  # steps so small take longer when shared among threads
+        model.fit(vstack([told[some], told[none]]), labels, sample_weight=weights)
     return float(model.intercept_[0]), model.coef_[0]
 
 
