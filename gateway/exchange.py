@@ -73,9 +73,19 @@ def open_exchange(scope: Scope, receive: Receive, send: Send) -> Exchange:
     """
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        name, value = raw_name.decode("latin-1"), header_text(raw_value)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return Exchange(scope, receive, send, headers, new_request_id())
+
+
+def header_text(raw: bytes) -> str:
+    """
+    Read a header's value: UTF-8, as SDKs send it; what is no UTF-8 is Latin-1, as older HTTP clients do.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def new_request_id() -> str:

@@ -14,6 +14,7 @@ from outlay.calls import Broken, CallRequest, Completed, Failed, NotSent, Outcom
 from pricing.bound import RequestInvalid
 from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
+from router.hints import canonical
 from router.observe import counterfactual
 from router.policy import Policy
 from router.shape import messages_of, role_of
@@ -81,7 +82,7 @@ def scopes(request: CallRequest) -> tuple[str, ...]:
     hints, metadata = request.hints, request.body.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
     named = (("key", request.key_id), ("task", hints.task), ("user", user))
-    own = tuple(f"{kind}:{name}" for kind, name in named if isinstance(name, str) and name != "")
+    own = tuple(f"{kind}:{canonical(name)}" for kind, name in named if isinstance(name, str) and name != "")
     tags = tuple(f"tag:{name}={value}" for name, value in hints.tags)
     return tuple(dict.fromkeys((*own, *tags, *request.link.scopes)))
 

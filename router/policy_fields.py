@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from pricing.money import MoneyError, parse_usd
+from router.hints import canonical
 from router.types import Priority
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -44,7 +45,7 @@ def _matches(pattern: re.Pattern[str], kind: str, why: str) -> BeforeValidator:
     def check(value: object) -> object:
         if not isinstance(value, str) or not value or pattern.fullmatch(value) is None:
             raise PydanticCustomError(kind, "{why}", {"why": why})
-        return value
+        return canonical(value)
 
     return BeforeValidator(check)
 

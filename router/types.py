@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from pricing.bound import RequestBound
 from router.demand import PaceState
+from router.hints import Hints as Hints
 from router.known import NOTHING_KNOWN as NOTHING_KNOWN
 from router.known import Counts as Counts
 from router.known import Evidence as Evidence
@@ -132,27 +133,6 @@ class Reason:
     code: str
     text: str
     numbers: Mapping[str, Number] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """
-    What the caller said about a call beside its body, before anybody asked whether it may say so.
-    """
-
-    task: str | None = None
-    role: str | None = None
-    priority: str | None = None
-    session: str | None = None
-    privacy: str | None = None
-    floor: str | None = None
-    pin: bool = False
-    tags: tuple[tuple[str, str], ...] = ()
-    complexity: str | None = None
-    output_words: int | None = None
-    revision: int | None = None
-    reasoning: str | None = None
-    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ Holds for callers that talk to a provider themselves: authorize, then settle, re
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header
+from fastapi import APIRouter, Body, Depends
 
 from gateway.control.access import Caller, tenant_only
+from gateway.control.orders import IdempotencyKey
 from gateway.errors import refusal
 from outlay.calls import Refused
 
@@ -25,9 +26,7 @@ def routes(house: "House") -> APIRouter:
     router = APIRouter(tags=["holds"])
 
     @router.post("/holds", status_code=201)
-    async def authorize(
-        body: Order, caller: OfTenant, idempotency_key: Annotated[str | None, Header()] = None
-    ) -> Answer:
+    async def authorize(body: Order, caller: OfTenant, idempotency_key: IdempotencyKey = None) -> Answer:
         """Hold money for the first of some offers that fits, or for a request, which is routed."""
         made = await house.holds.authorize(
             caller.paying, body, key_id=caller.key_id, rights=caller.rights, idempotency_key=idempotency_key

@@ -5,15 +5,21 @@ What the routes of operators share: who may call them, and the key under which a
 from typing import Annotated, Any
 
 from fastapi import Depends, Header
+from pydantic import AfterValidator
 
 from gateway.control import bodies
 from gateway.control.access import Caller, at_least, own_or_viewer
+from gateway.exchange import header_text
 from outlay.errors import BadInput
 
 Viewer = Annotated[Caller, Depends(at_least("viewer"))]
 Operator = Annotated[Caller, Depends(at_least("operator"))]
 OwnOrViewer = Annotated[Caller, Depends(own_or_viewer)]
-IdempotencyKey = Annotated[str | None, Header(description="Same key and same body: same answer, done once")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(description="Same key and same body: same answer, done once"),
+    AfterValidator(lambda text: None if text is None else header_text(text.encode("latin-1"))),
+]
 Answer = dict[str, Any]
 
 

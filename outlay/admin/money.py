@@ -22,6 +22,7 @@ from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
 from outlay.fields import instant_text, usd
 from outlay.wiring import App
+from router.hints import canonical
 
 KINDS: Final = ("paid", "promo")
 SCOPE_RULE: Final = "Use tenant, key:ID, task:NAME, user:ID or tag:NAME=VALUE."
@@ -223,7 +224,7 @@ def _scope(value: object) -> str:
         raise BadInput("scope", value, "not a scope", SCOPE_RULE)
     if found.startswith("tag:") and "=" not in found:
         raise BadInput("scope", value, "names no value of the tag, so it would limit nothing", SCOPE_RULE)
-    return found
+    return canonical(found)
 
 
 def _check_scope(app: App, connection: Connection, order: _BudgetOrder) -> None:
@@ -318,6 +319,10 @@ def statement(
     """
     Return the transfers of a period, oldest first, with the credit before and after.
 
+    `amount_usd` is what moved from debit to credit, never negative. The sum of `charge_usd` is what the tenant
+    was charged for calls, that of `cost_usd` what the provider billed for them as far as the books know:
+    a correction and a refund carry the difference, so their sign is that of the change.
+
     Args:
         since: First date or instant of it, in the tenant's zone.
         until: End of it, itself excluded.
@@ -376,9 +381,20 @@ def _line(line: StatementLine, zone: str) -> dict[str, Any]:
         "amount_usd": usd(line.amount_nanos),
         "change_usd": usd(line.change_nanos),
         "balance_usd": usd(line.balance_nanos),
-        "cost_usd": usd(line.cost_nanos) if line.kind != "absorb" else None,  # once for each call
+        "charge_usd": usd(_charge(line)),
+        "cost_usd": usd(line.cost_nanos),
         "hold": line.hold_id,
         "key": own_key(line.key),
         "actor": line.actor,
         "reason": line.reason,
     }
+
+
+def _charge(line: StatementLine) -> int | None:
+    """
+    Return what a line changed of what the tenant pays for calls; None where it is about none, or absorbed.
+    """
+    parties = line.debit, line.credit
+    if "usage" not in parties or "absorbed" in parties:
+        return None
+    return line.amount_nanos if line.credit == "usage" else -line.amount_nanos

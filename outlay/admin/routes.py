@@ -3,6 +3,9 @@ Routes: the task table beside recent traffic, and what would happen to a call of
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Final
 
 from outlay import fields
@@ -17,6 +20,7 @@ from outlay.wiring import App
 from router.choose import choose
 from router.classify import profile_request
 from router.codec import to_json
+from router.hints import canonical
 from router.policy import Policy, lint
 from router.types import AUTO, Budget, Choice, Headroom, Hints, Known, Refusal, Rights
 
@@ -25,6 +29,7 @@ MAX_TOKENS: Final = 4_096
 _AMPLE_NANOS: Final = 10**18
 """A budget so large that only its share left decides."""
 _UNDER: Final = 1e-9
+_GAUGE: Final = "example"
 
 
 def list_routes(app: App, *, tenant: str | None = None) -> Answer:
@@ -62,20 +67,22 @@ def show_route(app: App, task: str, *, role: str | None = None, tenant: str | No
     Say what happens to a short call of a task that leaves the model to the router.
 
     Returns:
-        task, role, tenant, version, entry (that routes it, None for none), served, reasons, steps (where each
-        degradation step leads), recent (calls of the last seven days by model).
+        task, role, tenant, version, entry (that routes it, None for none), served (with money to spare),
+        reasons, pace (what pacing may make of it as money gets short, in this order; None under another
+        mode), steps (where each degradation step leads), recent (calls of the last seven days by model).
     Raises:
         BadInput: The name cannot be one of a task.
     """
-    hints = Hints(task=fields.word(task, "task"), role=None if role is None else fields.word(role, "role"))
+    task = canonical(fields.word(task, "task"))
+    hints = Hints(task=task, role=None if role is None else fields.word(role, "role"))
     applied, seen = _found(app, tenant)
     policy = applied.policy
     found = policy.routing.route(task)
     with translated(), app.reading() as connection:
         known = Known(latencies_ms=Latencies().of(connection, policy, now_us()))
 
-    def outcome(left: float) -> Choice | Refusal:
-        return _outcome(app, policy, hints, left, known)
+    def outcome(left: float, pace: Pace | None = None) -> Choice | Refusal:
+        return _outcome(app, policy, hints, left, replace(known, pace=pace))
 
     first = outcome(1.0)
     recent = next((one for one in seen if one.task == task), TaskSeen(task, 0, {}))
@@ -87,9 +94,10 @@ def show_route(app: App, task: str, *, role: str | None = None, tenant: str | No
         "entry": None if found is None else _entry(policy, found[0], recent.calls),
         "served": _served(first),
         "reasons": _reasons(first),
+        "pace": _paced(policy, _served(first), lambda pace: outcome(1.0, pace)),
         "steps": [
             {"below": step.below, **_served(outcome(step.below - _UNDER))}
-            for step in (policy.degradation.steps if policy.degradation.mode == "steps" else ())
+            for step in (policy.degradation.steps if policy.degradation.mode != "off" else ())
         ],
         "recent": {"calls": recent.calls, "models": recent.models},
     }
@@ -134,8 +142,21 @@ def _outcome(app: App, policy: Policy, hints: Hints, left: float, known: Known) 
     if isinstance(made, Refusal):
         return made
     spent = round(_AMPLE_NANOS * (1 - left))
-    money = Headroom((Budget("example", _AMPLE_NANOS, spent),))
+    money = Headroom((Budget(_GAUGE, _AMPLE_NANOS, spent),))
     return choose(made, money, policy, app.prices, level=0, unhealthy={}, now_us=now_us(), known=known)
+
+
+def _paced(
+    policy: Policy, served: Answer, outcome: Callable[[Pace], Choice | Refusal]
+) -> list[Answer] | None:
+    """Pull the levers of pacing one after the other; those that change nothing of the call are left out."""
+    if policy.degradation.mode != "pace":
+        return None
+    at_us = now_us()
+    rest = Outlook(_GAUGE, 0.0, 0, None, None, 0, at_us, True)  # nothing to come, so the rung stays
+    places = range(1, len(rungs(policy, ())))
+    found = [_served(outcome(Pace(0, (rest,), (), state=PaceState(rung, at_us)))) for rung in places]
+    return [now for before, now in pairwise((served, *found)) if now != before]
 
 
 def _served(outcome: Choice | Refusal) -> Answer:
@@ -148,5 +169,15 @@ def _served(outcome: Choice | Refusal) -> Answer:
 def _reasons(outcome: Choice | Refusal) -> list[Answer]:
     if isinstance(outcome, Refusal):
         return []
-    told: list[Answer] = json.loads(to_json((*outcome.reasons, *outcome.offers[0].reasons)))
+    reasons = (_at_the_call(reason) for reason in (*outcome.reasons, *outcome.offers[0].reasons))
+    told: list[Answer] = json.loads(to_json(tuple(reasons)))
     return told
+
+
+def _at_the_call(reason: Reason) -> Reason:
+    """Nobody asked a classifier that reads prompts: there is none here to read."""
+    if reason.code != ReasonCode.CLASSIFIED:
+        return reason
+    kind, tier = reason.numbers["source"], reason.numbers["tier"]
+    text = f"the {kind} classifier decides at the call; where it gives no answer, tier {tier} serves"
+    return replace(reason, text=text)

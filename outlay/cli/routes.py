@@ -74,7 +74,9 @@ def set_route(
     """Serve a task from a tier: edits the policy in force and applies it, comments kept."""
     from outlay.admin.policies import apply_policy, show_policy
     from outlay.cli.policy_file import with_route
+    from router.hints import canonical
 
+    task = canonical(task)
     with common.opened() as app:
         present = show_policy(app, tenant=tenant)
         copied = present["tenant"] != tenant

@@ -15,6 +15,7 @@ from gateway.exchange import (
     Departed,
     Exchange,
     answer,
+    header_text,
     open_exchange,
     parse_object,
     passed_headers,
@@ -174,3 +175,18 @@ def test_public_errors_have_one_shape(error: Any, status: int, code: str, retry:
     assert body["request_id"] == "req_1"
     assert made.headers()["x-should-retry"] == retry
     json.dumps(body)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"crm/note", "crm/note"),
+        (b"crm/\xc3\xbc", "crm/ü"),
+        (b"crm/\xfc", "crm/ü"),
+        (b"\xe2\x82\xac", "€"),
+        (b"\xed\xa0\x80", "\xed\xa0\x80"),
+    ],
+)
+def test_headers_are_read_as_utf8_and_else_as_latin_1(raw: bytes, text: str) -> None:
+    """What is no UTF-8, as half a surrogate pair, is still read; nothing is dropped."""
+    assert header_text(raw) == text
