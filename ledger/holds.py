@@ -87,11 +87,13 @@ def _settled(hold: Hold, *, replayed: bool) -> Settled:
 def _book_charge(books: Books, hold: Hold, charge: int, op: Settle, now_us: int) -> None:
     """
     Move the difference between the charge and what is booked already.
+
+    The first transfer carries the difference of the cost, so that costs of transfers add up to the truth.
     """
     account = account_of(books)
-    more = charge - hold.captured
+    more, cost = charge - hold.captured, op.cost_nanos - _cost_told(hold)
     if more < 0:
-        hold.settle_seq, _ = give_back(books, "correction", hold, -more, now_us=now_us, key=op.key)
+        hold.settle_seq, _ = give_back(books, "correction", hold, -more, now_us=now_us, key=op.key, cost=cost)
         hold.charged += more
         hold.captured = charge
         return
@@ -99,29 +101,32 @@ def _book_charge(books: Books, hold: Hold, charge: int, op: Settle, now_us: int)
     short = more - take
     if take > 0:
         kind = "correction" if hold.state == EXPIRED else "settle"
-        seq = post(books, kind, WALLET, USAGE, take, now_us=now_us, key=op.key, hold=hold, cost=op.cost_nanos)
+        seq = post(books, kind, WALLET, USAGE, take, now_us=now_us, key=op.key, hold=hold, cost=cost)
         draw(books, hold.id, seq, take, now_us)
         hold.settle_seq = seq
     if short > 0:
-        hold.settle_seq = _book_short(books, hold, short, op, now_us)
+        hold.settle_seq = _book_short(books, hold, short, op, now_us, None if take > 0 else cost)
     hold.charged += take
     hold.captured = charge
 
 
-def _book_short(books: Books, hold: Hold, short: int, op: Settle, now_us: int) -> int:
+def _cost_told(hold: Hold) -> int:
+    """
+    Return the cost that transfers of this hold tell so far.
+    """
+    return hold.actual if hold.actual is not None and hold.captured > 0 else 0
+
+
+def _book_short(books: Books, hold: Hold, short: int, op: Settle, now_us: int, cost: int | None) -> int:
     """
     Book what no credit covers: as the tenant's debt, or as the operator's loss.
     """
     if hold.overage == ABSORB:
         hold.absorbed += short
-        return post(
-            books, "absorb", ABSORBED, USAGE, short, now_us=now_us, key=op.key, hold=hold, cost=op.cost_nanos
-        )
+        return post(books, "absorb", ABSORBED, USAGE, short, now_us=now_us, key=op.key, hold=hold, cost=cost)
     hold.debt += short
     account_of(books).debt += short
-    return post(
-        books, "debt", RECEIVABLE, USAGE, short, now_us=now_us, key=op.key, hold=hold, cost=op.cost_nanos
-    )
+    return post(books, "debt", RECEIVABLE, USAGE, short, now_us=now_us, key=op.key, hold=hold, cost=cost)
 
 
 def _count_settled(books: Books, hold: Hold, charge: int, cost: int) -> None:
@@ -229,7 +234,9 @@ def _uncapture(books: Books, hold: Hold, op: Release, now_us: int) -> None:
     Undo a capture at expiry: the provider did not bill.
     """
     if hold.captured > 0:
-        hold.settle_seq, _ = give_back(books, "correction", hold, hold.captured, now_us=now_us, key=op.key)
+        hold.settle_seq, _ = give_back(
+            books, "correction", hold, hold.captured, now_us=now_us, key=op.key, cost=-_cost_told(hold)
+        )
     hold.captured = hold.charged = 0
     hold.actual = None
     for part, window in _parts(books, hold):

@@ -204,7 +204,7 @@ def activate_due(books: Books, now_us: int) -> None:
 
 def _repay(
     books: Books, amount: int, source: int, now_us: int, key: str, *, hold: Hold | None = None,
-    lot_id: str | None = None,
+    lot_id: str | None = None, cost: int | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """
     Pay off as much debt as the amount covers.
@@ -214,22 +214,28 @@ def _repay(
     if repaid > 0:
         account.debt -= repaid
         post(
-            books, "repay", source, RECEIVABLE, repaid, now_us=now_us, key=key, hold=hold, lot_id=lot_id
+            books, "repay", source, RECEIVABLE, repaid, now_us=now_us, key=key, hold=hold, lot_id=lot_id,
+            cost=cost,
         )  # fmt: skip
     return account.seq, repaid
 
 
-def give_back(books: Books, kind: str, hold: Hold, amount: int, *, now_us: int, key: str) -> tuple[int, int]:
+def give_back(
+    books: Books, kind: str, hold: Hold, amount: int, *, now_us: int, key: str, cost: int | None = None
+) -> tuple[int, int]:
     """
     Return charged money of a hold: debt is repaid first, the rest goes to the lots it was drawn from.
 
+    Args:
+        cost: What the known cost of the call changes by, where it does; told by the first transfer.
     Returns:
         Sequence number of the last transfer, and the part that repaid debt.
     """
-    seq, repaid = _repay(books, amount, USAGE, now_us, key, hold=hold)
+    seq, repaid = _repay(books, amount, USAGE, now_us, key, hold=hold, cost=cost)
     rest = amount - repaid
     if rest > 0:
-        seq = post(books, kind, USAGE, WALLET, rest, now_us=now_us, key=key, hold=hold)
+        told = cost if repaid == 0 else None
+        seq = post(books, kind, USAGE, WALLET, rest, now_us=now_us, key=key, hold=hold, cost=told)
         _refill(books, hold, seq, rest, now_us)
     return seq, repaid
 

@@ -28,8 +28,8 @@ LimitUsd = Annotated[str, typer.Argument(metavar="USD", help='Limit in USD; "non
 
 _SHOWN = ("at", "kind", "change_usd", "balance_usd", "hold", "actor", "reason")
 _COLUMNS = (
-    "transfer", "at", "kind", "debit", "credit", "amount_usd", "change_usd", "balance_usd", "cost_usd",
-    "hold", "key", "actor", "reason",
+    "transfer", "at", "kind", "debit", "credit", "amount_usd", "change_usd", "balance_usd", "charge_usd",
+    "cost_usd", "hold", "key", "actor", "reason",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from ledger_facts import (
     body_of,
     charge_of,
     choose,
+    cost_told,
     held_answer,
     places_of,
     priced,
@@ -126,11 +127,11 @@ class Auditor:
 
     def _repay(
         self, book: Book, amount: int, source: str, now: int, key: str, call: Call | None,
-        lot: str | None = None,
+        lot: str | None = None, cost: int | None = None,
     ) -> int:  # fmt: skip
         repaid = min(book.debt, amount)
         if repaid:
-            self._move(book, "repay", source, "receivable", repaid, now, key, call, lot)
+            self._move(book, "repay", source, "receivable", repaid, now, key, call, lot, cost)
         return repaid
 
     def _take(self, book: Book, call: Call | None, amount: int, now: int) -> None:
@@ -144,13 +145,16 @@ class Auditor:
                     call.drawn.append([lot.id, part])
         assert amount == 0, "more was taken than there is"
 
-    def _return(self, book: Book, call: Call, kind: str, amount: int, now: int, key: str) -> int:
+    def _return(
+        self, book: Book, call: Call, kind: str, amount: int, now: int, key: str, cost: int | None = None
+    ) -> int:
         """Give money back: to the debt first, then to the lots, newest draw first."""
-        repaid = self._repay(book, amount, "usage", now, key, call)
+        repaid = self._repay(book, amount, "usage", now, key, call, cost=cost)
         rest = amount - repaid
         if not rest:
             return repaid
-        name = self._move(book, kind, "usage", "wallet", rest, now, key, call)
+        cost = None if repaid else cost
+        name = self._move(book, kind, "usage", "wallet", rest, now, key, call, cost=cost)
         homeless = rest
         for drawn in reversed(call.drawn):
             lot, part = book.lots[drawn[0]], min(drawn[1], rest)
@@ -333,21 +337,22 @@ class Auditor:
             same = call.settled_by[1] == body_of(op)
             return settled_answer(call) if same else ("refused", "hold_closed")
         before, more = call.state, charge_of(op.cost_nanos, call.ppm) - call.booked
+        cost = op.cost_nanos - cost_told(book, call)
         call.state, call.late, call.settled_by = "settled", before != "open", (before, body_of(op))
         call.cost, call.booked = op.cost_nanos, call.booked + more
         if more < 0:
-            self._return(book, call, "correction", -more, now, op.key)
+            self._return(book, call, "correction", -more, now, op.key, cost)
             call.paid += more
             return settled_answer(call)
         take = min(more, book.free)
         short = more - take
         if take:
             word = "correction" if before == "expired" else "settle"
-            self._move(book, word, "wallet", "usage", take, now, op.key, call, cost=op.cost_nanos)
+            self._move(book, word, "wallet", "usage", take, now, op.key, call, cost=cost)
             self._take(book, call, take, now)
         if short:
             word, party = ("absorb", "absorbed") if call.absorbs else ("debt", "receivable")
-            self._move(book, word, party, "usage", short, now, op.key, call, cost=op.cost_nanos)
+            self._move(book, word, party, "usage", short, now, op.key, call, cost=None if take else cost)
         call.paid += take
         call.debt, call.absorbed = (0, short) if call.absorbs else (short, 0)
         return settled_answer(call)
@@ -360,7 +365,7 @@ class Auditor:
             return "refused", "hold_closed"
         late, back = call.state == "expired", call.booked
         if back:
-            self._return(book, call, "correction", back, now, op.key)
+            self._return(book, call, "correction", back, now, op.key, -cost_told(book, call))
         call.state, call.booked, call.paid = "released", 0, 0
         return "released", back, late
 

@@ -254,3 +254,9 @@ def settled_answer(call: Call) -> Answer:
         "settled", call.id, call.cost, call.booked, own, max(0, call.paid - own), call.debt, call.absorbed,
         call.late,
     )  # fmt: skip
+
+
+def cost_told(book: Book, call: Call) -> int:
+    """Add up what the moves of a call tell of its cost; after each of them it must be the truth."""
+    known = 0 if call.state == "open" else call.booked
+    return sum(move[4] or 0 for move in book.moves if known and move[5] == call.id)
