@@ -21,6 +21,8 @@ from outlay.reports_routing import Cell
 
 NOT_SERVED: Final = "not served"
 _HEIGHT: Final = 300
+_ROW_PX: Final = 84
+_AXES_PX: Final = 60  # the height of a chart includes its axes
 _NANOS: Final = 1e9
 _CENTS_FROM: Final = 50_000_000  # below it, whole cents would repeat along an axis
 _AXIS: Final[Mapping[str, Any]] = {
@@ -286,7 +288,7 @@ def asked_to_served(cells: Sequence[Cell], tiers: Sequence[str], ink: str) -> al
     )
     calls = base.mark_text(color=ink, fontSize=16, fontWeight=600, dy=-8).encode(text="calls:N")
     cost = base.mark_text(color=ink, fontSize=12, dy=12, opacity=0.8).encode(text="cost:N")
-    height = 84 * len(asked)
+    height = _ROW_PX * len(asked) + _AXES_PX
     chart: alt.LayerChart = (
         alt.layer(field, calls, cost)
         .properties(height=height, width="container")

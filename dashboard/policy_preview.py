@@ -67,7 +67,8 @@ def _result(found: Mapping[str, Any]) -> None:
         st.info("No call was made in this period, so there is nothing to compare with.")
         return
     kinds = ", ".join(f"{count:,} {_KINDS[kind]}" for kind, count in found["changed_by"].items())
-    changed = f"{found['changed']:,} of {plural(found['decisions'], 'call')} would have gone otherwise"
+    calls = plural(found["total"]["calls"], "call")
+    changed = f"{found['changed']:,} of {calls} would have gone otherwise"
     st.markdown(plain(f"{changed}: {kinds}." if kinds else f"{changed}."))
     _lines("Tenant", [(row["tenant"], row) for row in found["tenants"]])
     for risk in found["risks"]:

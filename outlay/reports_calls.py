@@ -21,16 +21,29 @@ UNLISTED: Final = "unlisted"
 """Stands for the tier of a model that no tier lists."""
 NOT_ROUTED: Final = "not routed"
 """Stands for the tier asked for by calls that were refused before they were routed."""
+UNTOLD: Final = "other_reason"
+"""Stands for downgrades whose records name no reason that is known to lower."""
 LOWERING: Final = (
     ReasonCode.DEGRADED,
+    ReasonCode.PACED,
+    ReasonCode.DOWNGRADE_PROVEN,
     ReasonCode.AFFORDABILITY,
     ReasonCode.PROVIDER_UNHEALTHY,
     ReasonCode.FALLBACK,
+    ReasonCode.SESSION_ESCALATED,
     ReasonCode.CONSTRAINT,
+    ReasonCode.TOO_SLOW,
     ReasonCode.TIER_LIMIT,
     ReasonCode.FLOOR,
 )
-"""Reasons for serving another tier than the one asked for; the others describe what was asked."""
+"""Reasons for serving another tier than the one asked for."""
+LOWERING_ALONE: Final = (
+    ReasonCode.SWITCH_SUPPRESSED_CACHE,
+    ReasonCode.CLASSIFIED,
+    ReasonCode.COMPLEXITY,
+    ReasonCode.TASK_ROUTE,
+)
+"""Reasons that lower some calls only: each did where neither `LOWERING` nor one before it is named."""
 MINUTE_US: Final = 60_000_000
 
 
@@ -165,14 +178,28 @@ def reasons(
     told = sa.union(
         *(_told(source, period, tenant, conn.dialect.name) for source in ("choice", "offer"))
     ).subquery()
-    query = sa.select(told.c.told_code, sa.func.count()).group_by(told.c.told_code)
     if lowering_only:
-        query = query.where(told.c.is_lowered, told.c.told_code.in_(LOWERING))
-    return _counts(conn.execute(query))
+        return _lowering(conn, told)
+    named = sa.select(told.c.told_code, sa.func.count()).where(told.c.told_code.is_not(None))
+    return _counts(conn.execute(named.group_by(told.c.told_code)))
+
+
+def _lowering(conn: Connection, told: sa.Subquery) -> tuple[Count, ...]:
+    """Count what lowered: each lowered call stands under a reason, `UNTOLD` where none is known to lower."""
+    weights = dict.fromkeys(LOWERING, len(LOWERING_ALONE) + 1)
+    weights |= {code: weight for weight, code in enumerate(reversed(LOWERING_ALONE), start=1)}
+    lowers = sa.case(weights, value=told.c.told_code, else_=0)
+    strongest = sa.func.max(lowers).over(partition_by=told.c.id)
+    each = sa.select(
+        told.c.id, told.c.told_code, lowers.label("lowers"), strongest.label("strongest")
+    ).where(told.c.is_lowered).subquery()  # fmt: skip
+    code = sa.case((each.c.strongest == 0, UNTOLD), else_=each.c.told_code).label("shown_code")
+    query = sa.select(code, sa.func.count(each.c.id.distinct())).where(each.c.lowers == each.c.strongest)
+    return _counts(conn.execute(query.group_by("shown_code")))
 
 
 def _told(source: str, period: Period, tenant: str | None, dialect: str) -> Any:
-    """Select which decision names which reason: of the choice, or of the offer that was held."""
+    """Select which decision names which reason, of its choice or its held offer; NULL where it has none."""
     listed: ColumnElement[Any] = decision.c.reasons
     rows: Any = decision
     if source == "offer":
@@ -180,7 +207,7 @@ def _told(source: str, period: Period, tenant: str | None, dialect: str) -> Any:
         listed = _held_reasons(dialect)
     each, code = _unfolded(listed, dialect)
     columns = (decision.c.id, code.label("told_code"), downgraded().label("is_lowered"))
-    return sa.select(*columns).select_from(rows.join(each, sa.true())).where(*within(period, tenant))
+    return sa.select(*columns).select_from(rows.outerjoin(each, sa.true())).where(*within(period, tenant))
 
 
 def _held_reasons(dialect: str) -> ColumnElement[Any]:

@@ -21,11 +21,14 @@ class Suppressed:
     Changes that conversations were spared.
 
     Attributes:
-        cost_nanos: What they would have cost more than staying, over the turns expected at the time.
+        calls: Changes that would have cost more than staying.
+        cost_nanos: How much more, over the turns expected at the time.
+        saving_calls: Changes that would have saved something, but too little for the cache they threw away.
     """
 
     calls: int = 0
     cost_nanos: int = 0
+    saving_calls: int = 0
 
 
 def suppressed(conn: Connection, period: Period, tenant: str | None) -> Suppressed:
@@ -33,15 +36,19 @@ def suppressed(conn: Connection, period: Period, tenant: str | None) -> Suppress
     Count the changes that were not made, as a prompt cache would have been lost.
     """
     each, code, cost = _unfolded(conn.dialect.name)
+    lost = sa.cast(cost, sa.BigInteger)
     query = (
-        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.cast(cost, sa.BigInteger)), 0))
+        sa.select(_sum(lost >= 0, 1), _sum(lost >= 0, lost), _sum(lost < 0, 1))
         .select_from(decision.join(each, sa.true()))
         .where(*within(period, tenant))
         .where(decision.c.reasons.contains(f'"{ReasonCode.SWITCH_SUPPRESSED_CACHE}"'))
         .where(code == ReasonCode.SWITCH_SUPPRESSED_CACHE)
     )
-    calls, cost_nanos = conn.execute(query).one()
-    return Suppressed(int(calls), int(cost_nanos))
+    return Suppressed(*(int(value) for value in conn.execute(query).one()))
+
+
+def _sum(where: ColumnElement[bool], value: Any) -> ColumnElement[int]:
+    return sa.func.coalesce(sa.func.sum(sa.case((where, value), else_=0)), 0)
 
 
 def _unfolded(dialect: str) -> tuple[Any, ColumnElement[Any], ColumnElement[Any]]:

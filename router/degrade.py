@@ -201,9 +201,13 @@ def suppressed(costs: Costs, here: Place, change: str, numbers: dict[str, Number
     """
     lost_nanos = int(numbers["switch_nanos"] or 0) - int(numbers["stay_nanos"] or 0)
     cached, turns = costs.cached(here.facts), costs.turns_after or 0.0
+    if lost_nanos < 0:
+        effect = f"throw away {cached} cached tokens to save only {format_usd(-lost_nanos)} USD"
+    else:
+        effect = f"lose {cached} cached tokens and cost {format_usd(lost_nanos)} USD more"
     text = (
-        f"a switch ({change}) would lose {cached} cached tokens and cost {format_usd(lost_nanos)} USD more "
-        f"over this call and the {turns:.1f} turns expected after it: the conversation stays"
+        f"a switch ({change}) would {effect} over this call and the {turns:.1f} turns expected after it: "
+        "the conversation stays"
     )
     told: dict[str, Number] = {"cost_nanos": lost_nanos, "cached_tokens": cached, "turns": turns}
     return Reason(ReasonCode.SWITCH_SUPPRESSED_CACHE, text, {**told, **numbers})

@@ -58,6 +58,8 @@ def _tiers(policy: Policy) -> Iterator[str]:
 
 
 def _reached(policy: Policy) -> set[str]:
+    if policy.degradation.mode == "pace":
+        return set(policy.tier_names)  # it lowers tier by tier
     reached = led_to(policy)
     for step in policy.degradation.steps:
         reached |= set(step.map.values())
@@ -87,7 +89,7 @@ def _steps(policy: Policy) -> Iterator[str]:
 
 def _late(policy: Policy) -> Iterator[str]:
     steps = policy.degradation.steps
-    if policy.degradation.mode == "off" or not steps:
+    if policy.degradation.mode != "steps" or not steps:
         return
     last = policy.tier_names[-1]
     for name in policy.tier_names[:-1]:

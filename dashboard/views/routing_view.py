@@ -55,14 +55,15 @@ def _summary(seen: Routing) -> None:
 
 
 def _suppressed(seen: Routing) -> str:
-    spared = seen.suppressed
-    if spared.calls == 0:
-        return ""
-    changes = plural(spared.calls, "change")
-    return plain(
-        f" Conversations were spared {changes} of model or effort that would have lost a warm prompt cache "
-        f"and cost {usd(spared.cost_nanos)} more."
-    )
+    spared, told = seen.suppressed, ""
+    if spared.calls > 0:
+        changes = plural(spared.calls, "change")
+        told += f" Conversations were spared {changes} of model or effort that would have lost a warm prompt "
+        told += f"cache and cost {usd(spared.cost_nanos)} more."
+    if spared.saving_calls > 0:
+        changes = plural(spared.saving_calls, "change was", "changes were")
+        told += f" {changes} not made that would have saved too little for the warm cache thrown away."
+    return plain(told)
 
 
 def _log(seen: Routing) -> None:

@@ -20,9 +20,11 @@ from outlay.wiring import App
 from router.choose import choose
 from router.classify import profile_request
 from router.codec import to_json
+from router.demand import Outlook, Pace, PaceState
 from router.hints import canonical
+from router.pace import rungs
 from router.policy import Policy, lint
-from router.types import AUTO, Budget, Choice, Headroom, Hints, Known, Refusal, Rights
+from router.types import AUTO, Budget, Choice, Headroom, Hints, Known, Reason, ReasonCode, Refusal, Rights
 
 Answer = dict[str, Any]
 MAX_TOKENS: Final = 4_096

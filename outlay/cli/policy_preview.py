@@ -26,9 +26,8 @@ def told(found: Mapping[str, Any]) -> tuple[Block, ...]:
     lines = [_line(row) for tenant in found["tenants"] for row in _with_tasks(tenant)]
     total = _line({**found["total"], "tenant": "all"})
     kinds = ", ".join(f"{count} {_KINDS[kind]}" for kind, count in found["changed_by"].items())
-    said = (
-        f"\n{found['changed']} of {found['decisions']} decisions would change{': ' if kinds else ''}{kinds}."
-    )
+    calls = found["total"]["calls"]
+    said = f"\n{found['changed']} of {calls} decisions would change{': ' if kinds else ''}{kinds}."
     blocks: list[Block] = [Rows(_LINES, [*lines, total], "No calls."), said]
     if found["changes"]:
         shown = found["changes"][:LISTED]

@@ -19,6 +19,10 @@ _ROUTES = (
     ("max_latency_ms", "max latency ms"), ("calls", "calls in 7 days"),
 )  # fmt: skip
 _UNROUTED = (("task", "task without a route"), ("calls", "calls in 7 days"), ("models", "served by"))
+_PACE = (
+    ("model", "paced to"), ("tier", "tier"), ("effort", "effort"), ("max_tokens", "max_tokens"),
+    ("refused", "refused"),
+)  # fmt: skip
 _STEPS = (("below", "left below"), ("model", "model"), ("tier", "tier"), ("refused", "refused"))
 
 
@@ -61,7 +65,7 @@ def show(
     served = tuple(found["served"].items())
     head = Pairs((("task", task), ("entry", entry), *served, *told))
     steps = Rows(_STEPS, found["steps"], "No degradation step changes it.")
-    return Answer(found, (head, steps, Pairs((("recent", found["recent"]["models"]),))))
+    return Answer(found, (head, *_pace(found), steps, Pairs((("recent", found["recent"]["models"]),))))
 
 
 @command(group, "set")
@@ -84,6 +88,15 @@ def set_route(
         done = apply_policy(app, text, tenant=tenant, actor=common.actor, note=f"route {task} {tier}")
     warnings = [*done["warnings"], *([COPIED] if copied else [])]
     return applied({**done, "task": task, "tier": tier, "warnings": warnings})
+
+
+def _pace(found: dict[str, Any]) -> tuple[Block, ...]:
+    """Say where pacing may lead; the steps after it are bounds then."""
+    if found["pace"] is None:
+        return ()
+    lead = "This is with money to spare. Pacing may lower it, line by line, where the money would not"
+    table = Rows(_PACE, found["pace"], "Pacing does not change it.")
+    return f"\n{lead} last until the reset:", table, "\nAt most, by the shares of money left:"
 
 
 def _warnings(found: dict[str, Any]) -> tuple[Block, ...]:

@@ -285,6 +285,21 @@ def test_a_draft_is_previewed_on_recent_traffic(page: Page, played: App) -> None
     assert any("preview it again" in caption.value for caption in test.caption)
 
 
+def test_a_preview_counts_the_calls_of_its_table(page: Page, played: App) -> None:
+    """Calls of tenants that the draft does not reach are in no line; the text says how many there are."""
+    other = Traffic(played, Clock())
+    other.account("beta", None)
+    other.play(3, tenant="beta")
+    other.calls.close()
+    policies.apply_policy(played, STEPS, tenant="beta", actor="ana")
+    test = page("policy")
+    test.button(key="form_preview").click().run()
+    table = next(frame.value for frame in test.dataframe if "Spent then" in frame.value)
+    assert list(table["Tenant"]) == ["acme"]
+    assert f"of {table['Calls'].iloc[0]} calls would have gone otherwise" in texts(test)
+    assert any("3 decisions stay as they are" in caption.value for caption in test.caption)
+
+
 def test_a_preview_without_traffic_says_so(page: Page, app: App) -> None:
     """Where no call was made there is nothing to compare with."""
     test = page("policy")

@@ -38,6 +38,7 @@ class Call:
     task: str | None = "crm/summary"
     level: int = 0
     ratio: float = 0.8
+    route_reason: str = "task_route"
     reason: str | None = None
     offer_reason: str | None = None
     parent: str | None = None
@@ -89,7 +90,7 @@ def play(app: App, call: Call) -> str:
 def _record(call: Call, decision_id: str) -> dict[str, Any]:
     reasons = [
         {
-            "code": "task_route",
+            "code": call.route_reason,
             "text": f"task {call.task} goes to tier {call.asked}",
             "numbers": {"task": call.task},
         }

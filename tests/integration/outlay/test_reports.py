@@ -10,7 +10,7 @@ import pytest
 from circuit.types import State
 from ledger.types import Attachment, Note, Refund, SetBudget
 from outlay import reports, reports_routing, tables
-from outlay.reports_calls import Count
+from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count
 from outlay.reports_periods import Span, fitting_period, fitting_span, period
 from outlay.reports_routing import Filter
 from outlay.wiring import App
@@ -156,6 +156,33 @@ def test_reasons_of_the_held_offer_count_too(acme: App) -> None:
     assert routing is not None
     assert seen.downgrades == (Count("degraded", 2), Count("affordability", 1))
     assert routing.reasons == (Count("task_route", 3), Count("affordability", 2), Count("degraded", 2))
+
+
+@pytest.mark.parametrize("code", [*LOWERING, *LOWERING_ALONE])
+def test_every_reason_for_a_downgrade_is_counted(acme: App, code: str) -> None:
+    """Whatever lowered a call stands among the downgrades, however the call was lowered."""
+    call(acme, 9, asked="large", served="small", reason=code)
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    assert seen.downgrades == (Count(code, 1),)
+
+
+def test_what_chose_the_first_tier_counts_only_where_nothing_else_lowered(acme: App) -> None:
+    """A table that routes an `outlay/auto` call lowers nothing; the step after it does."""
+    call(acme, 9, asked="large", served="small", reason="classified")
+    call(acme, 8, asked="large", served="small", reason="classified", offer_reason="paced")
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    assert seen.downgrades == (Count("classified", 1), Count("paced", 1))
+
+
+def test_a_downgrade_without_a_known_reason_is_counted_too(acme: App) -> None:
+    """The chart adds up to at least all calls that were lowered, also by reasons of older versions."""
+    call(acme, 9, asked="large", served="small", route_reason="asked_tier", reason="of_another_version")
+    call(acme, 8, asked="large", served="small")
+    seen = reports.overview(acme, "acme", now_us=NOON)
+    assert seen is not None
+    assert seen.downgrades == (Count("degraded", 1), Count(UNTOLD, 1))
 
 
 def test_refusals_are_those_logged_and_those_only_counted(acme: App) -> None:

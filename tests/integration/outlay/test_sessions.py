@@ -14,6 +14,7 @@ from outlay.admin.policies import apply_policy
 from outlay.admin.quality import score
 from outlay.calls import Broken, CallRequest, Completed, Done, Link
 from outlay.client import Calls
+from outlay.reports_sessions import Suppressed
 from outlay.sessions import state_of, turn_of
 from outlay.wiring import App
 from router.policy import default_policy_text
@@ -43,11 +44,12 @@ class Conversation:
         self.calls, self.clock, self.asked = calls, clock, asked
         self.messages = [said("x" * 154_000)]
         self.role: str | None = None
+        self.task: str | None = None
 
     def request(self) -> CallRequest:
         """The next call."""
         body = {"model": self.asked, "max_tokens": 1_000, "messages": self.messages}
-        return CallRequest("acme", body, hints=Hints(role=self.role))
+        return CallRequest("acme", body, hints=Hints(role=self.role, task=self.task))
 
     def turn(self, *, again: bool = False) -> Any:
         """Ask, be answered, and go on; gives what was sent."""
@@ -100,6 +102,7 @@ def test_a_conversation_stays_where_a_step_has_led_it(app: App, talk: Conversati
     assert seen.suppressed.calls == 2
     told = [r.numbers["cost_nanos"] for s in kept for r in s.reasons if r.code == "switch_suppressed_cache"]
     assert seen.suppressed.cost_nanos == sum(told) > 400_000_000
+    assert seen.suppressed.saving_calls == 0
     talk.clock.sleep(301)
     assert talk.turn().model == OPUS
 
@@ -116,6 +119,32 @@ def test_a_harder_turn_climbs_and_stays(app: App, calls: Calls, clock: Any) -> N
         talk.role = role
         models.append(talk.turn().model)
     assert models == [HAIKU, OPUS, OPUS]
+
+
+def test_changes_that_had_saved_a_little_are_counted_apart(app: App, talk: Conversation) -> None:
+    """A cheap task in a warm conversation stays for little money: that is no cost it was spared."""
+    lowered(app, talk)
+    talk.turn()
+    before = _suppressed(app, talk)
+    tasks = '[routing.tasks]\n"code/review" = { tier = "large" }\n"crm/*" = { tier = "small" }\n'
+    apply_policy(app, default_policy_text().replace("[routing.tasks]", tasks, 1), actor="t")
+    cheap = Conversation(talk.calls, talk.clock, asked="outlay/auto")
+    cheap.messages = [said("z" * 154_000)]
+    for task in ("code/review", "crm/x"):
+        cheap.task = task
+        sending = cheap.turn()
+    assert sending.model == OPUS
+    (reason,) = [one for one in sending.reasons if one.code == "switch_suppressed_cache"]
+    assert reason.numbers["cost_nanos"] < 0
+    after = _suppressed(app, talk)
+    assert (after.calls, after.cost_nanos) == (before.calls, before.cost_nanos)
+    assert (before.saving_calls, after.saving_calls) == (0, 1)
+
+
+def _suppressed(app: App, talk: Conversation) -> Suppressed:
+    seen = reports_routing.routing(app, "acme", now_us=talk.clock())
+    assert seen is not None
+    return seen.suppressed
 
 
 def test_a_failed_check_raises_a_conversation_once(app: App, talk: Conversation) -> None:

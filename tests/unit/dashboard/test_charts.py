@@ -81,6 +81,17 @@ def test_matrix_has_every_cell_with_its_share() -> None:
     ]  # fmt: skip
 
 
+def test_a_row_of_the_heat_map_keeps_its_height() -> None:
+    """Axes take their own room, so that one row is as high as each of three."""
+    heights = []
+    for count in (1, 3):
+        cells = tuple(Cell(tier, tier, 2, USD, USD) for tier in TIERS[:count])
+        heights.append(charts.asked_to_served(cells, TIERS, theme.ink(None)).to_dict()["height"])
+    row = (heights[1] - heights[0]) / 2
+    assert row >= 60
+    assert heights[0] - row >= 50
+
+
 def test_counts_are_drawn_as_words() -> None:
     """Codes read as words, counts keep their number."""
     rows = values(charts.counts((Count("outlay_frozen", 1_200),), theme.LINE_COLOR), "name")

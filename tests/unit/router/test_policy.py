@@ -311,6 +311,17 @@ def test_tiers_that_classes_and_roles_lead_to_are_reached() -> None:
         assert not [text for text in lint(load_policy(SMALL + more + spare)) if "tiers.spare" in text]
 
 
+def test_pacing_leads_to_every_tier() -> None:
+    """Under pace no tier is spare and none waits for a step: pacing lowers tier by tier."""
+    spare = '[tiers.spare]\nmodels = ["claude-haiku-4-5"]\n'
+    late = "[[degradation.steps]]\nbelow = 0.2\nmax_tier = 'small'\n"
+    untrue = ("nothing leads here", "nothing lowers")
+    for mode, count in (("steps", 3), ("pace", 0)):
+        text = SMALL + spare + f"[degradation]\nmode = '{mode}'\n" + late
+        found = [one for one in lint(load_policy(text)) if any(word in one for word in untrue)]
+        assert len(found) == count, found
+
+
 PROBLEMS = [
     ('[routing.roles]\na = { tier = "tiny" }', "routing.roles.a.tier", "unknown tier"),
     ('[routing.roles]\na = { tier = "small", model = "claude-opus-5-5" }', "routing.roles.a.model", "both"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pricing.money import format_usd
 from router.codec import Inputs, from_json, replay, to_json
 from router.demand import Outlook, Pace
 from router.policy import Policy, load_policy
@@ -257,7 +258,13 @@ def test_a_change_that_nothing_forces_waits_though_it_saves_a_little(going_on: A
     cache, where the same conversation moves. With next to nothing in the cache it moves at once.
     """
     auto = {"asked": "outlay/auto", "task": "crm/x", "wanted_effort": "medium"}
-    assert first(decide(going_on(OPUS, **auto))).model == OPUS
+    kept = decide(going_on(OPUS, **auto))
+    assert first(kept).model == OPUS
+    reason = told(kept, "switch_suppressed_cache")
+    saved = -int(reason.numbers["cost_nanos"] or 0)
+    assert saved > 0
+    assert f"would throw away 50000 cached tokens to save only {format_usd(saved)} USD over" in reason.text
+    assert "-" not in reason.text.partition("cached tokens")[2]
     assert first(decide(going_on(OPUS, age_s=301, **auto))).model == HAIKU
     assert first(decide(going_on(OPUS, cached=100, **auto))).model == HAIKU
 
