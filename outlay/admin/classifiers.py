@@ -21,6 +21,7 @@ from outlay.learned.train import Model, train
 from outlay.tables import EVERYBODY
 from outlay.wiring import App
 from router.learned import LearnedModel
+from router.policy import Policy
 
 _SEED_MAX: Final = 2**31 - 1
 
@@ -80,6 +81,26 @@ def show_classifier(app: App, version: str) -> dict[str, Any]:
         model = LearnedModel.read(row.weights)
     classes = {name: _class(model, name) for name in sorted(model.classes)}
     return {**_told(row), "terms": 0 if model.words is None else len(model.words.terms), "classes": classes}
+
+
+def missing(app: App, policy: Policy, tenant: str | None) -> list[str]:
+    """
+    Warn of a policy whose learned classifier is not there, so that each call goes to the larger tier.
+
+    Args:
+        tenant: Whose policy it is; None is that of everybody; its tenants may have their own classifiers.
+    """
+    rule = policy.routing.learned
+    if policy.routing.classifier != "learned":
+        return []
+    owner = EVERYBODY if tenant is None else tenant
+    with translated(), app.reading() as connection:
+        found = app.classifiers.model(connection, owner, rule.version)
+    if not isinstance(found, str):
+        return []
+    field = "routing.learned.version" if rule.version is not None else "routing.classifier"
+    fix = "Calls without a tier of their own go to the larger one. See: outlay classifier list, outlay train."
+    return [f"{field}: {found}. {fix}"]
 
 
 def _class(model: LearnedModel, name: str) -> dict[str, float | int]:

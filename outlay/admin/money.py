@@ -319,9 +319,8 @@ def statement(
     """
     Return the transfers of a period, oldest first, with the credit before and after.
 
-    `amount_usd` is what moved from debit to credit, never negative. The sum of `charge_usd` is what the tenant
-    was charged for calls, that of `cost_usd` what the provider billed for them as far as the books know:
-    a correction and a refund carry the difference, so their sign is that of the change.
+    `amount_usd` has no sign. The sum of `charge_usd` is what the tenant was charged for calls, that of
+    `cost_usd` what the books hold as the provider's cost: each is the difference that a line makes.
 
     Args:
         since: First date or instant of it, in the tenant's zone.

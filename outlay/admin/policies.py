@@ -12,6 +12,7 @@ from typing import Any, Final
 from ledger.errors import OperationFailed
 from ledger.types import AccountSet, Attachment, BudgetSet, SetAccount, SetBudget
 from outlay import fields
+from outlay.admin.classifiers import missing
 from outlay.admin.common import account, carry_out, known_tenant, order_key
 from outlay.admin.routes import seen_tasks
 from outlay.clock import now_us
@@ -89,7 +90,7 @@ def validate_policy(text: str, *, app: App | None = None, tenant: str | None = N
     if app is None:
         return {"ok": True, "warnings": warnings_of(policy)}
     name = None if tenant is None else account(app, tenant).tenant
-    return {"ok": True, "warnings": warnings_of(policy, seen_tasks(app, name))}
+    return {"ok": True, "warnings": _warned(app, policy, name)}
 
 
 def warnings_of(policy: Policy, seen: Iterable[str] = ()) -> list[str]:
@@ -100,6 +101,13 @@ def warnings_of(policy: Policy, seen: Iterable[str] = ()) -> list[str]:
         seen: Names of tasks in recent traffic.
     """
     return list(lint(policy, seen, load_prices(), now_us()))
+
+
+def _warned(app: App, policy: Policy, tenant: str | None) -> list[str]:
+    """
+    Say it with what the database knows: recent traffic, and which classifiers are stored.
+    """
+    return [*warnings_of(policy, seen_tasks(app, tenant)), *missing(app, policy, tenant)]
 
 
 def loaded(text: object) -> Policy:
@@ -129,7 +137,7 @@ def apply_policy(
     policy = loaded(text)
     actor, note = fields.word(actor, "actor"), fields.reason(note, "note")
     version = _append(app, text, policy, tenant=tenant, actor=actor, note=note)
-    return {"version": version, "tenant": tenant, "warnings": warnings_of(policy, seen_tasks(app, tenant))}
+    return {"version": version, "tenant": tenant, "warnings": _warned(app, policy, tenant)}
 
 
 def changes_upstreams(app: App, *, tenant: str | None, text: str | None = None, version: int = 0) -> bool:
@@ -171,7 +179,7 @@ def rollback_policy(app: App, version: int, *, tenant: str | None = None, actor:
         raise _unknown_version(tenant, version)
     policy = None if text == "" else loaded(text)
     made = _append(app, text, policy, tenant=tenant, actor=actor, note=f"rollback to version {number}")
-    warnings = [] if policy is None else warnings_of(policy, seen_tasks(app, tenant))
+    warnings = [] if policy is None else _warned(app, policy, tenant)
     return {"version": made, "restored": number, "tenant": tenant, "warnings": warnings}
 
 

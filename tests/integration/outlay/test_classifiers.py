@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from outlay.admin import classifiers
-from outlay.admin.policies import apply_policy
+from outlay.admin.policies import apply_policy, rollback_policy, validate_policy
 from outlay.admin.quality import score
 from outlay.admin.tenants import create_tenant
 from outlay.calls import CallRequest, Completed
@@ -126,3 +126,21 @@ def test_what_cannot_be_read_says_nothing() -> None:
     """A missing model is a reason, not an error."""
     said = predicted("no classifier has been trained", None, "hello", "mail")
     assert (said.gain, said.why) == (None, "no classifier has been trained")
+
+
+def test_a_policy_whose_classifier_is_not_there_is_warned_of(app: App, monkeypatch: Any) -> None:
+    """Without a classifier, or with one that is not stored, calls go to the larger tier: said at once."""
+
+    def warned(text: str) -> list[str]:
+        found = validate_policy(text, app=app)["warnings"]
+        return [one for one in found if one.startswith("routing.") and "classifier" in one]
+
+    assert "no classifier has been trained" in warned(POLICY)[0]
+    stored(app, monkeypatch, None, 0.9)
+    assert warned(POLICY) == []
+    named = POLICY.replace("threshold = 0.3", 'threshold = 0.3\nversion = "nope"')
+    assert warned(named)[0].startswith("routing.learned.version: classifier nope is not stored")
+    assert warned(named.replace('classifier = "learned"', "")) == []
+    applied = apply_policy(app, named, actor="test")
+    assert warned(named)[0] in applied["warnings"]
+    assert warned(named)[0] in rollback_policy(app, applied["version"], actor="test")["warnings"]

@@ -86,7 +86,7 @@ def settled(app: App, hold_id: str, cost: str) -> None:
 @pytest.mark.parametrize("multiplier", ["1", "1.2"])
 def test_costs_add_up_to_the_bill(app: App, database_url: str, multiplier: str) -> None:
     """
-    Captures, late truths below and above, refunds: the sum of cost_usd is the bill, that of charge_usd the charge.
+    Captures, late truths below and above, refunds: cost_usd adds up to the bill, charge_usd to the charge.
 
     A call of unknown cost and a broken stream count at their upper bound, also after a refund to the tenant.
     """
