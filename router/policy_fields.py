@@ -85,9 +85,9 @@ TierName = Annotated[
 ]
 Name = TierName
 TaskName = Annotated[
-    str, _matches(_TASK, "task_name", "a task name has no blanks, and '*' only as its last character")
+    str, _matches(_TASK, "task_name", "at most 200 characters, no blanks, and '*' only as the last one")
 ]
-RoleName = Annotated[str, _matches(_ROLE, "role_name", "a role's name has no blanks and no '*'")]
+RoleName = Annotated[str, _matches(_ROLE, "role_name", "at most 200 characters, no blanks and no '*'")]
 EnvName = Annotated[str, _matches(_ENV, "env_name", "not the name of an environment variable")]
 Url = Annotated[str, BeforeValidator(_url)]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]

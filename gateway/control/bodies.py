@@ -19,6 +19,7 @@ _FIXES = {
     "missing": "Add this field.",
     "string_type": 'Write it as text, in quotes, as in "10.00".',
     "bool_type": "Write true or false, without quotes.",
+    "float_type": "Write a number, without quotes.",
     "int_type": "Write a whole number, without quotes.",
     "int_parsing": "Write a whole number.",
     "dict_type": "Write a JSON object.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Query as InQuery
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from gateway.control import bodies
 from gateway.control.access import RANKS, Caller, caller_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class NewScore(bodies.Body):
     """How good an answer was: 0 to 1, true or false, "pass" or "fail"."""
 
-    score: Annotated[float | bool | str, Field(examples=[0.8, True, "pass"])]
+    score: Annotated[float | bool | str, SkipValidation, Field(examples=[0.8, True, "pass"])]
     source: str = quality.SOURCE
     weight: float = 1.0
     comment: str = ""

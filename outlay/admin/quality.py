@@ -3,6 +3,7 @@ Quality scores: attached to decisions by who can judge them, and what they prove
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from router.policy import Policy
 
 SOURCE: Final = "user"
-_WORDS: Final = {"pass": PPM, "fail": 0}
-_SCORE_FIX: Final = 'Write a number from 0 to 1, "pass" or "fail".'
+_WORDS: Final = {"pass": PPM, "fail": 0, "true": PPM, "false": 0}
+_NUMBER: Final = re.compile(r"[0-9.eE+-]{1,200}")
+_SCORE_FIX: Final = 'Write a number from 0 to 1, true or false, "pass" or "fail".'
 _WEIGHT_FIX: Final = "Write a number over 0 and at most 1; 1 is a judge who is sure."
 _SAID: Final = ("decision_id", "tenant", "served_model", "score_ppm", "weight_ppm", "source", "comment")
 
@@ -51,7 +53,7 @@ def score(
     Say how good the answer of a decision was.
 
     Args:
-        value: 0 to 1, a truth value, "pass" or "fail".
+        value: 0 to 1, a truth value (or its word, "true" or "false"), "pass" or "fail".
         source: Who judged. Of each source the newest score of a decision counts, and only once.
         weight: How far the judge is to be trusted, over 0 and at most 1.
         model: Whose answer is judged, where it is not the one that served: another model was tried on the
@@ -121,7 +123,7 @@ def calibration(app: App, tenant: str | None = None) -> dict[str, Any]:
 
 def score_ppm(value: object, field: str = "score") -> int:
     """
-    Read a score: 0 to 1, a truth value, "pass" or "fail".
+    Read a score: 0 to 1, a truth value (or its word, "true" or "false"), "pass" or "fail".
     """
     if isinstance(value, bool):
         return PPM if value else 0
@@ -156,7 +158,7 @@ def known_model(name: object, field: str = "model") -> str:
 
 
 def _ppm(value: object) -> int | None:
-    if not isinstance(value, int | float | str) or (isinstance(value, str) and len(value) > fields.NAME_MAX):
+    if not isinstance(value, int | float | str) or _NUMBER.fullmatch(str(value)) is None:
         return None
     try:
         number = Decimal(str(value))

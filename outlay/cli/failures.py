@@ -110,11 +110,21 @@ def usage_failure(error: typer.TyperException) -> Failure:
 
 
 def _negative(option: str, context: Any, fix: str) -> Failure:
-    """An amount below zero looks like an option to the parser."""
+    """A number below zero looks like an option to the parser; name the argument that it was meant for."""
     params = context.command.params if context is not None else ()
-    money = next((param.name for param in params if param.metavar == "USD"), None)
-    message = f"an amount is never negative (found: an argument that begins with {option!r})"
-    return Failure(USAGE, "bad_input", message, field=money, value=option, fix=f'write it as "12.50"; {fix}')
+    meant = next((param for param in params if param.metavar in _NUMBERS), None)
+    what, write = ("a number", "write it without a sign") if meant is None else _NUMBERS[meant.metavar]
+    message = f"{what} is never negative (found: an argument that begins with {option!r})"
+    name = None if meant is None else meant.name
+    return Failure(USAGE, "bad_input", message, field=name, value=option, fix=f"{write}; {fix}")
+
+
+_NUMBERS: Final[Mapping[str, tuple[str, str]]] = {
+    "USD": ("an amount", 'write it as "12.50"'),
+    "SCORE": ("a score", "write a number from 0 to 1, true, false, pass or fail"),
+    "VERSION": ("a version", f"write a whole number from 0 to {2**31}; see: outlay policy history"),
+}
+"""Arguments that are numbers, by their metavar: what they are, and how to write them."""
 
 
 def _public(error: BaseException) -> Failure:

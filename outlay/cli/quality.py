@@ -11,7 +11,9 @@ from outlay.cli.output import Pairs, table
 from outlay.cli.params import OfTenant, Once
 
 Decision = Annotated[str, typer.Argument(metavar="DECISION_ID", help="From the header outlay-decision-id.")]
-Value = Annotated[str, typer.Argument(metavar="SCORE", help="0 (wrong) to 1 (right), pass or fail.")]
+Value = Annotated[
+    str, typer.Argument(metavar="SCORE", help="0 (wrong) to 1 (right), true, false, pass or fail.")
+]
 Source = Annotated[
     str, typer.Option("--source", metavar="NAME", help="Who judged; of each source the newest score counts.")
 ]
@@ -39,7 +41,7 @@ def register(app: typer.Typer) -> None:
 def score(
     common: Common,
     decision: Decision,
-    value: Value,
+    score: Value,
     source: Source = "user",
     weight: Weight = "1",
     comment: Comment = "",
@@ -51,7 +53,7 @@ def score(
 
     with common.opened() as app:
         made = attach(
-            app, decision, value, source=source, weight=weight, comment=comment, model=model,
+            app, decision, score, source=source, weight=weight, comment=comment, model=model,
             idempotency_key=idempotency_key, actor=common.actor,
         )  # fmt: skip
     return Answer(made, (Pairs(tuple(made.items())),))

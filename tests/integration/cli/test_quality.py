@@ -14,6 +14,7 @@ from outlay.settings import Settings
 from outlay.wiring import open_app
 
 Outlay = Callable[..., Any]
+WORDS = [("pass", 1), ("fail", 0), ("true", 1), ("false", 0), ("0", 0), ("1", 1), ("0.333", 0.333)]
 
 
 def test_a_score_is_given_once_per_key_and_explained(outlay: Outlay, decision: str) -> None:
@@ -30,7 +31,7 @@ def test_a_score_is_given_once_per_key_and_explained(outlay: Outlay, decision: s
     assert "fine" in outlay("explain", decision).out
 
 
-@pytest.mark.parametrize(("word", "value"), [("pass", 1), ("fail", 0), ("0", 0), ("1", 1), ("0.333", 0.333)])
+@pytest.mark.parametrize(("word", "value"), WORDS)
 def test_words_and_shares_are_scores(outlay: Outlay, decision: str, word: str, value: float) -> None:
     """
     Pass and fail, or a number between.

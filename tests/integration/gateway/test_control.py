@@ -337,3 +337,17 @@ def test_a_websocket_is_refused_at_its_handshake(gateway: Any) -> None:
             return refused.value.status
 
     assert asyncio.run(shake()) == 403
+
+
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_a_json_body_is_read_whatever_it_is_called(
+    gateway: Any, tenant: Any, http: Any, kind: str | None
+) -> None:
+    """curl calls its data a form and some clients call it nothing; what no JSON object is stays refused."""
+    url = f"{gateway.url}/outlay/v1/tenants/{tenant[0]}/top-ups"
+    sent = {} if kind is None else {"headers": {"content-type": kind}}
+    skipped = {"skip_auto_headers": ["content-type"]}
+    assert http("POST", url, data=b'{"amount": "1"}', **skipped, **sent)[0] == 200
+    for body in (b"amount=1", b'"1"', b""):
+        status, answer, _ = http("POST", url, data=body, **skipped, **sent)
+        assert (status, answer["error"]["type"]) == (400, "invalid_request_error")

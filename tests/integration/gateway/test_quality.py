@@ -43,13 +43,13 @@ def test_a_tenant_scores_its_own_call(gateway: Any, tenant: Any, http: Any, deci
     assert [score["value"] for score in told["scores"]] == [0.8]
 
 
-@pytest.mark.parametrize("score", [1, 0.25, True, "pass", "fail", 0])
+@pytest.mark.parametrize("score", [1, 0.25, True, False, "pass", "fail", "true", "false", 0])
 def test_every_way_to_say_it_is_understood(gateway: Any, http: Any, decision: str, score: Any) -> None:
     """Numbers, truth values, and words."""
     url = f"{gateway.url}{PLANE}/decisions/{decision}/scores"
     status, said, _ = http("POST", url, json={"score": score})
     assert status == 201
-    assert said["value"] == {"pass": 1, "fail": 0}.get(score, score)
+    assert said["value"] == {"pass": 1, "fail": 0, "true": 1, "false": 0}.get(score, score)
 
 
 def test_nobody_judges_the_calls_of_another(gateway: Any, http: Any, decision: str) -> None:
@@ -72,6 +72,8 @@ def test_nobody_judges_the_calls_of_another(gateway: Any, http: Any, decision: s
         ({"score": 2}, "score"),
         ({"score": None}, "score"),
         ({"score": "great"}, "score"),
+        ({"score": "١"}, "score"),
+        ({"score": [1]}, "score"),
         ({}, "score"),
         ({"score": 1, "weight": 0}, "weight"),
         ({"score": 1, "weight": "1"}, "weight"),
@@ -86,7 +88,8 @@ def test_a_score_that_cannot_be_read_names_its_field(
     url = f"{gateway.url}{PLANE}/decisions/{decision}/scores"
     status, answer, _ = http("POST", url, json=body)
     assert status == 400
-    assert answer["error"]["details"]["field"].startswith(field)
+    assert answer["error"]["details"]["field"] == field
+    assert answer["error"]["details"]["fix"] != ""
     assert http("GET", url)[1]["scores"] == []
 
 
