@@ -173,7 +173,7 @@ class LearnedModel:
         return max(-1.0, min(1.0, gain))
 
     def _parts(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> Parts:
-        row = self.classes.get(task_class or "")
+        row = self.classes.get(task_class or "", self.classes.get(""))  # "": rows that named no task
         weak, strong = (row.weak, row.strong) if row is not None else (self.base_weak, self.base_strong)
         words = 0.0 if self.words is None else _words_gain(self.words, found, measures, row)
         inputs = (*measures, weak, strong, strong - weak)
@@ -188,8 +188,8 @@ class LearnedModel:
 
     def _unlike(self, coverage: float, measures: tuple[float, ...], task_class: str | None) -> str:
         guard, row = self.guard, self.classes.get(task_class or "")
-        if row is None or row.count < guard.class_count_min:
-            seen = 0 if row is None else row.count
+        seen = 0 if row is None else row.count
+        if seen < guard.class_count_min:
             return f"task class {task_class!r} has {seen} of the {guard.class_count_min} examples it needs"
         if coverage < guard.coverage_min:
             return f"training knows {coverage:.0%} of the words, under {guard.coverage_min:.0%}"

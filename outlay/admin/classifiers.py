@@ -24,6 +24,8 @@ from router.learned import LearnedModel
 from router.policy import Policy
 
 _SEED_MAX: Final = 2**31 - 1
+APGR_USEFUL: Final = 0.55
+"""A classifier that ranks worse does so by chance as well as not; 0.5 is chance."""
 
 
 def train_classifier(
@@ -35,7 +37,7 @@ def train_classifier(
     Args:
         tenant: Whose it is; None is for everybody.
     Returns:
-        version, tenant, data_hash, quality, at, replayed (the same one was stored already).
+        version, tenant, data_hash, quality, at, replayed (the same one was stored already), warnings.
     Raises:
         Rejected: `examples_refused`, `extra_missing`.
     """
@@ -128,7 +130,23 @@ def _stored(app: App, model: Model, owner: str, actor: str) -> dict[str, Any]:
     )
     with translated():
         replayed = not app.classifiers.add(row)
-    return {**_told(row), "replayed": replayed}
+    return {**_told(row), "replayed": replayed, "warnings": _doubts(model.quality)}
+
+
+def _doubts(quality: Mapping[str, Any]) -> list[str]:
+    """
+    Say that a classifier is not worth using, as it is at once the newest.
+    """
+    if not quality["folds"]:  # from scores: nobody can say how it ranks
+        return []
+    ranking = quality["ranking"]
+    if ranking is None:
+        said = "on these examples the larger tier is no better than the smaller one: nothing to gain"
+    elif ranking["apgr"] < APGR_USEFUL:
+        said = f"it ranks hardly better than chance: apgr {ranking['apgr']}, chance is 0.5"
+    else:
+        return []
+    return [f"{said}. Do not use it: name another in routing.learned.version, or train on other examples."]
 
 
 def _told(row: ClassifierRow) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def train(
             made = classifiers.train_on_scores(app, tenant, actor=common.actor)
         else:
             made = classifiers.train_classifier(app, examples, tenant=tenant, seed=seed, actor=common.actor)
-    return Answer(made, ("The classifier is stored.", *_described(made)))
+    warnings = [f"warning: {one}" for one in made["warnings"]]
+    return Answer(made, ("The classifier is stored.", *_described(made), *warnings))
 
 
 @command(group, "list")

@@ -47,8 +47,9 @@ def guard_of(seen: Sequence[Seen], trials: Sequence[Trial]) -> dict[str, Any]:
     outside = [
         sum(not a <= value <= b for value, a, b in zip(one.shape, low, high, strict=True)) for one in seen
     ]
+    named = any(one.row.task_class for one in seen)  # without a task, all calls are of one class
     return {
-        "class_count_min": CLASS_COUNT_MIN,
+        "class_count_min": CLASS_COUNT_MIN if named else 0,
         "coverage_min": _quantile([trial.coverage for trial in trials], COVERAGE_SHARE),
         "shape_low": low,
         "shape_high": high,

@@ -32,8 +32,14 @@ def read_examples(path: str, split: str | None = None) -> list[Example]:
     Raises:
         BadInput: The file cannot be read, or a row is no example; the row is named.
     """
-    rows = _rows(_text(path), path)
-    chosen = ((place, row) for place, row in rows if split is None or row.get("split") == split)
+    rows = list(_rows(_text(path), path))
+    if not rows:
+        raise BadInput("file", path, "has no rows", _FIX)
+    chosen = [(place, row) for place, row in rows if split is None or row.get("split") == split]
+    if not chosen:
+        splits = sorted({str(row["split"])[:40] for _, row in rows if row.get("split")})
+        fix = f"Use one of: {', '.join(splits[:10])}." if splits else "The file has no column split."
+        raise BadInput("split", split, "no row of the file is of this split", fix)
     return [_example(row, place) for place, row in chosen]
 
 

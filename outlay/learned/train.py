@@ -22,6 +22,7 @@ from router.learned_read import CLASSES_MAX, FORMAT, version_of
 from router.prompt_shape import SHAPE
 
 ROWS_MIN: Final = 50
+"""Rows, and different prompts among them."""
 ROWS_MAX: Final = 200_000
 FOLDS: Final = 5
 
@@ -67,7 +68,12 @@ def _order(row: Example) -> tuple[str, str, float, float]:
 
 def _checked(rows: Sequence[Example]) -> None:
     if not ROWS_MIN <= len(rows) <= ROWS_MAX:
-        raise _refused(f"{len(rows)} examples; a model is trained on {ROWS_MIN} to {ROWS_MAX}")
+        fix = "Give --file more rows, or fewer."
+        raise _refused(f"{len(rows)} examples; a model is trained on {ROWS_MIN} to {ROWS_MAX}. {fix}")
+    prompts = len({row.prompt for row in rows})
+    if prompts < ROWS_MIN:
+        fix = "Give --file rows of other prompts."
+        raise _refused(f"too few different prompts: {prompts} in column prompt; at least {ROWS_MIN}. {fix}")
     for place, row in enumerate(rows):
         if not (0 <= row.weak <= 1 and 0 <= row.strong <= 1):
             raise _refused(f"example {place + 1}: scores are 0 to 1, not {row.weak} and {row.strong}")

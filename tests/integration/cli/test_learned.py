@@ -34,6 +34,18 @@ def test_a_file_becomes_a_classifier_of_the_tenant(outlay: Any, tmp_path: Path) 
     assert "law" in outlay("classifier", "show", made["version"]).out
 
 
+def test_a_classifier_that_is_of_no_use_is_warned_of(outlay: Any, tmp_path: Path) -> None:
+    """It is stored, but the answer says that it ranks as chance does, or that there is nothing to gain."""
+    same = "".join(f"prompt {n},mail,1,1,train\n" for n in range(60))
+    nothing = outlay("train", "--file", examples(tmp_path, HEAD + same))
+    assert "warning: on these examples the larger tier is no better" in nothing.out
+    luck = "".join(f"prompt {n},mail,{n % 3 % 2},1,train\n" for n in range(60))
+    chance = outlay("train", "--file", examples(tmp_path, HEAD + luck), "--json").data
+    assert "hardly better than chance: apgr 0." in chance["warnings"][0]
+    useful = outlay("train", "--file", examples(tmp_path), "--json").data
+    assert useful["warnings"] == []
+
+
 def test_a_split_of_the_file_can_be_kept_back(outlay: Any, tmp_path: Path) -> None:
     """Only the rows of the split are trained on."""
     more = HEAD + ROWS + "kept back,mail,0,1,eval\n"

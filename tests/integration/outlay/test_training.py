@@ -120,6 +120,10 @@ def test_a_tier_that_is_always_right_can_be_learned_from() -> None:
     ("rows", "said"),
     [
         (small(49), "49 examples"),
+        (
+            [Example("same", "t", float(n % 2), 1.0) for n in range(400)],
+            "too few different prompts: 1 .* at least 50",
+        ),
         (small(weak=1.5), "scores are 0 to 1"),
         (small(strong=float("nan")), "scores are 0 to 1"),
     ],
@@ -129,6 +133,22 @@ def test_what_nothing_can_be_learned_from_is_refused(rows: Sequence[Example], sa
     with pytest.raises(Rejected, match=said) as refused:
         train(rows)
     assert refused.value.code == "examples_refused"
+
+
+def test_examples_without_a_task_serve_calls_of_any_class() -> None:
+    """Words alone tell them apart; the model's one class is that of no name, and no guard on classes."""
+    rows = [
+        Example(f"{'prove' if n % 2 else 'greet'} number {n % 97} and {n}", "", float(n % 2 == 0), 1.0)
+        for n in range(300)
+    ]
+    model = LearnedModel.read(train(rows).weights)
+    hard, plain = (model.score(f"{word} number 5 and 7", "complexity:simple") for word in ("prove", "greet"))
+    assert hard.gain is not None, hard.why
+    assert plain.gain is not None, plain.why
+    assert hard.gain > plain.gain + 0.3
+    assert model.gain("prove number 5 and 7", "complexity:simple") == model.gain("prove number 5 and 7", "")
+    mixed = [*rows, *(Example(f"mail number {n}", "mail", 1.0, 1.0) for n in range(20))]
+    assert "task class" in LearnedModel.read(train(mixed).weights).score("prove number 5", "law").why
 
 
 def test_without_the_library_training_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +201,19 @@ def test_examples_are_recognised_in_any_order() -> None:
     """The hash says what a model was trained on."""
     assert data_hash(small()) == data_hash(small()[::-1])
     assert data_hash(small()) != data_hash(small(weak=0.5))
+
+
+def test_a_split_without_rows_names_those_that_there_are(tmp_path: Path) -> None:
+    """Neither a misspelt split nor an empty file reads as a matter of too few rows."""
+    file = tmp_path / "examples"
+    file.write_text("prompt,task,weak,strong,split\nhello,mail,0,1,train\n")
+    with pytest.raises(BadInput, match="Use one of: train") as refused:
+        read_examples(str(file), "trian")
+    assert refused.value.field == "split"
+    file.write_text("prompt,task,weak,strong\n")
+    with pytest.raises(BadInput, match="has no rows") as empty:
+        read_examples(str(file))
+    assert empty.value.field == "file"
 
 
 @pytest.mark.parametrize("packed", [False, True])
