@@ -177,11 +177,16 @@ class Outlay(Orders):
         Returns:
             The best answer, whether it passed, what it took and what that cost.
         Raises:
+            BadInput: The strategy names a tier that the policy does not have.
             CallRefused: The first call was refused; a refusal after an answer ends the run with that answer.
-            Exception: What the client raised, where there is no answer.
+            Exception: What the client raised first, where there is no answer.
         """
+        from outlay.strategies.names import check_plan
+
         order = to_run(tenant, request, hints)
-        return self._runner(send).run(steps_of(strategy, order))  # type: ignore[no-any-return]
+        runner, steps = self._runner(send), steps_of(strategy, order)
+        check_plan(self.app, order.tenant, strategy)
+        return runner.run(steps)  # type: ignore[no-any-return]
 
     def run_workflow(
         self, tenant: str, workflow: "Workflow", *, send: object, **hints: Unpack[HintWords]
@@ -192,9 +197,11 @@ class Outlay(Orders):
         Returns:
             What each step came to, also where the workflow could not be completed.
         """
+        from outlay.strategies.names import check_plan
         from outlay.strategies.workflow import workflow as steps
 
         order = to_run(tenant, {}, hints)
+        check_plan(self.app, order.tenant, workflow)
         return self._runner(send).run(steps(workflow, order))  # type: ignore[no-any-return]
 
     def _runner(self, send: object) -> "Runner":

@@ -121,15 +121,19 @@ class AsyncOutlay:
         """
         Have a question answered by a strategy.
         """
+        from outlay.strategies.names import check_plan
         from outlay.strategies.speculative import Speculative, speculate
         from outlay.strategies.steps import Order, checked_body
 
         self.check_loop()
-        order = to_run(tenant, request, hints)
+        order, runner = to_run(tenant, request, hints), self._runner(send)
         if isinstance(strategy, Speculative):
             checked_body(request)
-            return await speculate(strategy, Order(order), self._runner(send))
-        return await self._runner(send).run(steps_of(strategy, order))  # type: ignore[no-any-return]
+            await asyncio.to_thread(check_plan, self.app, order.tenant, strategy)
+            return await speculate(strategy, Order(order), runner)
+        steps = steps_of(strategy, order)
+        await asyncio.to_thread(check_plan, self.app, order.tenant, strategy)
+        return await runner.run(steps)  # type: ignore[no-any-return]
 
     async def run_workflow(
         self, tenant: str, workflow: "Workflow", *, send: object, **hints: Unpack[HintWords]
@@ -137,10 +141,12 @@ class AsyncOutlay:
         """
         Carry out a workflow, step after step, within its own budget.
         """
+        from outlay.strategies.names import check_plan
         from outlay.strategies.workflow import workflow as steps
 
         self.check_loop()
         order = to_run(tenant, {}, hints)
+        await asyncio.to_thread(check_plan, self.app, order.tenant, workflow)
         return await self._runner(send).run(steps(workflow, order))  # type: ignore[no-any-return]
 
     def _runner(self, send: object) -> "AsyncRunner":

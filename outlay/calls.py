@@ -30,6 +30,7 @@ class Link:
             and show nothing of it to the caller.
         task: Task that it is made for though it is no call of it: that one's privacy class binds it.
         scopes: Budgets of the call that it is made for, which bear it as well.
+        chosen: A strategy of the caller's has named its tier, so that no classifier of the policy does.
     """
 
     parent: str | None = None
@@ -44,6 +45,7 @@ class Link:
     inner: bool = False
     task: str | None = None
     scopes: tuple[str, ...] = ()
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

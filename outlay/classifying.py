@@ -18,6 +18,7 @@ from outlay.strategies.asking import Ask
 from outlay.views import View
 from router.complexity import task_class
 from router.prompt_shape import newest_prompt
+from router.signals import STRATEGY
 from router.types import AUTO, Prediction, Profile, Reason
 
 Classified = tuple[Profile, tuple[Reason, ...], int]
@@ -27,13 +28,15 @@ def classified(
     profile: Profile, request: CallRequest, view: View, tools: Tools, decision_id: str, send: Ask | None
 ) -> Generator[Any, Any, Classified]:
     """
-    Add to a profile what the policy's classifier says of the call.
+    Add to a profile what the policy's classifier says of the call, or that a strategy has named its tier.
 
     Args:
         send: Carries out a call of the flow's own; None where nobody could send it.
     Returns:
         The profile, reasons that open the explanation of the decision, and what it cost to ask.
     """
+    if request.link.chosen:
+        return replace(profile, prediction=Prediction(STRATEGY, request.link.strategy or "")), (), 0
     if request.link.inner or not _decides(profile, view):
         return profile, (), 0
     if view.policy.routing.classifier == "llm":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pricing.facts import ModelFacts, model_facts
 from router.complexity import Assessed, assess
 from router.gate import quality_downgrade_allowed
+from router.signals import STRATEGY
 from router.types import AUTO, TIER_PREFIX, Known, Number, Prediction, Profile, Reason, ReasonCode
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def _by_classifier(
     kind, auto = policy.routing.classifier, profile.asked_model == AUTO
     if kind == "table":
         return Base(rank, rank, _unrouted(profile, policy, found) if auto else ())
+    if _prediction(profile, STRATEGY) is not None:
+        text = f"the call's strategy names tier {policy.tier_names[rank]}; the {kind} classifier has no say"
+        return Base(rank, rank, (Reason(ReasonCode.STRATEGY, text),))
     wish = _CLASSIFIERS[kind](profile, policy, rank)
     if wish.rank < rank and not auto:
         return Base(rank, rank)  # the caller's own words are cheaper

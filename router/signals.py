@@ -5,6 +5,9 @@ A part of the words of the router; `router/types.py` gives them out.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
+
+STRATEGY: Final = "strategy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +18,8 @@ class Prediction:
     It is made in the shell, so that a replay needs no prompt.
 
     Args:
-        source: `learned` or `llm`.
-        version: Of the classifier that said so.
+        source: `learned` or `llm`; `strategy` where the caller's strategy named the tier in their place.
+        version: Of the classifier that said so; which strategy it was.
         gain: P(large right) - P(small right), None where it only names a tier.
         tier: Tier that it names, None where it only expects a gain.
         why: What kept it from saying either.

@@ -6,15 +6,12 @@ not climbed, and a model that was tried is not asked again.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
-from outlay.errors import BadInput
+from outlay.strategies import checked
 from outlay.strategies.course import Course, climb
 from outlay.strategies.steps import Order, Steps
 from outlay.strategies.verify import Verifier
 from router.types import Reason, ReasonCode
-
-TIERS_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +28,8 @@ class Cascade:
     verify: Verifier
 
     def __post_init__(self) -> None:
-        check_tiers(self.tiers)
-
-
-def check_tiers(tiers: object) -> None:
-    """
-    See that there are tiers, and not too many.
-
-    Raises:
-        BadInput: There are none, too many, or one twice.
-    """
-    if not isinstance(tiers, tuple) or not 0 < len(tiers) <= TIERS_MAX or len(set(tiers)) < len(tiers):
-        raise BadInput("tiers", tiers, "are no tiers to try", f"Name 1 to {TIERS_MAX} tiers, each once.")
+        checked.tiers(self.tiers)
+        checked.verifier(self.verify)
 
 
 def cascade(plan: Cascade, order: Order) -> Steps:

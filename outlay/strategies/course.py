@@ -32,6 +32,7 @@ class Course:
         models: Models that were called so far.
         spent_nanos: What all attempts cost as far as that is known, judges included.
         counted_nanos: The same, where what is not known counts at its bound.
+        error: What the verifier raised last, where it did.
     """
 
     def __init__(self, strategy: str, order: Order, verify: Verifier | None) -> None:
@@ -44,7 +45,8 @@ class Course:
         self.verdict: Verdict | None = None
         self._verify = verify
         self._first: str | None = None
-        self._last: Tried | None = None
+        self.error: Exception | None = None
+        self._failed: list[Tried] = []
         self._number = order.request.link.attempt - 1
         self._attempts: list[RunAttempt] = []
 
@@ -96,7 +98,8 @@ class Course:
         self.order = self.order.after(tried)
         self.spent_nanos += tried.asked_nanos + (tried.cost_nanos or 0)
         self.counted_nanos += tried.spent_nanos
-        self._last = tried if strategy == "" else self._last
+        if strategy == "" and tried.outcome not in ("served", "skipped"):
+            self._failed.append(tried)
         self._attempts.append(told_of(tried, strategy or self.strategy, verdict))
 
     def left_running(self, decision_id: str, model: str, tier: str | None) -> None:
@@ -117,6 +120,7 @@ class Course:
             order = replace(self.order, request=replace(self.order.request, link=link)).after(tried)
             found = yield from verified(self._verify, order, tried)
         verdict: Verdict = found.verdict
+        self.error = found.error or self.error
         self.took(tried, verdict)
         if found.judged is not None:
             self.took(found.judged, strategy="judge")
@@ -131,8 +135,8 @@ class Course:
         End with the best answer; of two alike it is the later one.
 
         Raises:
-            CallRefused: There is none, as the call was refused.
-            Exception: There is none; what the caller's client raised.
+            Exception: There is none; what the caller's client raised first.
+            CallRefused: There is none, as nothing was sent: the call was refused.
         """
         if self.best is None or self.verdict is None:
             raise self._failure()
@@ -145,14 +149,16 @@ class Course:
             why=why,
             cost_usd=format_usd(self.spent_nanos),
             attempts=self.attempts,
+            error=self.error,
         )
 
     def _failure(self) -> Exception:
-        last = self._last
-        assert last is not None, "a strategy tries something"
-        if last.refused is not None:
-            return CallRefused(last.refused)
-        return last.error or RuntimeError(f"the call came to nothing: {last.outcome}")
+        raised = [one.error for one in self._failed if one.error is not None]
+        if raised:
+            return raised[0]
+        refused = [one.refused for one in self._failed if one.refused is not None]
+        assert refused, "what was tried was served, refused, or raised an error"
+        return CallRefused(refused[0])
 
 
 def ended(tried: Tried) -> str:
@@ -183,6 +189,8 @@ def climb(course: Course, tiers: tuple[str | None, ...], reason: Reason) -> Step
             verdict = yield from course.verify(tried)
             if verdict.passed:
                 return course.result("passed")
+            if course.error is not None:  # it would raise for the next answer as well, and that is paid for
+                return course.result("verifier_failed")
         else:
             course.took(tried)
             if tried.outcome in ENDED:

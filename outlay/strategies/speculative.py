@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from outlay.aio import AsyncCall
 from outlay.calls import CallRequest, Sending
-from outlay.strategies.cascade import check_tiers
+from outlay.strategies import checked
 from outlay.strategies.course import Course
 from outlay.strategies.runner_async import AsyncRunner
 from outlay.strategies.steps import Order, RunResult, Tried
@@ -36,7 +36,9 @@ class Speculative:
     drain_s: float = 60.0
 
     def __post_init__(self) -> None:
-        check_tiers(self.tiers)
+        checked.tiers(self.tiers)
+        checked.verifier(self.verify)
+        checked.duration(self.drain_s, "drain_s")
 
 
 @dataclass(frozen=True, slots=True)

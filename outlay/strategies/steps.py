@@ -13,7 +13,7 @@ from outlay.calls import CallRequest, Link, Refused
 from outlay.effects import Effect
 from outlay.errors import BadInput
 from pricing.money import format_usd
-from router.types import TIER_PREFIX, Hints
+from router.types import AUTO, TIER_PREFIX, Hints
 
 Steps = Generator[Effect[Any], Any, Any]
 
@@ -38,7 +38,9 @@ class Order:
         body = dict(self.request.body)
         if tier is not None:
             body["model"] = f"{TIER_PREFIX}{tier}"
-        return replace(self.request, body=body, link=replace(link, most_nanos=self.left_nanos))
+        chosen = tier is not None and body["model"] != AUTO
+        link = replace(link, most_nanos=self.left_nanos, chosen=chosen)
+        return replace(self.request, body=body, link=link)
 
     def after(self, tried: "Tried") -> "Order":
         """
@@ -175,9 +177,10 @@ class RunResult:
         decision_id: Of the first attempt; `explain` lists the others with it.
         served_by: Decision of the attempt that gave the answer.
         passed: Whether it passed the verifier.
-        why: How it ended: passed, attempts_spent, budget, refused, uncertain, skipped.
+        why: How it ended: passed, attempts_spent, budget, refused, uncertain, skipped, verifier_failed.
         cost_usd: What all attempts cost that are known to have cost something, judges and questions of a
             classifier included.
+        error: What the verifier raised last, where it did.
     """
 
     message: Any
@@ -187,6 +190,7 @@ class RunResult:
     why: str
     cost_usd: str
     attempts: tuple[RunAttempt, ...]
+    error: Exception | None = None
 
     @property
     def text(self) -> str:

@@ -8,14 +8,16 @@ scores weigh less than those of a function of the caller's own; what a model say
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from outlay.calls import Link
 from outlay.errors import BadInput
-from outlay.requests import scopes
+from outlay.requests import facts, scopes
+from outlay.strategies import checked
 from outlay.strategies.steps import Do, Order, Steps, Tried, Try, Verdict, text_of
-from router.types import Hints, Reason, ReasonCode
+from pricing.facts import known_models
+from router.types import TIER_PREFIX, Hints, Reason, ReasonCode
 
 FORM_WEIGHT: Final = 0.5
 JUDGE_WEIGHT: Final = 0.7
@@ -45,21 +47,23 @@ class JsonSchema:
 
     schema: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        from outlay.strategies.json_form import check_schema
+
+        check_schema(self.schema)
+
     def check(self, text: str) -> Verdict:
         """
         Say whether it is, and what does not fit.
         """
-        import jsonschema  # type: ignore[import-untyped]  # no stubs; loaded here, as few need it
+        from outlay.strategies.json_form import misfit
 
         fenced = _FENCE.match(text.strip())
         try:
             value = json.loads(text if fenced is None else fenced[1])
         except (ValueError, RecursionError) as error:
             return _form("json_schema", f"no JSON ({type(error).__name__})")
-        kind = jsonschema.validators.validator_for(self.schema)
-        found = next(iter(kind(self.schema).iter_errors(value)), None)
-        # never the message: it quotes the answer, which is not kept
-        return _form("json_schema", "" if found is None else f"{found.json_path} fails {found.validator}")
+        return _form("json_schema", misfit(self.schema, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,14 @@ class Matches:
     """
 
     pattern: str
+
+    def __post_init__(self) -> None:
+        fix = "Give the text of a regular expression of Python."
+        checked.text(self.pattern, "pattern", fix)
+        try:
+            re.compile(self.pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise BadInput("pattern", self.pattern, f"is no regular expression: {error}", fix) from error
 
     def check(self, text: str) -> Verdict:
         """
@@ -85,6 +97,11 @@ class Length:
 
     min: int = 1
     max: int | None = None
+
+    def __post_init__(self) -> None:
+        checked.whole(self.min, "min", 0)
+        if self.max is not None:
+            checked.whole(self.max, "max", self.min)
 
     def check(self, text: str) -> Verdict:
         """
@@ -103,6 +120,9 @@ class StatedConfidence:
     """
 
     min: float = 0.8
+
+    def __post_init__(self) -> None:
+        checked.share(self.min, "min")
 
     def asking(self, body: Mapping[str, object]) -> dict[str, object]:
         """
@@ -143,6 +163,14 @@ class Judge:
     min: float = 0.7
     max_tokens: int = 1_024
 
+    def __post_init__(self) -> None:
+        fix = f"Name one of {', '.join(known_models())}, or {TIER_PREFIX}TIER."
+        checked.text(self.model, "model", fix)
+        if not self.model.startswith(TIER_PREFIX) and facts(self.model) is None:
+            raise BadInput("model", self.model, "is no model that is known", fix)
+        checked.share(self.min, "min")
+        checked.whole(self.max_tokens, "max_tokens", 1)
+
     def asking(self, asked: str, answer: str) -> dict[str, object]:
         """
         Write the judge's request; question and answer are quoted as data.
@@ -178,11 +206,12 @@ Verifier = Check | Judge | Callable[[Any], object]
 @dataclass(frozen=True, slots=True)
 class Verified:
     """
-    A verdict, and what it took to come to it.
+    A verdict, what it took to come to it, and what was raised instead of one.
     """
 
     verdict: Verdict
-    judged: Tried | None = field(default=None)
+    judged: Tried | None = None
+    error: Exception | None = None
 
 
 def prepared(verifier: Verifier | None, order: Order) -> Order:
@@ -196,16 +225,23 @@ def prepared(verifier: Verifier | None, order: Order) -> Order:
 
 def verified(verifier: Verifier, order: Order, tried: Tried) -> Steps:
     """
-    Have an answer verified; returns `Verified`.
+    Have an answer verified; returns `Verified`. A verifier that raises loses no answer: it does not pass.
     """
     if isinstance(verifier, Judge):
         return (yield from _judged(verifier, order, tried))
+    try:
+        return Verified((yield from _checked(verifier, tried)))
+    except Exception as error:  # noqa: BLE001 - code of the caller's own; the answer is paid for
+        return Verified(Verdict(False, f"the verifier raised {type(error).__name__}"), error=error)
+
+
+def _checked(verifier: Verifier, tried: Tried) -> Steps:
     check = getattr(verifier, "check", None)
     if check is not None:
-        return Verified(check(text_of(tried.message)))
+        return _verdict(check(text_of(tried.message)), type(verifier).__name__)
     assert callable(verifier)
     said = yield Do(lambda: verifier(tried.message))
-    return Verified(_verdict(said, getattr(verifier, "__name__", "callable")))
+    return _verdict(said, getattr(verifier, "__name__", "callable"))
 
 
 def _judged(judge: Judge, order: Order, tried: Tried) -> Steps:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from outlay import fields
 from outlay.calls import CallRequest
 from outlay.errors import BadInput, CallRefused
-from outlay.strategies.cascade import check_tiers
+from outlay.strategies import checked
 from outlay.strategies.course import Course, climb, why_refused
 from outlay.strategies.steps import Do, Order, RunAttempt, RunResult, Steps, checked_body
 from outlay.strategies.verify import Verifier
@@ -49,10 +49,16 @@ class Step:
     verify: Verifier | None = None
 
     def __post_init__(self) -> None:
+        checked.name(self.name)
+        if not callable(self.ask) and not isinstance(self.ask, Mapping):
+            raise BadInput("ask", self.ask, "is no body", "Give a body, or a function that makes one.")
         if self.tiers != ():
-            check_tiers(self.tiers)
-        if self.share is not None and not 0 < self.share <= 1:
-            raise BadInput("share", self.share, "is no share", "Give a part of 1.")
+            checked.tiers(self.tiers)
+        if self.share is not None:
+            checked.share(self.share, "share")
+            if self.share == 0:
+                raise BadInput("share", self.share, "is nothing", "Give more than 0, or leave it out.")
+        checked.verifier(self.verify)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,11 @@ class Tool:
     name: str
     run: Callable[[Values], object]
 
+    def __post_init__(self) -> None:
+        checked.name(self.name)
+        if not callable(self.run):
+            raise BadInput("run", self.run, "is no function", "Give a function of the values so far.")
+
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
@@ -79,6 +90,8 @@ class Workflow:
     budget_usd: str | None = None
 
     def __post_init__(self) -> None:
+        checked.name(self.name)
+        checked.sequence(self.steps, (Step, Tool), "steps", "Give a tuple of Step and Tool.")
         names = [step.name for step in self.steps]
         if not 0 < len(names) <= STEPS_MAX or len(set(names)) < len(names):
             raise BadInput("steps", names, "are no steps", f"Give 1 to {STEPS_MAX} steps, each name once.")
@@ -153,6 +166,7 @@ class _Trace:
         self._parent: str | None = None
         self._number = request.link.attempt
         self._steps: list[StepResult] = []
+        self.error: Exception | None = None
 
     def course(self, step: Step) -> Course:
         """Begin a step, within its share and what is left of the budget."""
@@ -188,6 +202,7 @@ class _Trace:
         )
         if result is not None:
             self.values[step.name] = result.text
+            self.error = result.error
 
     def ran(self, tool: Tool, value: object) -> None:
         """Take in what a tool gave."""
@@ -219,7 +234,7 @@ def workflow(plan: Workflow, request: CallRequest) -> Steps:
         except Exception as error:  # noqa: BLE001 - whatever ends a step ends the workflow, with its trace
             return trace.result(_why(error), error)
         if why != "passed":
-            return trace.result(why)
+            return trace.result(why, trace.error)
     return trace.result("complete")
 
 

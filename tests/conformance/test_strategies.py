@@ -75,7 +75,7 @@ def test_a_cascade_with_a_judge_costs_what_the_provider_bills(
     client = anthropic.Anthropic(base_url=provider[0], api_key=key)
     with client, outlay.open(sqlite_url, policy=POLICY) as books:
         books.create_tenant("acme", credit=str(CREDIT))
-        plan = Cascade(("small", "medium", "large"), Judge(model="outlay/small", min=1.1))
+        plan = Cascade(("small", "medium", "large"), Judge(model="outlay/small", min=1))
         result = books.run("acme", body(), strategy=plan, send=client)
         assert (result.passed, result.why) == (False, "attempts_spent")
         assert [one.strategy for one in result.attempts] == ["cascade", "judge"] * 3

@@ -291,6 +291,16 @@ def test_the_llm_names_a_tier(call: Caller, tier: str | None, model: str) -> Non
     assert served(call(policy=RULES["llm"], prediction=said))[0] == model
 
 
+@pytest.mark.parametrize("kind", ["complexity", "learned", "llm"])
+def test_no_classifier_lowers_what_a_strategy_names(call: Caller, kind: str) -> None:
+    """A strategy's own tier stands, without proof asked and without a cap; a floor still raises it."""
+    said = Prediction("strategy", "cascade")
+    outcome = call("outlay/large", policy=RULES[kind], prediction=said, signals=TRIVIAL)
+    assert served(outcome) == (OPUS, "large")
+    assert f"the {kind} classifier has no say" in told(outcome, "strategy").text
+    assert outcome.offers[0].max_tokens == 4096  # type: ignore[union-attr]
+
+
 # roles
 
 
