@@ -8,7 +8,15 @@ whether the same request may be sent again.
 from collections.abc import Mapping
 
 from outlay.calls import Refused
-from outlay.errors import BadInput, BooksUnavailable, OutlayError, PolicyInvalid, Rejected, SchemaMismatch
+from outlay.errors import (
+    BadInput,
+    BooksUnavailable,
+    OutlayError,
+    PolicyInvalid,
+    Rejected,
+    SchemaMismatch,
+    brief,
+)
 
 ERROR_TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
@@ -60,9 +68,9 @@ class ApiError(Exception):
         """
         Return the body in Anthropic's shape.
         """
-        error: dict[str, object] = {"type": self.error_type, "message": self.message}
+        error: dict[str, object] = {"type": self.error_type, "message": brief(self.message)}
         if self.details:
-            error["details"] = dict(self.details)
+            error["details"] = brief(self.details)
         return {"type": "error", "error": error, "request_id": request_id}
 
     def headers(self) -> dict[str, str]:

@@ -12,13 +12,14 @@ The public errors, and the one table that turns errors of the parts below into t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from outlay.calls import Refused
     from router.problems import Problem
 
 _SHOWN: Final = 80
+_LINE: Final = 500
 
 
 class OutlayError(Exception):
@@ -113,6 +114,23 @@ def shown(value: object) -> str:
     text = f'"{value}"' if isinstance(value, str) else repr(value)
     text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def brief(value: Any) -> Any:
+    """
+    Cut the long lines of a message or of its details to their beginning and end, where the fix stands.
+    """
+    if isinstance(value, Mapping):
+        return {name: brief(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [brief(inner) for inner in value]
+    if not isinstance(value, str) or len(value) <= _LINE:
+        return value
+    return "\n".join(_cut(line) for line in value.split("\n"))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LINE else f"{line[: _LINE // 2]} … {line[-_LINE // 3 :]}"
 
 
 @contextmanager

@@ -49,12 +49,12 @@ def newest_first(app: App, columns: Sequence[str], *, tenant: str | None = None)
 
 def archived(path: str, *, tenant: str | None = None) -> Iterator[Sequence[Row]]:
     """
-    Read the decisions of a file that `outlay archive` wrote.
+    Read the decisions of a file that `outlay db archive` wrote.
 
     Raises:
         BadInput: There is no such file, or it is not one of those.
     """
-    fix = "Name a file that outlay archive wrote."
+    fix = "Name a file that outlay db archive wrote."
     try:
         with open(path, encoding="utf-8") as file:
             rows = (found["row"] for line in file if (found := json.loads(line))["table"] == table.name)

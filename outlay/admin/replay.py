@@ -104,7 +104,7 @@ def replay(
 
     Args:
         limit: At most the newest so many (of an archive: the first so many); None takes all.
-        archive: A file of `outlay archive` to read instead of the log.
+        archive: A file of `outlay db archive` to read instead of the log.
         shown: Name at most so many differences; all are counted.
         progress: Told how many decisions have been looked at.
     Returns:

@@ -54,7 +54,8 @@ def replay(
     tenant: OfTenant = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most the newest so many.")] = None,
     archive: Annotated[
-        str | None, typer.Option("--archive", metavar="FILE", help="Read a file of outlay archive instead.")
+        str | None,
+        typer.Option("--archive", metavar="FILE", help="Read a file of outlay db archive instead."),
     ] = None,
 ) -> Answer:
     """Make recorded decisions again, at the policy version and the prices of their time, and compare."""
@@ -63,13 +64,21 @@ def replay(
 
     with common.opened() as app, counted("decisions") as progress:
         found = again(app, tenant=tenant, limit=limit, archive=archive, progress=progress)
-    different = table(found["different"], ("id", "why"), "No difference.")
+    seen = found["checked"] + found["not_routed"]
+    none = "No difference." if found["checked"] else f"Nothing was compared: {_nothing(seen, archive)}."
+    different = table(found["different"], ("id", "why"), none)
     said = (
         f"{found['checked']} decided again, {found['same']} came out the same, {found['differing']} did not."
     )
     apart = f"{found['not_routed']} without inputs: {found['own_offers']} with offers of their caller's own, "
     apart += f"{found['refused_before']} refused before the choice."
     return Answer(found, (different, said, apart), 0 if found["differing"] == 0 else 1)
+
+
+def _nothing(seen: int, archive: str | None) -> str:
+    """Say why there was nothing to decide again."""
+    where = "the log" if archive is None else archive
+    return f"{where} has no decisions" if seen == 0 else f"no decision of {where} has inputs"
 
 
 def _check(decision: str | None, tenant: str | None, limit: int | None, *, listed: bool) -> None:

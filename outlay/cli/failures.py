@@ -46,7 +46,11 @@ def report(error: BaseException, args: Sequence[str]) -> int:
     """
     Tell a failure on standard error and return the exit status.
     """
-    failure = classify(error, debug="--debug" in args)
+    from outlay.errors import brief
+
+    found = classify(error, debug="--debug" in args)
+    cut = {one.name: brief(getattr(found, one.name)) for one in dataclasses.fields(found)}
+    failure = Failure(**cut)
     if "--debug" in args and not isinstance(error, KeyboardInterrupt):
         traceback.print_exception(error)
     text = as_json(failure) if "--json" in args else as_text(failure)

@@ -359,3 +359,23 @@ def test_unexpected_failure_is_one_sentence(
     assert kept.stat().st_mode & 0o077 == 0
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
     assert "--debug" in outlay("balance", "acme").err
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["topup", "acme", "1", "--reason", HUGE * 2_500],
+        ["topup", "acme", "1", f"--{HUGE * 2_500}"],
+        [HUGE * 2_500],
+        ["route", "set", HUGE * 2_500, "small"],
+    ],
+)
+def test_a_long_value_is_not_echoed_whole(outlay: Outlay, words: list[str], form: list[str]) -> None:
+    """
+    Text of 50,000 characters is cut, and the fix is still told.
+    """
+    ran = outlay(*words, *form)
+    assert ran.status == 2
+    assert len(ran.err) < 3_000
+    assert any(fix in ran.err for fix in ("--help", "at most", "crm/*"))

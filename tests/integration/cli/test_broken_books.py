@@ -24,7 +24,7 @@ ENOUGH: dict[tuple[str, ...], list[str]] = {
     ("tenant", "create"): ["new"], ("tenant", "show"): ["acme"], ("tenant", "set"): ["acme", "--frozen"],
     ("key", "create"): ["--tenant", "acme"], ("key", "revoke"): ["x"], ("route", "set"): ["crm/*", "small"],
     ("route", "show"): ["x"],
-    ("policy", "apply"): ["-"], ("policy", "rollback"): ["0"], ("halt",): ["--reason", "x", "--yes"],
+    ("policy", "apply"): ["-"], ("policy", "preview"): ["-"], ("policy", "rollback"): ["0"], ("halt",): ["--reason", "x", "--yes"],
     ("breaker", "reset"): ["global", "--reason", "x"], ("explain",): ["x"], ("score",): ["x", "1"],
     ("train",): ["--tenant", "acme"], ("classifier", "show"): ["x"],
     ("adjust",): ["acme", "5", "--reason", "x"], ("lot", "list"): ["acme"], ("lot", "show"): ["acme-1"],

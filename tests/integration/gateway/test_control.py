@@ -351,3 +351,12 @@ def test_a_json_body_is_read_whatever_it_is_called(
     for body in (b"amount=1", b'"1"', b""):
         status, answer, _ = http("POST", url, data=body, **skipped, **sent)
         assert (status, answer["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_a_long_name_is_not_echoed_whole(gateway: Any, tenant: Any, http: Any) -> None:
+    """What a caller sends comes back cut, in the message and in the details."""
+    url = f"{gateway.url}/outlay/v1/tenants/{tenant[0]}/top-ups"
+    status, answer, _ = http("POST", url, json={"amount": "1", "x" * 50_000: 1})
+    assert status == 400
+    assert len(str(answer)) < 3_000
+    assert "Known fields" in answer["error"]["message"]
