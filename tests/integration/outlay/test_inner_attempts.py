@@ -130,7 +130,7 @@ def test_an_interrupt_amid_the_question_gives_the_call_back(
         raise stop
 
     with pytest.raises(stop):
-        books.run("acme", BODY, strategy=Cascade(("large",), JsonSchema({})), send=send)
+        books.run("acme", BODY, strategy=Cascade(("auto",), JsonSchema({})), send=send)
     assert states(books) == [("cascade", "released"), ("classifier", "open")]
 
 
@@ -144,7 +144,7 @@ def test_a_cancellation_amid_the_question_gives_the_call_back(url: str) -> None:
             asked.set()
             await asyncio.sleep(60)
 
-        plan = Cascade(("large",), JsonSchema({}))
+        plan = Cascade(("auto",), JsonSchema({}))
         running = asyncio.create_task(books.run("acme", BODY, strategy=plan, send=send))
         await asked.wait()
         running.cancel()
@@ -242,7 +242,7 @@ def test_the_questions_answer_is_never_the_callers(books: outlay.Outlay, monkeyp
 
 
 def test_calls_side_by_side_are_asked_about_before_the_race(url: str) -> None:
-    """The question is none of the racers: both answers are looked at, and all of it is paid for."""
+    """The question about the tier `auto` is no racer: all answers are looked at, and all is paid for."""
 
     async def work(books: Any) -> None:
         bodies: list[dict[str, Any]] = []
@@ -252,7 +252,7 @@ def test_calls_side_by_side_are_asked_about_before_the_race(url: str) -> None:
             bodies.append(body)
             return message(body["model"], "large" if is_question(body) else answers[body["model"]])
 
-        plan = Speculative(("small", "large"), JsonSchema({"type": "object"}))
+        plan = Speculative(("small", "auto"), JsonSchema({"type": "object"}))
         result = await books.run("acme", BODY, strategy=plan, send=send)
         assert (result.passed, result.text) == (True, '{"name": "opus"}')
         assert [is_question(body) for body in bodies] == [True, False, False]
