@@ -219,3 +219,12 @@ def test_a_halted_tenant_counts_nothing_upstream(gateway: Any, tenant: Any, call
         caller.sdk.messages.count_tokens(model=MODEL, messages=HELLO)
     assert caught.value.error_code == "outlay_kill_switch"
     assert caller.attempts == 1
+
+
+def test_a_budget_of_a_task_beyond_ascii_holds(gateway: Any, tenant: Any, caller: Caller) -> None:
+    """The SDK sends headers as UTF-8, and the budget of that name refuses the call after one attempt."""
+    money.set_budget(gateway.app, tenant[0], "0", scope="task:crm/ü", actor="test")
+    headers = {"outlay-task": "crm/ü"}
+    with pytest.raises(anthropic.RateLimitError) as caught:
+        caller.sdk.messages.create(model=MODEL, max_tokens=100, messages=HELLO, extra_headers=headers)
+    assert (caught.value.error_code, caller.attempts) == ("outlay_daily_budget_reached", 1)
