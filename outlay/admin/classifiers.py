@@ -101,6 +101,7 @@ def missing(app: App, policy: Policy, tenant: str | None) -> list[str]:
     if not isinstance(found, str):
         return []
     field = "routing.learned.version" if rule.version is not None else "routing.classifier"
+    found += " for everybody" if tenant is None and rule.version is None else ""
     fix = "Calls without a tier of their own go to the larger one. See: outlay classifier list, outlay train."
     return [f"{field}: {found}. {fix}"]
 

@@ -135,7 +135,7 @@ def test_a_policy_whose_classifier_is_not_there_is_warned_of(app: App, monkeypat
         found = validate_policy(text, app=app)["warnings"]
         return [one for one in found if one.startswith("routing.") and "classifier" in one]
 
-    assert "no classifier has been trained" in warned(POLICY)[0]
+    assert "no classifier has been trained for everybody" in warned(POLICY)[0]
     stored(app, monkeypatch, None, 0.9)
     assert warned(POLICY) == []
     named = POLICY.replace("threshold = 0.3", 'threshold = 0.3\nversion = "nope"')
