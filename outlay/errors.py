@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 80
 _LINE: Final = 500
+_TAIL: Final = 340
 
 
 class OutlayError(Exception):
@@ -130,7 +131,7 @@ def brief(value: Any) -> Any:
 
 
 def _cut(line: str) -> str:
-    return line if len(line) <= _LINE else f"{line[: _LINE // 2]} … {line[-_LINE // 3 :]}"
+    return line if len(line) <= _LINE else f"{line[: _LINE - _TAIL]} … {line[-_TAIL:]}"
 
 
 @contextmanager
