@@ -14,6 +14,7 @@ from router.costs import Costs
 from router.degrade import Lowered, smallest_share
 from router.effort import fit_effort
 from router.types import (
+    AUTO,
     NOTHING_KNOWN,
     Choice,
     Counterfactual,
@@ -168,6 +169,8 @@ class _Observed:
             return None
         if ask.rank > ask.asked_rank:  # a downgrade for quality would degrade, too
             ask = replace(ask, rank=ask.asked_rank, preferred=None, tokens_cap=None)
+        if self.profile.asked_model != AUTO:  # the caller's own words stand, whatever the class allows
+            ask = replace(ask, tokens_cap=None)
         costs = Costs(self.profile, self.prices, self.now_us, asked=None)
         candidates = Candidates(self.profile, ask, self.policy, costs, {}, self.now_us, self.known)
         start = candidates.start()

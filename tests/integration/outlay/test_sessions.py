@@ -257,4 +257,7 @@ def test_a_long_session_costs_no_more_than_a_short_one(app: App) -> None:
     with app.reading() as connection:
         values = ("acme", "s") * 2 + ("%x%", "acme", "s")
         rows = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + app.sessions._newest, values).all()
-    assert "\n".join(str(row) for row in rows).count("outlay_decision_session_model") == 2
+    plan = "\n".join(str(row) for row in rows)
+    assert plan.count("outlay_decision_session_model") == 2
+    assert "outlay_score_decision" in plan
+    assert "USING INDEX outlay_decision_session (" in plan

@@ -149,7 +149,7 @@ def test_a_budget_of_zero_is_not_no_budget() -> None:
         ('[tiers.x]\nmodels = ["claude-opus-5", "claude-opus-5"]', "tiers.x.models[1]", "twice", "Remove"),
         ('[tiers.x]\nmodels = "claude-opus-5"', "tiers.x.models", "tuple", "list in brackets"),
         ("[tiers.x]\nmodels = [5]", "tiers.x.models[0]", "string", "quotes"),
-        ('[routing.tasks]\n"a*b" = { tier = "small" }', 'routing.tasks."a*b"', "last character", "crm/*"),
+        ('[routing.tasks]\n"a*b" = { tier = "small" }', 'routing.tasks."a*b"', "as the last one", "crm/*"),
         ('[routing.tasks]\na = { tier = "smal" }', "routing.tasks.a.tier", "unknown tier", "'small'"),
         ('[routing.tasks]\na = { teir = "small" }', "routing.tasks.a.teir", "unknown field", "'tier'"),
         (

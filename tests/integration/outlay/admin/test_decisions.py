@@ -13,7 +13,6 @@ from outlay.admin import books, decisions, policies, tenants
 from outlay.calls import Completed, Failed, NotSent
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
-from outlay.sessions_sql import _NEWEST
 from outlay.wiring import App
 from router.types import Hints
 
@@ -178,20 +177,6 @@ def test_a_session_remembers_its_models(app: App, acme: dict[str, Any], make_cal
         assert memory.last_us > 0
         assert app.sessions.memory(connection, "beta", session) is None
         assert app.sessions.memory(connection, "acme", "other") is None
-
-
-def test_the_session_query_uses_its_index(app: App, acme: dict[str, Any]) -> None:
-    """
-    What is asked before every call of a session is answered from an index, not by reading the log.
-    """
-    if app.engine.dialect.name != "sqlite":
-        return
-    with app.reading() as connection:
-        found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {_NEWEST}", ("%", "acme", "s", "acme", "s"))
-        plan = str(found.all())
-    assert "outlay_decision_session" in plan
-    assert "outlay_score_decision" in plan
-    assert "TEMP B-TREE FOR ORDER BY" not in plan
 
 
 def test_books_that_are_right_verify(app: App, acme: dict[str, Any], make_call: MakeCall) -> None:
