@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from sqlalchemy import Connection, Engine, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
+from outlay.statements import marked
 from outlay.tables import EVERYBODY
 from outlay.tables import classifier as table
 from router.learned import LearnedModel
@@ -54,7 +55,7 @@ class Classifiers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._newest = _NEWEST if engine.dialect.name == "sqlite" else _NEWEST.replace("?", "%s")
+        self._newest = marked(_NEWEST, engine.dialect.name)
         self._lock = threading.Lock()
         self._ready: OrderedDict[str, Ready] = OrderedDict()
 

@@ -27,6 +27,7 @@ from outlay.demand import (
     past,
     quarter_start,
 )
+from outlay.statements import marked
 from outlay.tables import demand, upgrade_worth
 from pricing.table import PriceTable
 from router.demand import Pace, PaceState
@@ -110,10 +111,8 @@ class Demand:
     Reads the demand of tenants; keeps what changes once a day.
     """
 
-    def __init__(self, *, sqlite: bool) -> None:
-        self._demand, self._worth = (
-            (_DEMAND, _WORTH) if sqlite else (_DEMAND.replace("?", "%s"), _WORTH.replace("?", "%s"))
-        )
+    def __init__(self, dialect: str) -> None:
+        self._demand, self._worth = (marked(text, dialect) for text in (_DEMAND, _WORTH))
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
     def of(

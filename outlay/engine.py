@@ -79,7 +79,7 @@ class Engine:
         self._storms = Storms()
         self._evidence = EvidenceStore(app.scores)
         self._latencies = Latencies()
-        self._demand = Demand(sqlite=app.engine.dialect.name == "sqlite")
+        self._demand = Demand(app.engine.dialect.name)
         self._later = Later(app.ledger, app.settings.spool_folder, app.owner)
         self._later.start()
         self._full_credit: dict[str, tuple[float, int | None]] = {}

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from outlay.statements import marked
 from router.policy import Policy
 
 KEPT_S: Final = 30.0
@@ -51,7 +52,7 @@ def read_latencies(connection: Connection, now_us: int) -> Mapping[str, int]:
     """
     Return the 95th percentile of each model's newest calls, in milliseconds rounded up.
     """
-    statement = _TAKEN if connection.dialect.name == "sqlite" else _TAKEN.replace("?", "%s")
+    statement = marked(_TAKEN, connection.dialect.name)
     rows = connection.exec_driver_sql(statement, (now_us - WINDOW_US, CALLS_MAX)).all()
     taken: dict[str, list[int]] = {}
     for model, taken_us in rows:

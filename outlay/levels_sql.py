@@ -7,10 +7,11 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
+from outlay.statements import marked
 from router.codec import CodecError, from_json, to_json
 from router.demand import NOT_PACED, PaceState
 
-_READ: Final = "SELECT level, since_us, pace FROM outlay_degradation WHERE tenant = "
+_READ: Final = "SELECT level, since_us, pace FROM outlay_degradation WHERE tenant = ?"
 _WRITE: Final = text(
     """
     INSERT INTO outlay_degradation (tenant, level, since_us, pace) VALUES (:tenant, :level, :since_us, :pace)
@@ -41,8 +42,8 @@ def read_standing(connection: Connection, tenant: str) -> Standing:
     """
     Return where degradation stands; nothing in force where nothing ever was.
     """
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    found = connection.exec_driver_sql(_READ + mark, (tenant,)).one_or_none()
+    statement = marked(_READ, connection.dialect.name)
+    found = connection.exec_driver_sql(statement, (tenant,)).one_or_none()
     if found is None:
         return Standing()
     return Standing(int(found[0]), int(found[1]), _state(found[2]))

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger import reading
 from outlay.errors import BooksUnavailable, translated
+from outlay.statements import marked
 from outlay.tables import EVERYBODY
 from outlay.tables import policy as table
 
@@ -57,7 +58,7 @@ class Policies:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._newest = _NEWEST if engine.dialect.name == "sqlite" else _NEWEST.replace("?", "%s")
+        self._newest = marked(_NEWEST, engine.dialect.name)
         self._parsed: dict[tuple[str, int], Policy | None] = {}
 
     def applied(self, connection: Connection, tenant: str) -> Applied:

@@ -75,7 +75,7 @@ def pace_report(
     day = row.day
     if day is None or not day.limit_nanos:
         return None
-    read = Demand(sqlite=conn.dialect.name == "sqlite")
+    read = Demand(conn.dialect.name)
     rows = read.rows(conn, row.tenant, now_us - HISTORY_DAYS * DAY_US, now_us)
     before = past(rows, row.timezone, now_us)
     window = window_of(before.known, row.timezone, day.starts_us, day.resets_us)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from outlay.statements import marked
 from outlay.tables import score as table
 from router.types import Counts
 
@@ -89,7 +90,7 @@ class Scores:
 
     def _statement(self, of: str) -> str:
         text = _COUNT.format(of=of, failed=FAILED_BELOW_PPM, most=self._most)
-        return text if self._engine.dialect.name == "sqlite" else text.replace("?", "%s")
+        return marked(text, self._engine.dialect.name)
 
     def add(self, score: Score) -> bool:
         """

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
+from outlay.statements import marked
 from outlay.views import SessionMemory
 
 NEWEST: Final = 20
@@ -55,8 +56,7 @@ class Sessions:
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
-        mark = "?" if engine.dialect.name == "sqlite" else "%s"
-        self._newest, self._lengths = (text.replace("?", mark) for text in (_NEWEST, _LENGTHS))
+        self._newest, self._lengths = (marked(text, engine.dialect.name) for text in (_NEWEST, _LENGTHS))
         self._clock = clock
         self._kept: dict[str, tuple[float, tuple[int, ...]]] = {}
 

@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import text
 
-from ledger import Ledger, LedgerError
+from ledger import Ledger, LedgerError, make_engine
 from ledger.types import Attachment, Operation, Result
 from outlay.admin.tenants import create_tenant
 from outlay.client import Calls
+from outlay.schema import upgrade
 from outlay.settings import Settings
 from outlay.wiring import App, open_app
 
@@ -69,6 +70,15 @@ class Flaky:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
+
+
+@pytest.fixture
+def url(database_url: str) -> str:
+    """An address with a schema."""
+    engine = make_engine(database_url)
+    upgrade(engine)
+    engine.dispose()
+    return database_url
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import anthropic
 import pytest
 
 import outlay
-from ledger import StoreUnavailable, make_engine
+from ledger import StoreUnavailable
 from ledger.types import Reserve
 from outlay import Cascade, JsonSchema, Judge, Speculative, Step, Workflow
 from outlay.admin import decisions
@@ -21,7 +21,6 @@ from outlay.aio import AsyncCalls
 from outlay.calls import CallRequest, Completed, Link, NotSent
 from outlay.client import Calls
 from outlay.requests import kind
-from outlay.schema import upgrade
 from outlay.testing import Reply, ScriptedProvider
 
 POLICY = """
@@ -44,15 +43,6 @@ BODY: dict[str, Any] = {
 REQUEST = CallRequest("acme", BODY)
 USAGE = {"input_tokens": 10, "output_tokens": 5}
 COST = {OPUS: Decimal("0.00014"), HAIKU: Decimal("0.0000350")}
-
-
-@pytest.fixture
-def url(database_url: str) -> str:
-    """An address with a schema."""
-    engine = make_engine(database_url)
-    upgrade(engine)
-    engine.dispose()
-    return database_url
 
 
 @pytest.fixture

@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 import outlay
-from ledger import make_engine
 from outlay import Cascade, JsonSchema, Judge, Speculative, Step, Tool, Verdict, Workflow, reports_routing
 from outlay.admin import decisions
 from outlay.admin.replay import replay
-from outlay.schema import upgrade
 
 POLICY = """
 [tiers.large]
@@ -70,15 +68,6 @@ class Provider:
     def models(self) -> list[str]:
         """Models in the order in which they were called."""
         return [body["model"] for body in self.bodies]
-
-
-@pytest.fixture
-def url(database_url: str) -> str:
-    """An address with a schema."""
-    engine = make_engine(database_url)
-    upgrade(engine)
-    engine.dispose()
-    return database_url
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 import outlay
-from ledger import make_engine
 from outlay import Cascade, JsonSchema, Judge, Length, Speculative, Step, Workflow
 from outlay.admin.replay import replay
-from outlay.schema import upgrade
 
 POLICY = """
 [tiers.large]
@@ -63,15 +61,6 @@ class Provider:
         content = [{"type": "text", "text": said}]
         usage = {"input_tokens": 10, "output_tokens": 5}
         return {"type": "message", "model": body["model"], "content": content, "usage": usage}
-
-
-@pytest.fixture
-def url(database_url: str) -> str:
-    """An address with a schema."""
-    engine = make_engine(database_url)
-    upgrade(engine)
-    engine.dispose()
-    return database_url
 
 
 @pytest.fixture
