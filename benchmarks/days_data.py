@@ -17,7 +17,7 @@ from outlay.learned.examples import Example
 from outlay.learned.train import train
 from pricing.money import ceil_div
 from pricing.table import PICOS_PER_NANO, PriceTable
-from router.learned import LearnedModel
+from router.learned_read import read_model
 
 PRICE_SETS: Final[Mapping[str, tuple[str, str]]] = {
     "opus5": ("claude-opus-5", "claude-haiku-4-5"),
@@ -73,7 +73,7 @@ def gains(outcomes: Mapping[str, dict[str, str]], training: Sequence[dict[str, s
     """
     own = [row for row in training if row["prompt_id"] not in outcomes]
     chosen = [row for row in own if row.get("split") == "train"] or own
-    model = LearnedModel.read(train([_example(row) for row in chosen]).weights)
+    model = read_model(train([_example(row) for row in chosen]).weights)
     return {key: model.gain(row["prompt"], row["subject"]) for key, row in outcomes.items()}
 
 

@@ -28,6 +28,7 @@ from outlay.learned.examples import Example
 from outlay.learned.train import ROWS_MIN, train
 from router.gate import GateStatus, gate
 from router.learned import LearnedModel
+from router.learned_read import read_model
 from router.threshold import choose_threshold
 from router.types import Counts
 
@@ -81,7 +82,7 @@ def learned(rows: Sequence[Row]) -> LearnedModel:
         Example(row["prompt"], row["subject"], float(row["weak_correct"]), float(row["strong_correct"]))
         for row in rows
     ]
-    return LearnedModel.read(train(examples).weights)
+    return read_model(train(examples).weights)
 
 
 def failed(row: Row) -> bool:

@@ -24,6 +24,7 @@ from typing import Any
 from outlay.learned.examples import Example, ranking
 from outlay.learned.train import train
 from router.learned import LearnedModel
+from router.learned_read import read_model
 
 csv.field_size_limit(10_000_000)
 RUNS = 3
@@ -87,7 +88,7 @@ def main() -> None:
     began = time.perf_counter()
     trained = train([example(row) for row in rows_of(args.train, "train")], args.seed)
     trained_s = time.perf_counter() - began
-    found, took = measure(LearnedModel.read(trained.weights), rows_of(args.eval, "eval"))
+    found, took = measure(read_model(trained.weights), rows_of(args.eval, "eval"))
     took.sort()
     found["scoring_ms"] = {
         "p50": round(took[len(took) // 2], 3), "p99": round(took[int(len(took) * 0.99)], 3),

@@ -16,7 +16,7 @@ from outlay.statements import marked
 from outlay.tables import EVERYBODY
 from outlay.tables import classifier as table
 from router.learned import LearnedModel
-from router.learned_read import LearnedError
+from router.learned_read import LearnedError, read_model
 from router.types import Prediction
 
 KEPT_MAX: Final = 8
@@ -122,7 +122,7 @@ class Classifiers:
         if row is None:
             return "", None
         try:
-            return row.tenant, replace(LearnedModel.read(row.weights), version=name)
+            return row.tenant, replace(read_model(row.weights), version=name)
         except LearnedError:
             return row.tenant, None
 

@@ -109,7 +109,7 @@ class Scored:
 @dataclass(frozen=True, slots=True)
 class LearnedModel:
     """
-    A trained model, read from its text by `read`.
+    A trained model, read from its text by `router.learned_read.read_model`.
 
     Attributes:
         trees: A forest over the shape of a prompt and its task class; its leaves are parts of the gain.
@@ -123,18 +123,6 @@ class LearnedModel:
     guard: Guard
     words: Words | None
     trees: tuple[Tree, ...] | None
-
-    @staticmethod
-    def read(text: str) -> "LearnedModel":
-        """
-        Read a stored model.
-
-        Raises:
-            LearnedError: The text is no model; the message names the field.
-        """
-        from router.learned_read import read
-
-        return read(text)
 
     def gain(self, prompt: str, task_class: str | None) -> float:
         """

@@ -29,7 +29,7 @@ class LearnedError(ValueError):
     """
 
 
-def read(text: str) -> LearnedModel:
+def read_model(text: str) -> LearnedModel:
     """
     Read a trained model.
 

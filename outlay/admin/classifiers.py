@@ -21,6 +21,7 @@ from outlay.learned.train import Model, train
 from outlay.tables import EVERYBODY
 from outlay.wiring import App
 from router.learned import LearnedModel
+from router.learned_read import read_model
 from router.policy import Policy
 
 _SEED_MAX: Final = 2**31 - 1
@@ -80,7 +81,7 @@ def show_classifier(app: App, version: str) -> dict[str, Any]:
     if row is None:
         raise Rejected("unknown_classifier", f"there is no classifier {wanted!r}")
     with translated():
-        model = LearnedModel.read(row.weights)
+        model = read_model(row.weights)
     classes = {name: _class(model, name) for name in sorted(model.classes)}
     return {**_told(row), "terms": 0 if model.words is None else len(model.words.terms), "classes": classes}
 

@@ -5,10 +5,8 @@ It reads and writes nothing back. How the estimate is made, and what it cannot k
 docs/how-to/preview.md.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from os import nice
 from typing import Any, Final
@@ -28,9 +26,10 @@ from outlay.errors import translated
 from outlay.settings import Settings
 from outlay.tables import EVERYBODY, refusal_count
 from outlay.tables import decision as table
-from outlay.whatif.recorded import COLUMNS, Recorded, Then, read
+from outlay.whatif.found import Found
+from outlay.whatif.recorded import COLUMNS, Recorded, read
 from outlay.whatif.simulate import Simulation, as_recorded
-from outlay.whatif.sums import OTHERS, Sums, kind_of
+from outlay.whatif.sums import OTHERS, kind_of
 from outlay.wiring import App, open_app
 from pricing.table import PriceTable
 from router.codec import CodecError
@@ -43,36 +42,6 @@ SHOWN: Final = 100
 _SHOWN_MAX: Final = 10_000
 _DAY_US: Final = 86_400 * 1_000_000
 Progress = Callable[[int, int], object]
-
-
-@dataclass(slots=True)
-class Found:
-    """
-    What a preview has found so far.
-
-    Attributes:
-        kept: Decisions that stay as they are, by why: own_offers, refused_before, own_policy, unreadable.
-        policies: Policies that the traffic was decided by.
-        own_policy: Whether a tenant has a policy of its own, which one for everybody does not reach.
-        unpredicted, unprojected: Decisions without what the new policy's classifier or pacing goes by.
-    """
-
-    policy: Policy
-    tenant: str | None
-    days: int
-    from_us: int
-    to_us: int
-    shortened: bool
-    sums: Sums = field(default_factory=Sums)
-    kept: "Counter[str]" = field(default_factory=Counter)
-    changes: list[tuple[Recorded, Then]] = field(default_factory=list)
-    policies: dict[int, Policy] = field(default_factory=dict)
-    own_policy: dict[str, bool] = field(default_factory=dict)
-    decisions: int = 0
-    unpredicted: int = 0
-    unprojected: int = 0
-    only_counted: int = 0
-    zones: Mapping[str, str] = field(default_factory=dict)
 
 
 def preview_policy(

@@ -5,16 +5,14 @@ A preview as people and JSON read it: sums now and then, changed decisions, risk
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from outlay.admin.decisions import readable
 from outlay.fields import instant_text, usd
+from outlay.whatif.found import Found
 from outlay.whatif.recorded import Recorded, Served, Then
 from outlay.whatif.sums import Sum
 from router.codec import to_json
-
-if TYPE_CHECKING:
-    from outlay.admin.preview import Found
 
 _MONEY_CODES: Final = ("outlay_daily_budget_reached", "outlay_credit_exhausted", "outlay_budget_busy")
 _ALWAYS: Final = (
@@ -29,7 +27,7 @@ _KEPT: Final = {
 }
 
 
-def answer(found: "Found") -> dict[str, Any]:
+def answer(found: Found) -> dict[str, Any]:
     """
     Return a preview ready for JSON: money as decimal text, instants as ISO 8601 text.
     """
@@ -67,7 +65,7 @@ def _line(one: Sum) -> dict[str, Any]:
     }
 
 
-def _tenant(name: str, found: "Found") -> dict[str, Any]:
+def _tenant(name: str, found: Found) -> dict[str, Any]:
     tasks, sums = found.sums.tasks[name], found.sums
     return {
         "tenant": name,
@@ -108,7 +106,7 @@ def _served(served: Served | None) -> dict[str, Any] | None:
     }
 
 
-def _risks(found: "Found") -> Iterator[str]:
+def _risks(found: Found) -> Iterator[str]:
     """Say what an operator should look at before saving."""
     sums = found.sums
     for name, one in sorted(sums.tenants.items()):
@@ -129,7 +127,7 @@ def _for_money(codes: "Counter[str] | None") -> int:
     return 0 if codes is None else sum(codes[code] for code in _MONEY_CODES)
 
 
-def _notes(found: "Found") -> Iterator[str]:
+def _notes(found: Found) -> Iterator[str]:
     """Say what this preview leaves out."""
     policy = found.policy
     for why, count in sorted(found.kept.items()):
@@ -149,7 +147,7 @@ def _notes(found: "Found") -> Iterator[str]:
     yield from _budget_notes(found)
 
 
-def _budget_notes(found: "Found") -> Iterator[str]:
+def _budget_notes(found: Found) -> Iterator[str]:
     budget = found.policy.budget
     if found.tenant is None and budget.model_fields_set:
         yield "[budget] is the default of tenants that are created later; it changes no tenant that there is."

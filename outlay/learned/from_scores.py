@@ -20,8 +20,7 @@ from outlay.learned.parts import PRIOR_ROWS
 from outlay.learned.train import Model
 from outlay.tables import score as table
 from pricing.money import PPM
-from router.learned import LearnedModel
-from router.learned_read import CLASSES_MAX, FORMAT, version_of
+from router.learned_read import CLASSES_MAX, FORMAT, read_model, version_of
 from router.prompt_shape import SHAPE
 
 SCORES_MAX: Final = 500_000
@@ -77,7 +76,7 @@ def table_model(scores: Sequence[Judged]) -> Model:
         "guard": {**OPEN_GUARD, "class_count_min": CLASS_COUNT_MIN},
     }  # fmt: skip
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    LearnedModel.read(text)
+    read_model(text)
     told = [[one.task_class, one.downgraded, one.value] for one in scores]
     data_hash = hashlib.sha256(json.dumps(sorted(told)).encode()).hexdigest()
     return Model(text, version_of(text), data_hash, _quality(counts, classes, (weak, strong)))

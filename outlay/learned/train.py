@@ -18,7 +18,7 @@ from outlay.learned.familiar import OPEN_GUARD, Trial, guard_of
 from outlay.learned.mixing import blend, honest
 from outlay.learned.parts import Seen, fit, look, need_library
 from router.learned import LearnedModel
-from router.learned_read import CLASSES_MAX, FORMAT, version_of
+from router.learned_read import CLASSES_MAX, FORMAT, read_model, version_of
 from router.prompt_shape import SHAPE
 
 ROWS_MIN: Final = 50
@@ -33,7 +33,7 @@ class Model:
     A trained classifier.
 
     Attributes:
-        weights: Its text, as `LearnedModel.read` takes it.
+        weights: Its text, as `read_model` takes it.
         quality: How it ranks prompts that it was not trained on, and what it was trained on.
     """
 
@@ -57,7 +57,7 @@ def train(rows: Sequence[Example], seed: int = 0) -> Model:
     trials = _held_back(seen, seed)
     rows = [one.row for one in seen]
     text = _text(fit(seen, seed), blend(trials, rows), guard_of(seen, trials))
-    LearnedModel.read(text)  # what is stored can be read
+    read_model(text)  # what is stored can be read
     quality = _quality(rows, honest(trials, rows))
     return Model(text, version_of(text), data_hash(rows), quality)
 
@@ -93,7 +93,7 @@ def _held_back(seen: Sequence[Seen], seed: int) -> list[Trial]:
     order = np.random.default_rng(seed).permutation(len(prompts))
     folds = [int(order[prompts[one.row.prompt]]) % FOLDS for one in seen]
     models = [
-        LearnedModel.read(_text(fit([one for one, of in zip(seen, folds, strict=True) if of != fold], seed)))
+        read_model(_text(fit([one for one, of in zip(seen, folds, strict=True) if of != fold], seed)))
         for fold in range(FOLDS)
     ]
     return [_trial(models[fold], one, fold) for one, fold in zip(seen, folds, strict=True)]

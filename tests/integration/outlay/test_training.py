@@ -18,7 +18,7 @@ from outlay.learned.from_scores import Judged, table_model
 from outlay.learned.mixing import MIXES, blend
 from outlay.learned.reading import read_examples
 from outlay.learned.train import Model, train
-from router.learned import LearnedModel
+from router.learned_read import read_model
 
 EXTRACT = str(Path(__file__).parents[3] / "benchmarks" / "data" / "ranking_extract.csv.gz")
 
@@ -51,7 +51,7 @@ def _fields(row: Example) -> dict[str, Any]:
 
 def test_training_ranks_what_it_has_not_seen(trained: Model) -> None:
     """Better than chance by far, on a tenth of the data; the quality told is of the same kind."""
-    model = LearnedModel.read(trained.weights)
+    model = read_model(trained.weights)
     rows = [row for row in read_examples(EXTRACT, "eval") if row.task_class != "gsm8k"]
     found = ranking([model.gain(row.prompt, row.task_class) for row in rows], rows)
     assert found is not None
@@ -91,7 +91,7 @@ def test_public_traffic_of_another_kind_is_foreign(trained: Model) -> None:
     rows = read_examples(EXTRACT)
     own = [row for row in rows if row.task_class != "gsm8k"]
     sums = [row for row in rows if row.task_class == "gsm8k"]
-    model = LearnedModel.read(train(own).weights)
+    model = read_model(train(own).weights)
     assert all(model.score(row.prompt, "gsm8k").gain is None for row in sums)
     as_known = [model.score(row.prompt, "elementary_mathematics").gain is None for row in sums]
     assert sum(as_known) / len(as_known) > 0.9
@@ -103,7 +103,7 @@ def test_public_traffic_of_another_kind_is_foreign(trained: Model) -> None:
 def test_few_rows_teach_a_table() -> None:
     """What sixty rows cannot teach is left out; the table finds the class that gains."""
     made = train(small())
-    model = LearnedModel.read(made.weights)
+    model = read_model(made.weights)
     assert (model.words, model.trees) == (None, None)
     assert model.gain("anything", "law") > model.gain("anything", "mail") + 0.5
     assert made.quality["ranking"]["apgr"] == pytest.approx(0.75, abs=0.01)  # half of the calls hold all gain
@@ -112,7 +112,7 @@ def test_few_rows_teach_a_table() -> None:
 def test_a_tier_that_is_always_right_can_be_learned_from() -> None:
     """One kind of label only is no reason to fail."""
     rows = [Example(f"prompt {n} word{n % 7}", "t", float(n % 3 == 0), 1.0) for n in range(450)]
-    model = LearnedModel.read(train(rows).weights)
+    model = read_model(train(rows).weights)
     assert 0.4 < model.gain("prompt 5 word5", "t") < 0.9
 
 
@@ -141,14 +141,14 @@ def test_examples_without_a_task_serve_calls_of_any_class() -> None:
         Example(f"{'prove' if n % 2 else 'greet'} number {n % 97} and {n}", "", float(n % 2 == 0), 1.0)
         for n in range(300)
     ]
-    model = LearnedModel.read(train(rows).weights)
+    model = read_model(train(rows).weights)
     hard, plain = (model.score(f"{word} number 5 and 7", "complexity:simple") for word in ("prove", "greet"))
     assert hard.gain is not None, hard.why
     assert plain.gain is not None, plain.why
     assert hard.gain > plain.gain + 0.3
     assert model.gain("prove number 5 and 7", "complexity:simple") == model.gain("prove number 5 and 7", "")
     mixed = [*rows, *(Example(f"mail number {n}", "mail", 1.0, 1.0) for n in range(20))]
-    assert "task class" in LearnedModel.read(train(mixed).weights).score("prove number 5", "law").why
+    assert "task class" in read_model(train(mixed).weights).score("prove number 5", "law").why
 
 
 def test_without_the_library_training_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_scores_alone_give_a_table() -> None:
     scores += [Judged("law", n < 20, 0.0 if n < 20 else 1.0) for n in range(40)]
     scores += [Judged("rare", True, 1.0)] * 3
     made = table_model(scores)
-    model = LearnedModel.read(made.weights)
+    model = read_model(made.weights)
     assert made.quality["ranking"] is None
     mail, law = model.score("anything", "mail").gain, model.score("anything", "law").gain
     assert mail is not None

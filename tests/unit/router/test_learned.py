@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from router.learned import CLASS_MEASURES, LearnedModel
-from router.learned_read import NODES_MAX, LearnedError, version_of
+from router.learned_read import NODES_MAX, LearnedError, read_model, version_of
 from router.prompt_shape import HEAD_CHARS, PLAIN, SHAPE, TAIL_CHARS, excerpt, shape, terms
 
 PROMPT = "Which is a planet?\nA. Mars\nB. Moon\nAnswer:"
@@ -39,7 +39,7 @@ def table(**changed: Any) -> dict[str, Any]:
 
 def model(**changed: Any) -> LearnedModel:
     """That model, read."""
-    return LearnedModel.read(json.dumps(table(**changed)))
+    return read_model(json.dumps(table(**changed)))
 
 
 def test_the_table_says_the_gain_of_the_class() -> None:
@@ -135,7 +135,7 @@ def test_what_is_no_model_is_refused_with_the_field_named(changed: dict[str, Any
 def test_what_is_not_json_is_refused(text: str) -> None:
     """A pickle is no model either: nothing in a text is ever run."""
     with pytest.raises(LearnedError, match=r"^text:"):
-        LearnedModel.read(text)
+        read_model(text)
 
 
 def test_a_model_is_named_by_its_text() -> None:
