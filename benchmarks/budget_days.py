@@ -6,15 +6,19 @@ One shared budget per day, spent by the real router over the real core of the le
 
 The budget of a day is a fraction of what the large model alone had cost on it. The days before it are the
 only history; the first day of the file is nothing but history. Predictions come from a classifier trained on
-prompts that the days do not ask. Quality kept is the right answers per right answer of the large model alone;
-a call that is refused is wrong. `concurrent` is the busiest day again, with so many calls always in flight.
+prompts that neither the days ask nor split `eval` of the outcomes. Quality kept is the right answers per
+right answer of the large model alone; a call that is refused is wrong. `concurrent` is the busiest day again,
+with so many calls always in flight. The runs are shared among processes, which changes nothing but the time.
 """
 
 import argparse
 import json
+import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +27,7 @@ from benchmarks.days_baselines import BASELINES, Tally
 from benchmarks.days_books import Sums
 from benchmarks.days_data import PRICE_SETS, Call, day_start_us, read_days
 from benchmarks.days_router import Day, DayRun
+from benchmarks.inputs import count, refusals, shares
 from outlay.demand import Past, WorthRow, past
 from pricing.money import format_usd
 from pricing.table import PriceTable, load_prices
@@ -109,50 +114,91 @@ class Bench:
         }
 
 
-def measure(bench: Bench, fractions: Sequence[float], callers: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """
+    One day at one fraction of its cost, as `Bench.run` takes it.
+    """
+
+    day: int
+    fraction: float
+    predicts: bool = True
+    callers: int | None = None
+
+
+def measure(bench: Bench, fractions: Sequence[float], callers: int, workers: int = 1) -> dict[str, Any]:
     """
     Run every day at every fraction, and the rules beside it.
     """
-    overall, rows = [], []
-    baselines: dict[str, list[dict[str, Any]]] = {name: [] for name in (*BASELINES, "blind_pacing")}
     busiest = max(bench.befores, key=lambda day: len(bench.days[day]))
-    for fraction in fractions:
-        own = []
-        for day in bench.befores:
-            made = _one_day(bench, day, fraction)
-            own.append(made["row"])
-            for name, found in made["baselines"].items():
-                baselines[name].append({"fraction": fraction, "day": day, **found})
-        rows += own
-        crowd = _row(bench, busiest, fraction, bench.run(busiest, fraction, callers=callers))
-        overall.append({"fraction": fraction, **_overall(own), "concurrent": {"callers": callers, **crowd}})
+    pairs = [(day, fraction) for fraction in fractions for day in bench.befores]
+    runs = [
+        *(Run(busiest, fraction, callers=callers) for fraction in fractions),
+        *(Run(*pair, predicts) for pair in pairs for predicts in (True, False)),
+    ]
+    made = {}
+    with _shared(bench, workers) as share:
+        for run, row in zip(runs, share(runs), strict=True):
+            made[run] = row
+            print(f"{len(made)} of {len(runs)}: {run} {row}", file=sys.stderr)
+    rows = [{"fraction": fraction, "day": day, **made[Run(day, fraction)]} for day, fraction in pairs]
+    beside = {name: [_beside(bench, name, *pair) for pair in pairs] for name in BASELINES}
+    beside["blind_pacing"] = [
+        {"fraction": fraction, "day": day, **made[Run(day, fraction, predicts=False)]}
+        for day, fraction in pairs
+    ]
+    crowds = {
+        fraction: {"callers": callers, **made[Run(busiest, fraction, callers=callers)]}
+        for fraction in fractions
+    }
     return {
-        "overall": overall,
+        "overall": [
+            {"fraction": fraction, **_overall(_at(fraction, rows)), "concurrent": crowds[fraction]}
+            for fraction in fractions
+        ],
         "days": rows,
-        "baselines": {name: _by_fraction(found, fractions) for name, found in baselines.items()},
-        "baseline_days": baselines,
+        "baselines": {name: _by_fraction(found, fractions) for name, found in beside.items()},
+        "baseline_days": beside,
     }
 
 
-def _one_day(bench: Bench, day: int, fraction: float) -> dict[str, Any]:
-    made, blind = bench.run(day, fraction), bench.run(day, fraction, predicts=False)
-    beside = {name: rule(bench.days[day], bench.budget(day, fraction)) for name, rule in BASELINES.items()}
-    found = {name: bench.measures(day, fraction, tally) for name, tally in beside.items()}
-    found["blind_pacing"] = _row(bench, day, fraction, blind)
-    print(f"day {day} at {fraction:.0%}: {_row(bench, day, fraction, made)}", file=sys.stderr)
-    return {
-        "row": {"fraction": fraction, "day": day, **_row(bench, day, fraction, made)},
-        "baselines": found,
-    }
+@contextmanager
+def _shared(bench: Bench, workers: int) -> Iterator[Any]:
+    """Give the function that carries out runs in their order, by this process or by several."""
+    _hold(bench)
+    if workers == 1:
+        yield lambda runs: map(_carry_out, runs)
+        return
+    with ProcessPoolExecutor(workers, initializer=_hold, initargs=(bench,)) as pool:
+        yield lambda runs: pool.map(_carry_out, runs)
 
 
-def _row(bench: Bench, day: int, fraction: float, made: Day) -> dict[str, Any]:
+_held: list[Bench] = []
+"""The bench of this process: too large to be sent with every run."""
+
+
+def _hold(bench: Bench) -> None:
+    _held[:] = [bench]
+
+
+def _carry_out(run: Run) -> dict[str, Any]:
+    bench = _held[0]
+    made = bench.run(run.day, run.fraction, predicts=run.predicts, callers=run.callers)
     return {
-        **bench.measures(day, fraction, made.tally),
+        **bench.measures(run.day, run.fraction, made.tally),
         "overspend_usd": format_usd(made.overspend_nanos),
         "tier_changes": made.changes,
         "decision_p99_ms": round(made.slowest_ms, 3),
     }
+
+
+def _beside(bench: Bench, name: str, day: int, fraction: float) -> dict[str, Any]:
+    tally = BASELINES[name](bench.days[day], bench.budget(day, fraction))
+    return {"fraction": fraction, "day": day, **bench.measures(day, fraction, tally)}
+
+
+def _at(fraction: float, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["fraction"] == fraction]
 
 
 def _overall(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -172,7 +218,7 @@ def _overall(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _by_fraction(rows: Sequence[Mapping[str, Any]], fractions: Sequence[float]) -> list[dict[str, Any]]:
     found = []
     for fraction in fractions:
-        same = [row for row in rows if row["fraction"] == fraction]
+        same = _at(fraction, rows)
         found.append(
             {
                 "fraction": fraction,
@@ -207,19 +253,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name in ("requests", "outcomes", "train"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--fractions", default="0.3,0.5,0.7")
+    parser.add_argument("--requests", type=Path, required=True, help="columns of tenant_days.csv.gz")
+    parser.add_argument("--outcomes", type=Path, required=True, help="columns of routellm_outcomes.csv.gz")
+    parser.add_argument("--train", type=Path, required=True, help="likewise; may be the same file")
+    parser.add_argument("--fractions", type=shares, default=[0.3, 0.5, 0.7], help="0.3,0.5,0.7 unless told")
     parser.add_argument("--prices", choices=sorted(PRICE_SETS), default="opus5")
-    parser.add_argument("--callers", type=int, default=64)
+    parser.add_argument("--callers", type=count, default=64, help="64 unless told")
+    parser.add_argument("--workers", type=count, default=os.cpu_count() or 1, help="one per core unless told")
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args(arguments)
-    bench = made_bench(told.requests, told.outcomes, told.train, told.prices)
-    fractions = [float(part) for part in told.fractions.split(",")]
+    with refusals(parser):
+        bench = made_bench(told.requests, told.outcomes, told.train, told.prices)
     found = {
         "prices": told.prices,
         "models": PRICE_SETS[told.prices],
-        **measure(bench, fractions, told.callers),
+        **measure(bench, told.fractions, told.callers, told.workers),
     }
     if told.json:
         print(json.dumps(found))

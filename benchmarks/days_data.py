@@ -3,9 +3,6 @@ Days of requests for `benchmarks/budget_days.py`: who asked what at which size, 
 how much.
 """
 
-import csv
-import gzip
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from outlay.learned.examples import Example
+from benchmarks.inputs import ASKED_SPLIT, Outcome, Row, number, read_outcomes, read_table, trainable
+from outlay.errors import BadInput
 from outlay.learned.train import train
 from pricing.money import ceil_div
 from pricing.table import PICOS_PER_NANO, PriceTable
@@ -25,8 +23,7 @@ PRICE_SETS: Final[Mapping[str, tuple[str, str]]] = {
 }
 FIRST_DAY: Final = datetime(2026, 11, 16, tzinfo=UTC)
 """Day 0 of the data; a Monday."""
-
-csv.field_size_limit(10_000_000)
+COLUMNS: Final = ("day", "t_s", "input_tokens", "output_tokens", "tenant", "prompt_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +46,6 @@ class Call:
     nanos: tuple[int, ...]
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    """
-    Read a CSV file, plain or gzip.
-    """
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
 def day_start_us(day: int) -> int:
     """
     Give the first instant of a day of the data.
@@ -65,20 +53,14 @@ def day_start_us(day: int) -> int:
     return int((FIRST_DAY + timedelta(days=day)).timestamp()) * 1_000_000
 
 
-def gains(outcomes: Mapping[str, dict[str, str]], training: Sequence[dict[str, str]]) -> dict[str, float]:
+def gains(served: Mapping[str, Outcome], outcomes: Sequence[Outcome], training: Path) -> dict[str, float]:
     """
-    Predict what the large model gains on each prompt, from prompts that none of the days asks.
-
-    Rows of the split `train` count where the file has any.
+    Predict what the large model gains on each prompt of the days, from prompts that nobody asks: neither the
+    days nor split `eval` of their outcomes, so that one file for both teaches by its other splits.
     """
-    own = [row for row in training if row["prompt_id"] not in outcomes]
-    chosen = [row for row in own if row.get("split") == "train"] or own
-    model = read_model(train([_example(row) for row in chosen]).weights)
-    return {key: model.gain(row["prompt"], row["subject"]) for key, row in outcomes.items()}
-
-
-def _example(row: dict[str, str]) -> Example:
-    return Example(row["prompt"], row["subject"], float(row["weak_correct"]), float(row["strong_correct"]))
+    asking = [*served.values(), *(row for row in outcomes if row.split == ASKED_SPLIT)]
+    model = read_model(train([row.example for row in trainable(training, asking)]).weights)
+    return {key: model.gain(row.example.prompt, row.example.task_class) for key, row in served.items()}
 
 
 def read_days(
@@ -86,32 +68,42 @@ def read_days(
 ) -> dict[int, list[Call]]:
     """
     Read the days, each in the order of time.
+
+    Raises:
+        BadInput: A file cannot be used, or a request asks a prompt of unknown outcome.
     """
-    asked, answers = rows_of(requests), {row["prompt_id"]: row for row in rows_of(outcomes)}
-    served = {row["prompt_id"]: answers[row["prompt_id"]] for row in asked}
-    predicted = gains(served, rows_of(training))
+    asked, answered = read_table(requests, COLUMNS), read_outcomes(outcomes, "prompt_id")
+    answers = {row.prompt_id: row for row in answered}
+    for where, row in asked:
+        if row["prompt_id"] not in answers:
+            fix = f"Give --outcomes a row of each prompt; {outcomes} has none of this one."
+            raise BadInput(f"{where}: prompt_id", row["prompt_id"], "has no outcome", fix)
+    served = {row["prompt_id"]: answers[row["prompt_id"]] for _, row in asked}
+    predicted = gains(served, answered, training)
     days: dict[int, list[Call]] = defaultdict(list)
-    for row in asked:
-        days[int(row["day"])].append(_call(row, served[row["prompt_id"]], predicted, models, prices))
+    for where, row in asked:
+        call = _call(where, row, served[row["prompt_id"]], predicted, models, prices)
+        days[int(number(row, "day", where))].append(call)
     return {day: sorted(calls, key=lambda call: call.at_us) for day, calls in sorted(days.items())}
 
 
 def _call(
-    row: dict[str, str],
-    answer: dict[str, str],
+    where: str,
+    row: Row,
+    answer: Outcome,
     predicted: Mapping[str, float],
     models: tuple[str, str],
     prices: PriceTable,
 ) -> Call:
-    at_us = day_start_us(int(row["day"])) + int(float(row["t_s"]) * 1_000_000)
-    tokens = int(row["input_tokens"]), int(row["output_tokens"])
+    day, at_s, *sizes = (number(row, name, where) for name in COLUMNS[:4])
+    at_us, tokens = day_start_us(int(day)) + int(at_s * 1_000_000), (int(sizes[0]), int(sizes[1]))
     return Call(
         at_us=at_us,
-        tenant=row["tenant"],
+        tenant=str(row["tenant"]),
         input_tokens=tokens[0],
         output_tokens=tokens[1],
         gain=predicted[row["prompt_id"]],
-        right=(int(answer["strong_correct"]), int(answer["weak_correct"])),
+        right=(int(answer.example.strong), int(answer.example.weak)),
         nanos=tuple(cost_nanos(model, prices, at_us, *tokens) for model in models),
     )
 

@@ -8,12 +8,11 @@ on the first half. Then the classifier and the threshold of one dataset meet the
 
     python -m benchmarks.gate --train routellm_outcomes.csv.gz --eval routellm_outcomes.csv.gz --json
 
-A file with a column `split` gives only its rows of that split, unless it has none.
+Asked are the rows of split `eval`, all where the file has none of it; the classifiers are trained on every
+row of the other file whose prompt is not among them.
 """
 
 import argparse
-import csv
-import gzip
 import json
 import os
 import platform
@@ -22,9 +21,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
-from outlay.learned.examples import Example
+from benchmarks.inputs import Outcome, asked, count, read_outcomes, refusals, share, shares, trainable
+from outlay.errors import BadInput
 from outlay.learned.train import ROWS_MIN, train
 from router.gate import GateStatus, gate
 from router.learned import LearnedModel
@@ -34,7 +35,6 @@ from router.types import Counts
 
 FOREIGN = float("inf")
 HOME = "mmlu"
-Row = Mapping[str, str]
 Rated = tuple[float, bool]
 
 
@@ -68,39 +68,21 @@ class Judged:
     tuned_share_small: float
 
 
-def read(path: str, split: str) -> list[Row]:
-    """Read the rows of a split; all rows of a file that has none of them."""
-    opener = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8", newline="") as file:
-        rows: list[Row] = list(csv.DictReader(file))
-    return [row for row in rows if row.get("split") == split] or rows
-
-
-def learned(rows: Sequence[Row]) -> LearnedModel:
+def learned(rows: Sequence[Outcome]) -> LearnedModel:
     """Train on rows."""
-    examples = [
-        Example(row["prompt"], row["subject"], float(row["weak_correct"]), float(row["strong_correct"]))
-        for row in rows
-    ]
-    return read_model(train(examples).weights)
+    return read_model(train([row.example for row in rows]).weights)
 
 
-def failed(row: Row) -> bool:
-    """Tell whether the small tier failed where the large one had not."""
-    return row["weak_correct"] == "0" and row["strong_correct"] == "1"
-
-
-def risk(model: LearnedModel, row: Row, task_class: str) -> float:
+def risk(model: LearnedModel, row: Outcome, task_class: str) -> float:
     """
     Estimate P(small wrong, large right); a prompt that is foreign to the model is the worst of all.
 
     The gain is P(small wrong, large right) - P(small right, large wrong), so what is missing to the first is
     the second, which the task class gives.
     """
-    gain = model.score(row["prompt"], task_class).gain
-    if gain is None:
+    gain, known = model.score(row.example.prompt, task_class).gain, model.classes.get(task_class)
+    if gain is None or known is None:
         return FOREIGN
-    known = model.classes[task_class]
     return gain + known.weak * (1 - known.strong)
 
 
@@ -145,7 +127,7 @@ def _tuned(rated: Sequence[Rated], alpha: float) -> float | None:
 
 
 def transfer(
-    model: LearnedModel, home: Sequence[Rated], rows: Sequence[Row], alpha: float, confidence: float
+    model: LearnedModel, home: Sequence[Rated], rows: Sequence[Outcome], alpha: float, confidence: float
 ) -> dict[str, Any]:
     """
     Serve foreign traffic with the classifier and the threshold of another: it must refuse to downgrade.
@@ -156,13 +138,14 @@ def transfer(
     """
     threshold = choose_threshold(_familiar(home), alpha, confidence).score
     state = gate(Counts(), alpha, confidence).status
-    own = [(risk(model, row, row["subject"]), failed(row)) for row in rows]
+    own = [(risk(model, row, row.example.task_class), row.failed) for row in rows]
     served = _apply(threshold if state is GateStatus.PROVEN else None, own)
     disguise = max(model.classes, key=lambda name: model.classes[name].count)
-    disguised = [(risk(model, row, disguise), failed(row)) for row in rows]
+    disguised = [(risk(model, row, disguise), row.failed) for row in rows]
     known = model.classes[disguise]
     bare = [
-        (model.gain(row["prompt"], disguise) + known.weak * (1 - known.strong), failed(row)) for row in rows
+        (model.gain(row.example.prompt, disguise) + known.weak * (1 - known.strong), row.failed)
+        for row in rows
     ]
     return {
         "alpha": alpha,
@@ -180,18 +163,22 @@ def _mean(values: Sequence[float]) -> float:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Judge every dataset of the files, and the way from one to the others."""
-    train_rows = read(options.train, "train")
-    seen = {row["prompt"] for row in train_rows}
-    eval_rows = [row for row in read(options.eval, "eval") if row["prompt"] not in seen]
-    trainable = Counter(row["dataset"] for row in train_rows)
-    names = sorted({row["dataset"] for row in eval_rows if trainable[row["dataset"]] >= ROWS_MIN})
-    models = {name: learned([row for row in train_rows if row["dataset"] == name]) for name in names}
-    rows = {name: [row for row in eval_rows if row["dataset"] == name] for name in names}
+    eval_rows = asked(read_outcomes(options.eval))
+    train_rows = trainable(options.train, eval_rows)
+    taught = Counter(row.dataset for row in train_rows)
+    found = {row.dataset for row in eval_rows}
+    names = sorted(name for name in found if taught[name] >= ROWS_MIN)
+    if not names:
+        fix = f"Give {ROWS_MIN} rows of a data set to train on, and others of it to judge."
+        raise BadInput(f"{options.train}: dataset", dict(taught), f"too few rows of {sorted(found)}", fix)
+    models = {name: learned([row for row in train_rows if row.dataset == name]) for name in names}
+    rows = {name: [row for row in eval_rows if row.dataset == name] for name in names}
     rated = {
-        name: [(risk(models[name], row, row["subject"]), failed(row)) for row in rows[name]] for name in names
+        name: [(risk(models[name], row, row.example.task_class), row.failed) for row in rows[name]]
+        for name in names
     }
     home = HOME if HOME in names else names[0]
-    foreign = sorted({row["dataset"] for row in eval_rows} - {home})
+    foreign = sorted(found - {home})
     return {
         "resamplings": options.times,
         "confidence": options.confidence,
@@ -213,7 +200,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 "served": name,
                 "alphas": [
                     transfer(
-                        models[home], rated[home], [row for row in eval_rows if row["dataset"] == name],
+                        models[home], rated[home], [row for row in eval_rows if row.dataset == name],
                         alpha, options.confidence,
                     )
                     for alpha in options.alpha
@@ -245,21 +232,18 @@ def show(found: Mapping[str, Any]) -> None:
             )
 
 
-def _shares(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(description="Does the gate keep its promise?")
-    parser.add_argument("--train", required=True)
-    parser.add_argument("--eval", required=True)
-    parser.add_argument("--alpha", type=_shares, default=[0.10, 0.15, 0.20, 0.30])
-    parser.add_argument("--confidence", type=float, default=0.95)
-    parser.add_argument("--times", type=int, default=200)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--train", type=Path, required=True, help="outcomes to train on")
+    parser.add_argument("--eval", type=Path, required=True, help="outcomes to judge; may be the same file")
+    parser.add_argument("--alpha", type=shares, default=[0.10, 0.15, 0.20, 0.30], help="e.g. 0.1,0.15")
+    parser.add_argument("--confidence", type=share, default=0.95)
+    parser.add_argument("--times", type=count, default=200, help="random halves, 200 unless told")
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    found = measure(options)
+    options = parser.parse_args(arguments)
+    with refusals(parser):
+        found = measure(options)
     if options.json:
         print(json.dumps(found))
     else:

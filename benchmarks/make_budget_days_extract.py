@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.days_data import rows_of
+from benchmarks.inputs import Row, read_table
 
 FOLDER: Final = Path(__file__).parent / "data"
 DAYS: Final = ("0", "1", "2")
@@ -30,7 +30,7 @@ def drawn(prompt_id: str, part: int) -> bool:
     return int(hashlib.sha256(prompt_id.encode()).hexdigest(), 16) % part == 0
 
 
-def write(name: str, rows: Sequence[dict[str, str]]) -> None:
+def write(name: str, rows: Sequence[Row]) -> None:
     """
     Write a gzip file that is the same each time.
     """
@@ -52,12 +52,14 @@ def main() -> None:
     parser.add_argument("--outcomes", type=Path, required=True)
     told = parser.parse_args()
     asked = [
-        row for row in rows_of(told.requests) if row["day"] in DAYS and drawn(row["prompt_id"], ASKED_PART)
+        row
+        for _, row in read_table(told.requests, ("day", "prompt_id"))
+        if row["day"] in DAYS and drawn(row["prompt_id"], ASKED_PART)
     ]
     prompts = {row["prompt_id"] for row in asked}
     kept = [
         row
-        for row in rows_of(told.outcomes)
+        for _, row in read_table(told.outcomes, ("prompt_id", "split"))
         if row["prompt_id"] in prompts or (row["split"] == "train" and drawn(row["prompt_id"], TRAINED_PART))
     ]
     write("budget_days_requests.csv.gz", asked)

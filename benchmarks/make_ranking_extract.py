@@ -12,19 +12,21 @@ import io
 import sys
 from pathlib import Path
 
-from benchmarks.ranking import rows_of
+from benchmarks.inputs import COLUMNS, read_table
 
 OUT = Path(__file__).parent / "data" / "ranking_extract.csv.gz"
-COLUMNS = ("prompt_id", "dataset", "subject", "split", "prompt", "weak_correct", "strong_correct")
+WRITTEN = ("prompt_id", "dataset", "subject", "split", "prompt", "weak_correct", "strong_correct")
 
 
 def main(source: Path) -> None:
     """
     Write the extract; the same source gives the same bytes.
     """
-    rows = [*rows_of(source, "train")[::10], *rows_of(source, "eval")[::20]]
+    found = [row for _, row in read_table(source, (*COLUMNS, "split"))]
+    splits = {name: [row for row in found if row["split"] == name] for name in ("train", "eval")}
+    rows = [*splits["train"][::10], *splits["eval"][::20]]
     text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    table = csv.DictWriter(text, WRITTEN, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     OUT.write_bytes(gzip.compress(text.getvalue().encode(), 9, mtime=0))

@@ -32,15 +32,26 @@ def read_examples(path: str, split: str | None = None) -> list[Example]:
     Raises:
         BadInput: The file cannot be read, or a row is no example; the row is named.
     """
-    rows = list(_rows(_text(path), path))
-    if not rows:
-        raise BadInput("file", path, "has no rows", _FIX)
+    rows = read_rows(path)
     chosen = [(place, row) for place, row in rows if split is None or row.get("split") == split]
     if not chosen:
         splits = sorted({str(row["split"])[:40] for _, row in rows if row.get("split")})
         fix = f"Use one of: {', '.join(splits[:10])}." if splits else "The file has no column split."
         raise BadInput("split", split, "no row of the file is of this split", fix)
-    return [_example(row, place) for place, row in chosen]
+    return [example(row, f"row {place}") for place, row in chosen]
+
+
+def read_rows(path: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """
+    Read a file of CSV or JSON Lines, each row with its line.
+
+    Raises:
+        BadInput: The file cannot be read, or has no rows.
+    """
+    rows = list(_rows(_text(path), path))
+    if not rows:
+        raise BadInput("file", path, "has no rows", _FIX)
+    return rows
 
 
 def _text(path: str) -> str:
@@ -83,22 +94,28 @@ def _json_rows(text: str, path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield place, row
 
 
-def _example(row: Mapping[str, Any], place: int) -> Example:
+def example(row: Mapping[str, Any], where: str) -> Example:
+    """
+    Take an example from a row.
+
+    Raises:
+        BadInput: It is none; the message says where.
+    """
     prompt = row.get("prompt")
     if not isinstance(prompt, str) or not 0 < len(prompt) <= PROMPT_MAX:
-        raise BadInput(f"row {place}: prompt", prompt, "is not a text of 1 to 1,000,000 characters", _FIX)
+        raise BadInput(f"{where}: prompt", prompt, "is not a text of 1 to 1,000,000 characters", _FIX)
     task = next((row[name] for name in _TASKS if row.get(name)), "")
     if not isinstance(task, str) or len(task) > 200:
-        raise BadInput(f"row {place}: task", task, "is not a text of at most 200 characters", _FIX)
-    return Example(prompt, task, _score(row, "weak", place), _score(row, "strong", place))
+        raise BadInput(f"{where}: task", task, "is not a text of at most 200 characters", _FIX)
+    return Example(prompt, task, _score(row, "weak", where), _score(row, "strong", where))
 
 
-def _score(row: Mapping[str, Any], name: str, place: int) -> float:
+def _score(row: Mapping[str, Any], name: str, where: str) -> float:
     value = row.get(name, row.get(f"{name}_correct"))
     try:
         score = float(value) if isinstance(value, str | int | float) else -1.0
     except ValueError:
         score = -1.0
     if not 0 <= score <= 1:
-        raise BadInput(f"row {place}: {name}", value, "is not a score from 0 to 1", _FIX)
+        raise BadInput(f"{where}: {name}", value, "is not a score from 0 to 1", _FIX)
     return score
