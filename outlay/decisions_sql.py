@@ -7,11 +7,34 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select, tuple_
 
+from ledger.rows import RELEASED
+from ledger.tables import hold
 from outlay.tables import decision as table
 
 JSON_COLUMNS: Final = ("would", "reasons", "offers", "counterfactual", "usage", "tags")
+
+
+def cost() -> ColumnElement[int]:
+    """
+    Return what the provider bills for a call, as the books have it now.
+
+    A record is never changed. Of a call whose end nobody saw it says no cost, and of one that was given back
+    it says 0; the hold knows what was captured, and what was told later. Only for those it is looked at.
+    """
+    booked = case((hold.c.state == RELEASED, 0), else_=hold.c.actual)
+    told = select(booked).where(hold.c.id == table.c.hold_id).scalar_subquery()
+    return case(
+        (table.c.outcome.in_(("uncertain", "failed")), func.coalesce(told, table.c.cost_nanos)),
+        else_=table.c.cost_nanos,
+    )
+
+
+COLUMNS: Final = tuple(
+    cost().label(column.name) if column is table.c.cost_nanos else column for column in table.c
+)
+"""What is shown of a decision: the record, with the cost as the books have it now."""
 
 
 class Decisions:
@@ -21,9 +44,9 @@ class Decisions:
 
     def find(self, connection: Connection, decision_id: str) -> dict[str, Any] | None:
         """
-        Return a decision as stored, its JSON columns decoded (`inputs` stays text); None if there is none.
+        Return a decision, its JSON columns decoded (`inputs` stays text); None if there is none.
         """
-        row = connection.execute(select(table).where(table.c.id == decision_id)).one_or_none()
+        row = connection.execute(select(*COLUMNS).where(table.c.id == decision_id)).one_or_none()
         return None if row is None else decode(dict(row._mapping))
 
     def list(
@@ -55,7 +78,7 @@ class Decisions:
         """
         Return a decision and all attempts that belong to it, in order.
         """
-        query = select(table).where((table.c.id == first) | (table.c.parent == first))
+        query = select(*COLUMNS).where((table.c.id == first) | (table.c.parent == first))
         rows = connection.execute(query.order_by(table.c.at_us, table.c.attempt, table.c.id))
         return tuple(decode(dict(row._mapping)) for row in rows)
 
@@ -63,7 +86,7 @@ class Decisions:
         """
         Return the query for decisions, the newest first.
         """
-        query = select(table).order_by(table.c.at_us.desc(), table.c.id.desc())
+        query = select(*COLUMNS).order_by(table.c.at_us.desc(), table.c.id.desc())
         if tenant is not None:
             query = query.where(table.c.tenant == tenant)
         if outcome is not None:

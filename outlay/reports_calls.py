@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger import tables
+from outlay.decisions_sql import cost
 from outlay.reports_periods import Period, Span, fitting_period, period
 from outlay.tables import decision, refusal_count
 from router.types import ReasonCode
@@ -114,17 +115,17 @@ def tier_spend(conn: Connection, period: Period, tenant: str | None) -> tuple[Ti
     step = (decision.c.at_us - decision.c.at_us % sa.literal(period.step_us)).label("step")
     tier = sa.func.coalesce(decision.c.served_tier, UNLISTED).label("tier")
     query = (
-        sa.select(step, tier, sa.func.sum(decision.c.cost_nanos), sa.func.count())
-        .where(
-            *within(period, tenant), decision.c.cost_nanos.is_not(None), decision.c.served_model.is_not(None)
-        )
+        sa.select(step, tier, sa.func.sum(cost()), sa.func.count(cost()))
+        .where(*within(period, tenant), decision.c.served_model.is_not(None))
         .group_by("step", "tier")
     )
     sums: dict[tuple[int, int, str], tuple[int, int]] = {}
-    for step_us, name, cost, calls in conn.execute(query):
+    for step_us, name, nanos, calls in conn.execute(query):
+        if calls == 0:
+            continue  # in flight still
         key = (*period.bucket(int(step_us)), str(name))
-        cost_before, calls_before = sums.get(key, (0, 0))
-        sums[key] = (cost_before + int(cost), calls_before + int(calls))
+        nanos_before, calls_before = sums.get(key, (0, 0))
+        sums[key] = (nanos_before + int(nanos), calls_before + int(calls))
     return tuple(TierSpend(*key, *amounts) for key, amounts in sorted(sums.items()))
 
 
@@ -175,8 +176,9 @@ def reasons(
     Args:
         lowering_only: Only calls served by another tier than asked, and only reasons that explain that.
     """
+    which = (downgraded(),) if lowering_only else ()
     told = sa.union(
-        *(_told(source, period, tenant, conn.dialect.name) for source in ("choice", "offer"))
+        *(_told(source, period, tenant, conn.dialect.name, *which) for source in ("choice", "offer"))
     ).subquery()
     if lowering_only:
         return _lowering(conn, told)
@@ -192,13 +194,13 @@ def _lowering(conn: Connection, told: sa.Subquery) -> tuple[Count, ...]:
     strongest = sa.func.max(lowers).over(partition_by=told.c.id)
     each = sa.select(
         told.c.id, told.c.told_code, lowers.label("lowers"), strongest.label("strongest")
-    ).where(told.c.is_lowered).subquery()  # fmt: skip
+    ).subquery()  # fmt: skip
     code = sa.case((each.c.strongest == 0, UNTOLD), else_=each.c.told_code).label("shown_code")
     query = sa.select(code, sa.func.count(each.c.id.distinct())).where(each.c.lowers == each.c.strongest)
     return _counts(conn.execute(query.group_by("shown_code")))
 
 
-def _told(source: str, period: Period, tenant: str | None, dialect: str) -> Any:
+def _told(source: str, period: Period, tenant: str | None, dialect: str, *which: ColumnElement[bool]) -> Any:
     """Select which decision names which reason, of its choice or its held offer; NULL where it has none."""
     listed: ColumnElement[Any] = decision.c.reasons
     rows: Any = decision
@@ -206,8 +208,8 @@ def _told(source: str, period: Period, tenant: str | None, dialect: str) -> Any:
         rows = decision.join(tables.hold, tables.hold.c.id == decision.c.hold_id)
         listed = _held_reasons(dialect)
     each, code = _unfolded(listed, dialect)
-    columns = (decision.c.id, code.label("told_code"), downgraded().label("is_lowered"))
-    return sa.select(*columns).select_from(rows.outerjoin(each, sa.true())).where(*within(period, tenant))
+    query = sa.select(decision.c.id, code.label("told_code")).select_from(rows.outerjoin(each, sa.true()))
+    return query.where(*within(period, tenant), *which)
 
 
 def _held_reasons(dialect: str) -> ColumnElement[Any]:

@@ -14,6 +14,7 @@ from ledger import reads
 from ledger.read_models import HoldRow
 from outlay import reports_calls
 from outlay.clock import now_us as clock_us
+from outlay.decisions_sql import COLUMNS, cost
 from outlay.errors import translated
 from outlay.reports import ALL_ZONE
 from outlay.reports_calls import Count, Savings, downgraded, within
@@ -194,7 +195,7 @@ def decisions(
     Args:
         before: `next_place` of the page before; None begins with the newest.
     """
-    query = sa.select(decision).where(*_filtered(wanted))
+    query = sa.select(*COLUMNS).where(*_filtered(wanted))
     if before is not None:
         query = query.where(sa.tuple_(decision.c.at_us, decision.c.id) < sa.tuple_(*before))
     query = query.order_by(decision.c.at_us.desc(), decision.c.id.desc()).limit(limit + 1)
@@ -235,16 +236,16 @@ def why(app: "App", decision_id: str) -> Why | None:
 def _cells(conn: Connection, seen: Period, tenant: str | None) -> tuple[Cell, ...]:
     asked = decision.c.asked_tier.label("asked")
     served = _served_tier().label("served")
-    total = sa.func.coalesce(sa.func.sum(decision.c.cost_nanos), 0)
-    priced = sa.func.coalesce(decision.c.asked_cost_nanos, decision.c.cost_nanos)
+    total = sa.func.coalesce(sa.func.sum(cost()), 0)
+    priced = sa.func.coalesce(decision.c.asked_cost_nanos, cost())
     query = (
         sa.select(asked, served, sa.func.count(), total, sa.func.coalesce(sa.func.sum(priced), 0))
         .where(*within(seen, tenant))
         .group_by("asked", "served")
     )
     cells = (
-        Cell(_asked(tier, by), by, int(calls), int(cost), int(priced_cost))
-        for tier, by, calls, cost, priced_cost in conn.execute(query)
+        Cell(_asked(tier, by), by, int(calls), int(nanos), int(priced_nanos))
+        for tier, by, calls, nanos, priced_nanos in conn.execute(query)
     )
     return tuple(sorted(cells, key=lambda cell: (cell.asked, cell.served or "")))
 

@@ -207,7 +207,7 @@ def _traffic(seen: Overview) -> None:
         st.subheader("Cost by served tier")
         if seen.spend:
             st.altair_chart(charts.spend_by_tier(seen.spend, seen.policy.tiers, seen.period), width="stretch")
-            st.caption(f"What the provider billed, {frame.period_text(seen.period.span)}.")
+            st.caption(f"What the provider billed, {frame.period_text(seen.period.span)}{_unseen(seen)}.")
         else:
             st.caption("No call was served in this period.")
     with right:
@@ -215,6 +215,15 @@ def _traffic(seen: Overview) -> None:
         _counted(seen.refusals, theme.REFUSED_COLOR, "Nothing was refused.")
         st.subheader("Downgrades")
         _counted(seen.downgrades, theme.TIER_COLORS[2], "Every call was served by the tier it asked for.")
+
+
+def _unseen(seen: Overview) -> str:
+    """Say how calls are counted whose end nobody saw, where there are some."""
+    uncertain = next((count.count for count in seen.outcomes if count.name == "uncertain"), 0)
+    if uncertain == 0:
+        return ""
+    calls = plural(uncertain, "call")
+    return f"; {calls} whose end nobody saw at what was captured, or at what was told later"
 
 
 def _counted(counts: Sequence[Count], color: str, empty: str) -> None:

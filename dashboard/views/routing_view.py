@@ -14,6 +14,13 @@ from outlay.reports_routing import Filter, LogPage, LogRow, Routing, Why
 
 _ANY: Final = "Any"
 _PLACES: Final = "log_places"
+_UNSEEN: Final[Mapping[str, str]] = {
+    "open": "Nobody saw how it ended. Its hold stands until it expires, and is captured then.",
+    "expired": "Nobody saw how it ended, so its hold was captured; `outlay settle` books what was billed.",
+    "released": "Nobody saw how it ended; its hold was given back later.",
+    "settled": "Nobody saw how it ended; what the provider billed was told later.",
+}
+"""What stands behind an uncertain call, by the state of its hold."""
 
 
 def show() -> None:
@@ -300,6 +307,8 @@ def _money(found: Why) -> None:
     }
     shown = {name: text for name, text in lines.items() if text is not None}
     st.dataframe({"": list(shown), "Value": list(shown.values())}, hide_index=True)
+    if record["outcome"] == "uncertain":
+        st.caption(_UNSEEN[hold.state])
 
 
 def _usage(usage: object) -> dict[str, str]:

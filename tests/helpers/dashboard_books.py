@@ -59,7 +59,7 @@ def tenant(
 
 
 def play(app: App, call: Call) -> str:
-    """Write one call: refused ones as a note, all others as a hold with its settlement."""
+    """Write one call: a refused one as a note, an uncertain one as an open hold, others with a settlement."""
     decision_id = new_id(call.at_us)
     record = _record(call, decision_id)
     if call.outcome == "refused":
@@ -74,6 +74,12 @@ def play(app: App, call: Call) -> str:
             (Offer(bound, call.cost_nanos, json.dumps(plan)),), owner="test", enforce=False,
         )
     )  # fmt: skip
+    if call.outcome == "uncertain":  # nobody saw its end: the hold stays until it is captured
+        row = records.row(
+            plan, outcome="uncertain", finished_us=call.at_us, code="no_answer", held_nanos=held.amount_nanos
+        )
+        app.ledger.do(Note(call.tenant, f"{decision_id}-n", call.at_us), [Attachment(tables.decision, row)])
+        return decision_id
     asked_cost = call.cost_nanos * PRICE[call.asked] // PRICE[call.served]
     row = records.row(
         plan, outcome=call.outcome, finished_us=call.at_us + 900_000, code=call.code,

@@ -8,8 +8,10 @@ import dashboard_books as books
 import pytest
 
 from circuit.types import State
-from ledger.types import Attachment, Note, Refund, SetBudget
+from ledger.types import Attachment, Note, Refund, Release, SetBudget, Settle
 from outlay import reports, reports_routing, tables
+from outlay.admin.captured import settle_captured
+from outlay.admin.decisions import explain, list_decisions
 from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count
 from outlay.reports_periods import Span, fitting_period, fitting_span, period
 from outlay.reports_routing import Filter
@@ -143,6 +145,40 @@ def test_savings_count_served_downgrades_only(acme: App) -> None:
     saved = seen.savings
     assert (saved.calls, saved.asked_cost_nanos, saved.cost_nanos, saved.saved_nanos) == (1, 100, 40, 60)
     assert seen.downgrades == (Count("degraded", 2),)
+
+
+def test_a_call_whose_end_nobody_saw_costs_what_the_books_say_now(acme: App) -> None:
+    """Nothing while it is in flight, the captured bound after that, and the truth once it is told."""
+    unseen = call(acme, 30, asked="large", served="medium", cost_nanos=40, outcome="uncertain")
+
+    def shown() -> tuple[list[int], list[int], int | None]:
+        seen = reports.overview(acme, "acme", now_us=NOON)
+        routing = reports_routing.routing(acme, "acme", now_us=NOON)
+        assert seen is not None
+        assert routing is not None
+        row = reports_routing.decisions(acme, Filter()).rows[0]
+        bars, cells = [bar.cost_nanos for bar in seen.spend], [cell.cost_nanos for cell in routing.cells]
+        return bars, cells, row.cost_nanos
+
+    def listed() -> tuple[str | None, str | None]:
+        row = list_decisions(acme)["decisions"][0]
+        return row["cost_usd"], explain(acme, unseen)["cost_usd"]
+
+    assert (shown(), listed()) == (([], [0], None), (None, None))
+    acme.ledger.sweep(NOON + 10 * HOUR_US)
+    assert (shown(), listed()) == (([80], [80], 80), ("0.00000008",) * 2)
+    settle_captured(acme, unseen, "0.00000003", reason="the provider's bill", actor="fin")
+    assert (shown(), listed()) == (([30], [30], 30), ("0.00000003",) * 2)
+
+
+@pytest.mark.parametrize("told_late", [False, True])
+def test_a_call_given_back_costs_nothing_unless_a_bill_comes(acme: App, told_late: bool) -> None:
+    """A released hold cost nothing; a settlement that comes after it is always accepted, and is shown."""
+    given_back = call(acme, 30, cost_nanos=40, outcome="uncertain")
+    acme.ledger.do(Release("acme", "back", NOON, given_back, "not_sent"))
+    if told_late:
+        acme.ledger.do(Settle("acme", "late", NOON, given_back, 50))
+    assert reports_routing.decisions(acme, Filter()).rows[0].cost_nanos == (50 if told_late else 0)
 
 
 def test_reasons_of_the_held_offer_count_too(acme: App) -> None:
