@@ -6,11 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.errors import refusal, unanswered, unreachable
-from gateway.exchange import Exchange, answer, passed_headers, to_json
-from gateway.messages import take_in, upstream_headers, upstream_url
+from gateway.exchange import Exchange, answer, passed_headers
+from gateway.messages import still_on, take_in, upstream_headers, upstream_url
 from outlay import counting
 from outlay.calls import Refused
 from outlay.upstream import Lost, NotReached, TooLarge
+from outlay.wire import to_json
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -28,9 +29,9 @@ async def count(house: "House", exchange: Exchange) -> None:
         raise refusal(placed)
     url = upstream_url(placed.upstream, exchange, "/v1/messages/count_tokens")
     headers = upstream_headers(placed.upstream, exchange.headers)
-    still_on = partial(house.calls.still_on, request.tenant)
+    before = partial(still_on, house, request.tenant)
     try:
-        found = await house.upstream.post(url, to_json(placed.body), headers, before=still_on)
+        found = await house.upstream.post(url, to_json(placed.body), headers, before=before)
         raw = await found.read(ANSWER_BYTES_MAX)
     except NotReached as error:
         raise unreachable(type(error).__name__, "") from error

@@ -15,6 +15,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.errors import ApiError, invalid
+from outlay.wire import to_json
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 _DISCARDED_MAX = 64 * 1024 * 1024
@@ -154,16 +155,6 @@ def _finite(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"{text} is too large for a number")
     return value
-
-
-def to_json(value: object) -> bytes:
-    """
-    Write JSON, compactly; lone surrogates stay escaped, as they came.
-    """
-    try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 from gateway.background import SWEEP_S, OpenCalls, care
-from gateway.switches import WatchedCalls
+from outlay.aio import AsyncCalls
 from outlay.holds import AsyncHolds
 from outlay.settings import Settings
 from outlay.upstream import UpstreamClient
@@ -26,7 +26,7 @@ class House:
     """
 
     app: App
-    calls: WatchedCalls
+    calls: AsyncCalls
     holds: AsyncHolds
     upstream: UpstreamClient
 
@@ -48,7 +48,7 @@ class House:
             self.app = await asyncio.to_thread(lambda: open_app(self._settings()))
         else:
             self.app = self._given
-        self.calls = WatchedCalls(self.app)
+        self.calls = AsyncCalls(self.app)
         self.holds = AsyncHolds(self.calls)
         self.upstream = UpstreamClient()
         self._care = asyncio.create_task(care(self.app, SWEEP_S))

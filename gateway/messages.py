@@ -23,7 +23,6 @@ from gateway.exchange import (
     read_body,
     send_part,
     start,
-    to_json,
 )
 from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
 from gateway.lease import Lease
@@ -32,6 +31,7 @@ from outlay.errors import OutlayError
 from outlay.meter import StreamMeter
 from outlay.outcomes import outcome_of_answer
 from outlay.upstream import Answer, Lost, NotReached, TooLarge
+from outlay.wire import to_json
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -80,6 +80,19 @@ async def _conduct(house: "House", exchange: Exchange, request: CallRequest) -> 
         await answer_error(exchange, refusal(call.result))
         return
     await _Passage(house, exchange, call, call.sending, request.tenant).run()
+
+
+async def still_on(house: "House", tenant: str, decision_id: str = "") -> None:
+    """
+    Return where nothing is halted: the last look, once the connection stands.
+
+    Raises:
+        ApiError: Spending is halted.
+        OutlayError: The switches cannot be read.
+    """
+    refused = await house.calls.still_on(tenant, decision_id)
+    if refused is not None:
+        raise refusal(refused)
 
 
 def upstream_headers(upstream: Upstream, headers: Mapping[str, str]) -> dict[str, str]:
@@ -187,10 +200,10 @@ class _Passage:
         url = upstream_url(sending.upstream, exchange, "/v1/messages")
         headers = upstream_headers(sending.upstream, exchange.headers)
         raw = to_json(sending.body)
-        still_on = partial(self._house.calls.still_on, self._tenant, sending.decision_id)
+        before = partial(still_on, self._house, self._tenant, sending.decision_id)
         try:
             async with self._patience():
-                found = await self._house.upstream.post(url, raw, headers, before=still_on)
+                found = await self._house.upstream.post(url, raw, headers, before=before)
         except (ApiError, OutlayError) as error:
             trouble = public(error) if isinstance(error, OutlayError) else error
             await self._close(NotSent("halted", given_up=True), trouble)

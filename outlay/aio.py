@@ -14,12 +14,13 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ledger import LedgerError
-from outlay.calls import FORSAKEN, CallRequest, NotSent, Outcome, Result, Sending
+from outlay.calls import FORSAKEN, CallRequest, NotSent, Outcome, Refused, Result, Sending
 from outlay.clock import now_us
 from outlay.effects import CheckSwitches, CloseHold, Ended, Look, Remember, Send, fail, feed
 from outlay.engine import RECHECKS_MAX, SWITCH_FRESH_S, Engine, LedgerEffect
 from outlay.errors import OutlayError
 from outlay.flow import run
+from outlay.refusals import from_circuit
 from outlay.shared_reads import SharedReads
 from outlay.wiring import App
 
@@ -117,6 +118,16 @@ class AsyncCalls:
         except asyncio.CancelledError:
             self._keep(_abandon(call, begun))
             raise
+
+    async def still_on(self, tenant: str, decision_id: str = "") -> Refused | None:
+        """
+        Look at the kill switches a last time, right before a request goes on the wire; see
+        `outlay.client.Calls.still_on`.
+        """
+        if self.engine.was_running(tenant):
+            return None
+        halted = await self.perform(CheckSwitches(tenant))
+        return None if halted is None else from_circuit(decision_id, halted)
 
     async def carry_out(self, steps: Generator[Any, Any, T]) -> T:
         """

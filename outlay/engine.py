@@ -5,6 +5,7 @@ One engine serves a process; the blocking and the async driver share it and diff
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
@@ -28,6 +29,7 @@ from outlay.effects import (
     Commit,
     Effect,
     FindHold,
+    FindTry,
     Look,
     Move,
     Note,
@@ -83,6 +85,7 @@ class Engine:
         self._later = Later(app.ledger, app.settings.spool_folder, app.owner)
         self._later.start()
         self._full_credit: dict[str, tuple[float, int | None]] = {}
+        self._running: dict[str, float] = {}
         self.tools = Tools(
             now_us=clock,
             new_id=new_id,
@@ -143,6 +146,9 @@ class Engine:
             case FindHold(hold_id):
                 with self._app.reading() as conn:
                     return reads.hold(conn, hold_id)
+            case FindTry(tenant, key):
+                with self._app.reading() as conn:
+                    return reads.hold_by_key(conn, tenant, key)
             case Predict(tenant, version, prompt, task_class):
                 with self._app.reading() as conn:
                     model = self._app.classifiers.model(conn, tenant, version)
@@ -278,7 +284,15 @@ class Engine:
             found = halted(self._app.circuit.switches(switch_scopes(tenant)), tenant)
             if found is not None or time.monotonic() - began <= SWITCH_FRESH_S:
                 break
+        if found is None:
+            self._running[tenant] = began
         return found
+
+    def was_running(self, tenant: str) -> bool:
+        """
+        Tell whether a reading of the kill switches that is still good found no halt of a tenant.
+        """
+        return time.monotonic() - self._running.get(tenant, -math.inf) <= SWITCH_FRESH_S
 
     def _upstream(self, policy: Policy, name: str | None) -> Upstream:
         settings = self._app.settings

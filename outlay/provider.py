@@ -23,6 +23,7 @@ from outlay.calls import Failed, NotSent, Outcome, Refused, Sending, Uncertain, 
 from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
 from outlay.open_holds import HintWords
+from outlay.sdk_bodies import AsyncBody, Body
 from outlay.sdk_passages import AsyncPassage, Passage
 from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed
 
@@ -61,9 +62,8 @@ def middleware(
     An `Outlay` is for the blocking client, an `AsyncOutlay` for the asynchronous one, in its event loop; the
     client refuses the wrong kind when it is made. Each attempt of the SDK's retries is a call of its own.
 
-    The kill switch is read before the request is handed to the client's HTTP library. Where that waits for a
-    free connection of its pool, a halt in the meantime does not stop the request: give the client a pool that
-    bears your calls (`httpx2.Limits(max_connections=...)`), or use the gateway.
+    The kill switch is read once more when the client's HTTP library has a connection, right before the body
+    goes out: a call that waited for one is not sent after a halt.
 
     Args:
         tenant: Who pays; or a function that is asked at each call.
@@ -96,20 +96,22 @@ class ControlledCalls(anthropic.Middleware):
         if kind is Kind.COUNT:
             return call_next(self._counted(request))
         with _as_sdk_errors(request):
-            call = self._books.calls.start(self._terms.order(request))
-        while call.sending is not None:
-            passage = Passage(call, call.sending, _lost)
+            order = self._terms.order(request)
+            call = self._books.calls.start(order)
+        while (sending := call.sending) is not None:
+            passage = Passage(call, sending, _lost)
+            body = self._body(request, sending.body, order.tenant, sending.decision_id)
             with _as_sdk_errors(request):
                 try:
-                    sent = _attempt_to_send(request, call.sending, self._terms)
+                    sent = _attempt_to_send(request, body, sending, self._terms)
                     answer = call_next(sent)
                     passage.answered(answer.http_response)
                 except Exception as error:
-                    passage.close(outcome_of_error(error))
+                    passage.close(outcome_of_error(error, begun=body.begun))
                     if not passage.goes_on:
                         raise
                 except BaseException as error:
-                    passage.leave(outcome_of_error(error))
+                    passage.leave(outcome_of_error(error, begun=body.begun))
                     raise
                 else:
                     if not passage.goes_on:
@@ -120,8 +122,23 @@ class ControlledCalls(anthropic.Middleware):
         """Put a count to where its privacy class allows, unless spending is halted."""
         calls = self._books.calls
         with _as_sdk_errors(request):
-            found = calls.carry_out(counting.place(self._terms.order(request), calls.engine.tools))
-        return _count_to_send(request, found, self._terms)
+            order = self._terms.order(request)
+            found = calls.carry_out(counting.place(order, calls.engine.tools))
+        count = _placed(found, request)
+        return _to_send(request, self._body(request, count.body, order.tenant), count.upstream, self._terms)
+
+    def _body(
+        self, request: APIRequest, value: Mapping[str, object], tenant: str, decision_id: str = ""
+    ) -> Body:
+        """Make a body that is held back where spending is halted by the time that it can go."""
+
+        def before() -> None:
+            with _as_sdk_errors(request):
+                refused = self._books.calls.still_on(tenant, decision_id)
+            if refused is not None:
+                raise _refusal(refused, request)
+
+        return Body(value, before)
 
 
 class AsyncControlledCalls(anthropic.Middleware):
@@ -146,20 +163,22 @@ class AsyncControlledCalls(anthropic.Middleware):
         if kind is Kind.COUNT:
             return await call_next(await self._counted(request))
         with _as_sdk_errors(request):
-            call = await self._books.calls.start(self._terms.order(request))
-        while call.sending is not None:
-            passage = AsyncPassage(call, call.sending, _lost)
+            order = self._terms.order(request)
+            call = await self._books.calls.start(order)
+        while (sending := call.sending) is not None:
+            passage = AsyncPassage(call, sending, _lost)
+            body = self._body(request, sending.body, order.tenant, sending.decision_id)
             with _as_sdk_errors(request):
                 try:
-                    sent = _attempt_to_send(request, call.sending, self._terms)
+                    sent = _attempt_to_send(request, body, sending, self._terms)
                     answer = await call_next(sent)
                     await passage.answered(answer.http_response)
                 except Exception as error:
-                    await passage.close(outcome_of_error(error))
+                    await passage.close(outcome_of_error(error, begun=body.begun))
                     if not passage.goes_on:
                         raise
                 except BaseException as error:
-                    await passage.leave(outcome_of_error(error))
+                    await passage.leave(outcome_of_error(error, begun=body.begun))
                     raise
                 else:
                     if not passage.goes_on:
@@ -170,8 +189,23 @@ class AsyncControlledCalls(anthropic.Middleware):
         """Put a count to where its privacy class allows, unless spending is halted."""
         calls = self._books.calls
         with _as_sdk_errors(request):
-            found = await calls.carry_out(counting.place(self._terms.order(request), calls.engine.tools))
-        return _count_to_send(request, found, self._terms)
+            order = self._terms.order(request)
+            found = await calls.carry_out(counting.place(order, calls.engine.tools))
+        count = _placed(found, request)
+        return _to_send(request, self._body(request, count.body, order.tenant), count.upstream, self._terms)
+
+    def _body(
+        self, request: APIRequest, value: Mapping[str, object], tenant: str, decision_id: str = ""
+    ) -> AsyncBody:
+        """Make a body that is held back where spending is halted by the time that it can go."""
+
+        async def before() -> None:
+            with _as_sdk_errors(request):
+                refused = await self._books.calls.still_on(tenant, decision_id)
+            if refused is not None:
+                raise _refusal(refused, request)
+
+        return AsyncBody(value, before)
 
 
 # what is asked
@@ -193,21 +227,23 @@ def _kind(request: APIRequest) -> Kind:
     return kind
 
 
-def _count_to_send(request: APIRequest, found: Count | Refused, terms: Terms) -> APIRequest:
+def _placed(found: Count | Refused, request: APIRequest) -> Count:
     if isinstance(found, Refused):
         raise _refusal(found, request)
-    return _to_send(request, found.body, found.upstream, terms)
+    return found
 
 
-def _attempt_to_send(request: APIRequest, sending: Sending, terms: Terms) -> APIRequest:
+def _attempt_to_send(
+    request: APIRequest, body: Body | AsyncBody, sending: Sending, terms: Terms
+) -> APIRequest:
     """Put an attempt into the request; one of the flow's own is waited for as long as the policy says."""
-    sent = _to_send(request, sending.body, sending.upstream, terms)
+    sent = _to_send(request, body, sending.upstream, terms)
     if sending.link.timeout_ms is not None:
         sent.options.timeout = sending.link.timeout_ms / 1_000
     return sent
 
 
-def _to_send(request: APIRequest, body: Mapping[str, object], upstream: Upstream, terms: Terms) -> APIRequest:
+def _to_send(request: APIRequest, body: Body | AsyncBody, upstream: Upstream, terms: Terms) -> APIRequest:
     """
     Put the translated body into the request, as one that can be read while it passes.
 
@@ -222,7 +258,8 @@ def _to_send(request: APIRequest, body: Mapping[str, object], upstream: Upstream
     }
     headers = {name: value for name, value in headers.items() if name.lower() != "anthropic-beta"}
     headers["anthropic-beta"] = ",".join(sorted(terms.betas(request))) or anthropic.Omit()
-    if body.get("stream") is True:
+    headers["content-length"] = str(len(body.raw))  # else it would be sent in chunks
+    if body.value.get("stream") is True:
         headers["accept-encoding"] = "identity"
     url = request.url
     if upstream.name != "default":
@@ -233,8 +270,9 @@ def _to_send(request: APIRequest, body: Mapping[str, object], upstream: Upstream
                 )
         headers["authorization"] = f"Bearer {upstream.key}"
         url = routed(upstream, request.url)
-    sent = request.copy(body=dict(body), headers=headers, url=url)
-    sent.options.extra_json = None  # it is in the body, and would overwrite the translation
+    sent = request.copy(body=None, headers=headers, url=url)
+    sent.options.extra_json = None  # it is in the body
+    sent.options.content = body
     return sent
 
 
@@ -249,12 +287,17 @@ _NEVER_SENT: Final = (
 )
 
 
-def outcome_of_error(error: BaseException) -> Outcome:
+def outcome_of_error(error: BaseException, *, begun: bool = True) -> Outcome:
     """
     Say what came of a call that the SDK raised an error for.
+
+    Args:
+        begun: Whether its body may be on the wire.
     """
     if isinstance(error, OutlayError) or isinstance(error.__cause__, OutlayError):
         return NotSent("not_sent: the call could not be put together", given_up=True)
+    if not begun:
+        return _held_back(error)
     if isinstance(error, anthropic.APIStatusError):
         return Failed(error.status_code, error.type or "", error.error_code or "")
     if isinstance(error.__cause__, _NEVER_SENT):
@@ -263,6 +306,14 @@ def outcome_of_error(error: BaseException) -> Outcome:
         return NotSent(f"not_sent: {type(error).__name__} while the request was built", given_up=True)
     timed_out = isinstance(error, anthropic.APITimeoutError)
     return Uncertain(f"{'timeout' if timed_out else 'no_answer'}: {type(error).__name__}")
+
+
+def _held_back(error: BaseException) -> NotSent:
+    """Nothing was sent: the provider is not there, or the caller kept it back (by a full pool, say)."""
+    cause = error.__cause__
+    if isinstance(cause, httpx2.TransportError) and not isinstance(cause, httpx2.PoolTimeout):
+        return NotSent(f"unreachable: {type(cause).__name__}")
+    return NotSent(f"not_sent: {type(error).__name__} before the body went out", given_up=True)
 
 
 def _lost(error: Exception, response: httpx2.Response) -> anthropic.APIConnectionError:

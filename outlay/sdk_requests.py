@@ -157,7 +157,7 @@ def body_of(request: SdkRequest) -> Mapping[str, object]:
         raise BadInput("body", None, "is not JSON", "Send a Messages API call.")
     body = {**_mapping(request.json), **_mapping(options.extra_json)}
     try:
-        plain: dict[str, object] = json.loads(json.dumps(body, default=_plain))
+        plain: dict[str, object] = json.loads(json.dumps(body, default=_plain, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise BadInput("body", None, f"is not JSON ({error})", "Send plain JSON values.") from error
     return plain

@@ -26,9 +26,9 @@ from gateway.exchange import (
     open_exchange,
     parse_object,
     read_body,
-    to_json,
 )
 from outlay.errors import OutlayError
+from outlay.wire import to_json
 
 if TYPE_CHECKING:
     from gateway.house import House

@@ -1,0 +1,61 @@
+"""
+The body of a request of the SDK: asks once more whether it may go, and knows whether it went.
+
+The SDK's HTTP library reads it when a connection stands, after all waiting; the head of the request is out by
+then, which no provider answers or bills without its body. It is handed over whole, so that a request either
+was begun or certainly never reached a model. It imports nothing of the SDK.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+from outlay.wire import to_json
+
+
+class Body:
+    """
+    A body for a blocking client.
+
+    Attributes:
+        value: What it says.
+        raw: The same as JSON text.
+        begun: It may be on the wire.
+    """
+
+    def __init__(self, value: Mapping[str, object], before: Callable[[], None]) -> None:
+        """
+        Take a body; what `before` raises holds it back.
+        """
+        self.value = value
+        self.raw = to_json(value)
+        self.begun = False
+        self._before = before
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._before()
+        self.begun = True
+        yield self.raw
+
+
+class AsyncBody:
+    """
+    A body for an asynchronous client.
+
+    Attributes:
+        value: What it says.
+        raw: The same as JSON text.
+        begun: It may be on the wire.
+    """
+
+    def __init__(self, value: Mapping[str, object], before: Callable[[], Awaitable[None]]) -> None:
+        """
+        Take a body; what `before` raises holds it back.
+        """
+        self.value = value
+        self.raw = to_json(value)
+        self.begun = False
+        self._before = before
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self._before()
+        self.begun = True
+        yield self.raw

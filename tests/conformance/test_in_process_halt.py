@@ -1,0 +1,128 @@
+"""
+A halt stops calls in process as it does in the gateway: also those that wait for a connection of the client's
+HTTP library. With the real client, blocking and asynchronous, against the simulated provider.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anthropic
+import httpx2
+import pytest
+from sdk_in_process import SONNET, Asynchronous, Blocking, booked, decided, says
+
+from outlay.admin import breakers
+from outlay.admin.tenants import set_tenant
+
+BODY: dict[str, Any] = {"model": SONNET, "max_tokens": 500, "messages": says()}
+LONG = {**BODY, "messages": says("[[sim input_tokens=100 output_tokens=300]]")}
+ONE = httpx2.Limits(max_connections=1)
+PATIENCE_S = 5.0
+
+
+@pytest.fixture
+def crowded(make: Any, request: pytest.FixtureRequest) -> Any:
+    """A client whose pool has one connection."""
+    blocking = request.node.callspec.params["make"] is Blocking
+    http = anthropic.DefaultHttpxClient if blocking else anthropic.DefaultAsyncHttpxClient
+    return make(http_client=http(limits=ONE))
+
+
+def ask(sdk: Any, *, count: bool) -> Any:
+    """Make a call, or a count."""
+    messages = sdk.client.messages
+    return messages.count_tokens(model=SONNET, messages=says()) if count else messages.create(**BODY)
+
+
+def behind_a_stream(
+    sdk: Any, meanwhile: Callable[[], object], *, count: bool = False
+) -> BaseException | None:
+    """Have a call wait for the connection that a stream has; returns what it raised."""
+    way = _threads if isinstance(sdk, Blocking) else _tasks
+    return way(sdk, meanwhile, count)
+
+
+def _threads(sdk: Blocking, meanwhile: Callable[[], object], count: bool) -> BaseException | None:
+    raised: list[BaseException | None] = []
+
+    def second() -> None:
+        try:
+            ask(sdk, count=count)
+        except anthropic.AnthropicError as error:
+            raised.append(error)
+
+    with sdk.client.messages.create(stream=True, **LONG) as stream:
+        next(iter(stream))
+        thread = threading.Thread(target=second)
+        thread.start()
+        until = time.monotonic() + PATIENCE_S
+        while sdk.sent.count < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        meanwhile()
+        for _ in stream:
+            pass
+    thread.join()
+    return raised[0] if raised else None
+
+
+def _tasks(sdk: Asynchronous, meanwhile: Callable[[], object], count: bool) -> BaseException | None:
+    async def both() -> BaseException | None:
+        async with await sdk.client.messages.create(stream=True, **LONG) as stream:
+            await anext(aiter(stream))
+            task = asyncio.ensure_future(ask(sdk, count=count))
+            while sdk.sent.count < 2 and not task.done():
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(meanwhile)
+            async for _ in stream:
+                pass
+        done, _ = await asyncio.wait([task])
+        return done.pop().exception()
+
+    return sdk.runner.run(both())
+
+
+def halt(sdk: Any) -> Callable[[], object]:
+    """Halt as another process does."""
+    return lambda: breakers.halt(sdk.books.app, reason="stop it", actor="test")
+
+
+def test_a_call_that_waits_for_a_connection_is_not_sent_after_a_halt(crowded: Any) -> None:
+    """The caller gets the stable code, nothing was sent, and the money is back for certain."""
+    error = behind_a_stream(crowded, halt(crowded))
+    assert isinstance(error, anthropic.ServiceUnavailableError)
+    assert error.error_code == "outlay_kill_switch"
+    assert error.response.headers["x-should-retry"] == "false"
+    assert booked(crowded) == crowded.billed() > 0  # the stream's cost, and no other
+    stored = decided(crowded, str(error.body["error"]["details"]["decision_id"]))  # type: ignore[index]
+    assert (stored["outcome"], stored["code"], stored["cost_usd"]) == ("failed", "not_sent", "0.00")
+
+
+def test_a_call_that_waited_for_a_connection_is_sent_else(crowded: Any) -> None:
+    """Waiting alone refuses nothing, and both calls are settled."""
+    assert behind_a_stream(crowded, lambda: None) is None
+    assert booked(crowded) == crowded.billed() > 0
+
+
+def test_a_count_that_waits_for_a_connection_is_not_sent_after_a_halt(crowded: Any) -> None:
+    """A count shows its prompt to a provider: not after a halt, as in the gateway."""
+    error = behind_a_stream(crowded, halt(crowded), count=True)
+    assert isinstance(error, anthropic.ServiceUnavailableError)
+    assert error.error_code == "outlay_kill_switch"
+
+
+@pytest.mark.parametrize("state", ["frozen", "halted"])
+def test_a_count_of_a_stopped_tenant_is_refused(make: Any, state: str) -> None:
+    """Frozen or halted: its prompt is not shown to the provider either."""
+    sdk = make()
+    if state == "frozen":
+        set_tenant(sdk.books.app, "acme", frozen=True, actor="test")
+    else:
+        sdk.do("halt", reason="stop it", tenant="acme")
+    code = {"frozen": "outlay_tenant_frozen", "halted": "outlay_kill_switch"}[state]
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        sdk.call(lambda client: client.messages.count_tokens(model=SONNET, messages=says()))
+    assert caught.value.error_code == code
+    assert sdk.sent.count == 0
