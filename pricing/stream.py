@@ -25,6 +25,8 @@ class StreamUsage:
     understand it. `output_bytes_seen` counts the UTF-8 bytes of generated content. Once the model thought,
     it is None: thinking is shown in summary or not at all, so nobody can say how much was generated.
 
+    `finished` tells that the final counts are in: the stream's end alone says nothing of them.
+
     `counted` tells whether the input side of `message_start` and the bytes seen bound what is billed.
     Searches, their results, declined attempts before a fallback and the like are reported at the end only, so
     the first block of any kind but text, tool use and thinking makes it false.
@@ -78,8 +80,6 @@ class StreamUsage:
             self._start(_mapping(event, "message"))
         elif kind == "message_delta":
             self._message_delta(event)
-        elif kind == "message_stop":
-            self.finished = True
 
     def _start(self, message: Mapping[str, object]) -> None:
         self.seen_start = True
@@ -89,11 +89,13 @@ class StreamUsage:
         self._merge(_mapping(message, "usage"))
 
     def _message_delta(self, event: Mapping[str, object]) -> None:
-        self._merge(_mapping(event, "usage"))
+        usage = _mapping(event, "usage")
+        self._merge(usage)
         reason = _mapping(event, "delta").get("stop_reason")
         if isinstance(reason, str):
             self.stop_reason = reason
-            self.finished = True
+        told = isinstance(usage.get("output_tokens"), int)
+        self.finished = self.finished or (told and self.stop_reason is not None)
 
     def _merge(self, usage: Mapping[str, object]) -> None:
         """Later cumulative counts replace earlier ones; what a later event leaves out stays."""

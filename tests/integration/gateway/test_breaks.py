@@ -103,6 +103,14 @@ def test_a_stream_that_lacks_only_its_last_event_is_completed(rig: Rig, scripted
     assert rig.balance["day"]["spent_usd"] == COST
 
 
+def test_an_end_without_final_counts_is_booked_by_what_was_seen(rig: Rig, scripted: Provider) -> None:
+    """The one token that a stream begins with is no bill; the caller still gets the answer as it came."""
+    scripted.pieces = [STREAM_HEAD + START + DELTA + STOP]
+    assert rig.call(stream=True)[1] == START + DELTA + STOP
+    assert rig.decision["outcome"] == "broken"
+    assert rig.balance["day"]["spent_usd"] == f"{(10 * 2 + len('Grüße aus Köln'.encode()) * 10) / 1e6:.5f}"
+
+
 def test_a_departed_clients_stream_is_read_to_its_end(rig: Rig, scripted: Provider) -> None:
     """The true usage is known at the end of the stream, whoever still listens."""
     scripted.pieces = [STREAM_HEAD + START, *([0.02, DELTA] * 20), FINAL + STOP]

@@ -62,12 +62,20 @@ def test_nulls_of_a_delta_do_not_erase_the_start() -> None:
 
 
 def test_a_stream_is_not_finished_by_progress() -> None:
-    """A delta without a stop reason is progress; message_stop ends the stream in any case."""
+    """A delta without a stop reason is progress."""
     progress = {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 3}}
     assert not fed(START, progress).finished
-    assert fed(START, {"type": "message_stop"}).finished
     assert fed(START).seen_start
     assert not fed().seen_start
+
+
+@pytest.mark.parametrize("usage", [{}, {"output_tokens": None}, {"output_tokens": "5"}, {"input_tokens": 10}])
+def test_a_stream_without_its_final_count_is_not_finished(usage: dict[str, Any]) -> None:
+    """Only the count of the last delta is what is billed; that of the start is one token."""
+    stop = {"type": "message_stop"}
+    assert not fed(START, text("hello"), stop).finished
+    assert not fed(START, text("hello"), last(**usage), stop).finished
+    assert fed(START, text("hello"), last(**usage), last(output_tokens=5)).finished
 
 
 def test_bytes_of_every_kind_of_generated_content_are_seen() -> None:
