@@ -94,6 +94,14 @@ class Decisions:
         return query
 
 
+def role(row: Mapping[str, Any]) -> str | None:
+    """
+    Return the role that a call named; it stands among the inputs of the choice.
+    """
+    profile = json.loads(row["inputs"] or "{}").get("profile") or {}
+    return profile.get("role")
+
+
 def decode(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the columns of a decision by name, those that hold JSON as values; `inputs` stays text.

@@ -14,12 +14,13 @@ from ledger import reads
 from ledger.read_models import HoldRow
 from outlay import reports_calls
 from outlay.clock import now_us as clock_us
-from outlay.decisions_sql import COLUMNS, cost
+from outlay.decisions_sql import COLUMNS, cost, role
 from outlay.errors import translated
 from outlay.reports import ALL_ZONE
 from outlay.reports_calls import Count, Savings, downgraded, within
 from outlay.reports_periods import Period, Span
 from outlay.reports_sessions import Suppressed, suppressed
+from outlay.scores_sql import Score, counting
 from outlay.tables import decision
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ class Why:
         road_not_taken: The call as asked, at full quality; None for calls that were never routed.
         hold: The hold and what became of it; None where nothing was held.
         attempts: Records of all attempts of the same call, this one included; empty where there was only one.
+        scores: What was said of the answer, the oldest first; `counted` has the ids of those that count.
+        role: The role that the call named.
     """
 
     record: Mapping[str, Any]
@@ -157,6 +160,9 @@ class Why:
     road_not_taken: OfferLine | None
     hold: HoldRow | None
     attempts: tuple[Mapping[str, Any], ...] = ()
+    scores: tuple[Score, ...] = ()
+    counted: frozenset[str] = frozenset()
+    role: str | None = None
 
 
 def routing(
@@ -217,6 +223,7 @@ def why(app: "App", decision_id: str) -> Why | None:
         hold = None if record["hold_id"] is None else reads.hold(conn, record["hold_id"])
         account = reads.account(conn, record["tenant"])
         attempts = app.decisions.attempts(conn, record["parent"] or record["id"])
+        scores = app.scores.of_decision(conn, record["id"])
     offers = _maps(record["offers"])
     taken = _taken(record, offers, hold)
     own = _maps(offers[taken].get("reasons")) if taken is not None else []
@@ -230,6 +237,9 @@ def why(app: "App", decision_id: str) -> Why | None:
         road_not_taken=_offer(asked, taken=False) if isinstance(asked, Mapping) else None,
         hold=hold,
         attempts=attempts if len(attempts) > 1 else (),
+        scores=scores,
+        counted=frozenset(score.id for score in counting(scores)),
+        role=role(record),
     )
 
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import calibration, charts, frame, session, theme
-from dashboard.money_text import NONE, amount, exact, moment, plain, plural, usd, words
+from dashboard.money_text import NONE, amount, exact, moment, percent, plain, plural, usd, words
 from outlay import reports_calls, reports_routing
 from outlay.reports_routing import Filter, LogPage, LogRow, Routing, Why
+from pricing.money import PPM
 
 _ANY: Final = "Any"
 _PLACES: Final = "log_places"
@@ -191,6 +192,7 @@ def _why(found: Why) -> None:
     st.markdown(f"#### Why {plain(str(record['asked_model']))} was served by {plain(str(served))}")
     st.caption(
         plain(f"{record['tenant']}, {moment(record['at_us'], found.zone, seconds=True)} {found.zone}, ")
+        + plain(f"role {found.role}, " if found.role else "")
         + f"{record['priority']} priority, policy version {record['policy_version']}"
         + f" {'for everybody' if record['policy_tenant'] == '*' else 'of the tenant'}, `{record['id']}`"
     )
@@ -199,6 +201,7 @@ def _why(found: Why) -> None:
         _reasons(found)
         _offers(found)
         _attempts(found)
+        _scores(found)
     with right:
         _money(found)
 
@@ -238,6 +241,32 @@ def _attempts(found: Why) -> None:
         },
         hide_index=True,
         width="stretch",
+    )
+
+
+def _scores(found: Why) -> None:
+    st.markdown("**Scores of the answer**")
+    if not found.scores:
+        st.caption(f"Nobody has judged it yet: `outlay score {found.record['id']} pass`.")
+        return
+    st.dataframe(
+        {
+            "Score": [percent(score.score_ppm / PPM) for score in found.scores],
+            "Source": [score.source for score in found.scores],
+            "Weight": [percent(score.weight_ppm / PPM) for score in found.scores],
+            "Model": [score.served_model for score in found.scores],
+            "Who": [score.actor for score in found.scores],
+            "When": [moment(score.at_us, found.zone, seconds=True) for score in found.scores],
+            "Counts": [score.id in found.counted for score in found.scores],
+            "Comment": [score.comment for score in found.scores],
+        },
+        column_config={
+            "Score": st.column_config.NumberColumn(format="%d %%", help="0 % is wrong, 100 % is right"),
+            "Weight": st.column_config.NumberColumn(format="%d %%", help="How sure the judge is"),
+            "Counts": st.column_config.CheckboxColumn(help="Of each source and model the newest counts"),
+        },
+        hide_index=True,
+        placeholder=NONE,
     )
 
 

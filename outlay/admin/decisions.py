@@ -12,7 +12,7 @@ from ledger.read_models import HoldRow
 from outlay import fields, records
 from outlay.admin.common import known_tenant
 from outlay.admin.quality import scores_of
-from outlay.decisions_sql import decode
+from outlay.decisions_sql import decode, role
 from outlay.errors import Rejected, translated
 from outlay.fields import instant_text, usd
 from outlay.wiring import App
@@ -54,7 +54,8 @@ def explain(app: App, decision_id: str) -> dict[str, Any]:
         tenant = row["tenant"] if row is not None else hold.tenant if hold is not None else ""
         zone = _zone(connection, tenant)
         scores = scores_of(app, connection, wanted, zone)
-        attempts = _attempts(app, connection, row, zone)
+        first = wanted if row is None else row["parent"] or row["id"]
+        attempts = _attempts(app, connection, first, zone)
     if row is not None:
         told = {**decision_dict(row, zone), "recorded": True}
     else:
@@ -64,13 +65,9 @@ def explain(app: App, decision_id: str) -> dict[str, Any]:
     return {**told, "hold": _hold(hold, zone), **more}
 
 
-def _attempts(
-    app: App, connection: Connection, row: Mapping[str, Any] | None, zone: str
-) -> list[dict[str, Any]]:
+def _attempts(app: App, connection: Connection, first: str, zone: str) -> list[dict[str, Any]]:
     """Tell in short of all recorded attempts of a decision's call; empty where there was only one."""
-    if row is None:
-        return []
-    rows = app.decisions.attempts(connection, row["parent"] or row["id"])
+    rows = app.decisions.attempts(connection, first)
     return [_attempt(one, zone) for one in rows] if len(rows) > 1 else []
 
 
@@ -121,6 +118,7 @@ def decision_dict(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
         }
     return {
         **{name: row[name] for name in _PLAIN},
+        "role": role(row),
         "policy_tenant": None if row["policy_tenant"] == "*" else row["policy_tenant"],
         "at": instant_text(row["at_us"], zone),
         "finished_at": instant_text(row["finished_us"], zone),

@@ -15,9 +15,10 @@ Decision = Annotated[
 ]
 Listed = Annotated[bool, typer.Option("--list", help="List the newest decisions instead.")]
 LISTED = 20
-_STORY = ("inputs", "offers", "reasons", "attempts")
+_STORY = ("inputs", "offers", "reasons", "attempts", "scores")
 _OFFER = ("tier", "model", "effort", "max_tokens", "cost_bound_usd", "expected_cost_usd")
 _ATTEMPT = ("attempt", "strategy", "id", "outcome", "code", "asked", "served", "cost_usd")
+_SCORE = ("value", "weight", "source", "model", "actor", "at", "comment", "counts")
 _LINE = ("id", "at", "tenant", "outcome", "asked", "served", "cost_usd", "because")
 
 
@@ -111,5 +112,7 @@ def _story(found: dict[str, Any]) -> tuple[Block, ...]:
     reasons = table(found.get("reasons") or (), ("code", "text", "numbers"), "No reason was needed.")
     offers = table(found.get("offers") or (), _OFFER, "No offer was made.")
     told = (*describe(plain), "\nreasons:", reasons, "\noffers, best first:", offers)
+    if found.get("scores"):
+        told = (*told, "\nscores:", table(found["scores"], _SCORE))
     attempts = [_line({"reasons": (), **row}) for row in found.get("attempts") or ()]
     return told if not attempts else (*told, "\nattempts:", table(attempts, _ATTEMPT, ""))

@@ -12,7 +12,7 @@ from traffic import STEPS, Clock, Traffic
 
 from ledger import reads
 from ledger.types import SetAccount
-from outlay.admin import policies
+from outlay.admin import policies, quality
 from outlay.wiring import App
 
 Page = Callable[..., AppTest]
@@ -325,13 +325,15 @@ def test_an_older_version_is_brought_back(page: Page, app: App) -> None:
 def test_a_decision_is_explained_by_its_id(page: Page, app: App, books: ModuleType, now_us: int) -> None:
     """The why view has the reasons in order, with their numbers as money."""
     books.tenant(app, "acme", now_us - 60_000_000)
-    decision = books.play(app, books.Call("acme", now_us, served="small", level=2, ratio=0.1))
+    known = {"served": "small", "level": 2, "ratio": 0.1, "role": "planner"}
+    decision = books.play(app, books.Call("acme", now_us, **known))
     test = page("routing", "acme")
     test.text_input(key="decision_id").input(decision).run()
     said = texts(test).replace("\\", "")
     assert said.index("task crm/summary goes to tier large") < said.index("tier large to small")
     assert "limit $5.00" in said
     assert "claude-haiku-5-5" in said
+    assert "role planner" in said
 
 
 def test_attempts_of_a_call_are_listed_with_each_of_them(
@@ -349,6 +351,30 @@ def test_attempts_of_a_call_are_listed_with_each_of_them(
         assert list(shown["Decision"]) == [first, second]
         assert list(shown["Strategy"]) == ["first", "fallback"]
         assert list(shown[""]) == mark
+
+
+def test_scores_of_an_answer_are_shown_with_who_gave_them(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Each score with its source and model; the newest of each source counts. Without one it says how."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    decision = books.play(app, books.Call("acme", now_us, served="small"))
+    test = page("routing", "acme")
+    test.text_input(key="decision_id").input(decision).run()
+    assert f"outlay score {decision} pass" in texts(test)
+    quality.score(app, decision, "fail", source="check", actor="cy")
+    quality.score(app, decision, 0.75, source="judge", weight=0.5, comment="terse", actor="eve")
+    quality.score(app, decision, "pass", source="check", actor="cy")
+    quality.score(app, decision, "pass", source="check", model="claude-opus-5-5", actor="cy")
+    test = page("routing", "acme")
+    test.text_input(key="decision_id").input(decision).run()
+    shown = next(frame.value for frame in test.dataframe if "Score" in frame.value.columns)
+    assert list(shown["Score"]) == [0, 75, 100, 100]
+    assert list(shown["Source"]) == ["check", "judge", "check", "check"]
+    assert list(shown["Model"]) == [*["claude-haiku-5-5"] * 3, "claude-opus-5-5"]
+    assert list(shown["Counts"]) == [False, True, True, True]
+    assert list(shown["Who"])[1] == "eve"
+    assert list(shown["Comment"])[1] == "terse"
 
 
 @pytest.mark.parametrize("given", ["nothing", "' OR 1=1 --", "<script>alert(1)</script>"])

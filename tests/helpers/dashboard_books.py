@@ -43,6 +43,7 @@ class Call:
     offer_reason: str | None = None
     parent: str | None = None
     strategy: str | None = None
+    role: str | None = None
 
 
 def open_books(url: str) -> App:
@@ -125,6 +126,7 @@ def _record(call: Call, decision_id: str) -> dict[str, Any]:
         parent=call.parent,
         attempt=0 if call.parent is None else 1,
         strategy=call.strategy,
+        inputs=json.dumps({"profile": {"role": call.role}}),
     )
     return {
         **known,

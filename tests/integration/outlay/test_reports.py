@@ -310,6 +310,15 @@ def test_why_tells_reasons_offers_hold_and_the_road_not_taken(acme: App) -> None
     assert found.zone == "Europe/Berlin"
 
 
+def test_the_role_of_a_call_is_told(acme: App) -> None:
+    """It stands among the inputs of the choice; calls that named none, or were never routed, have none."""
+    for named in ("planner", None):
+        decision = call(acme, 9, role=named)
+        found = reports_routing.why(acme, decision)
+        assert found is not None
+        assert (found.role, explain(acme, decision)["role"]) == (named, named)
+
+
 def test_why_of_a_refusal_has_no_hold(acme: App) -> None:
     """A refused call held nothing and took no offer."""
     found = reports_routing.why(acme, call(acme, 9, outcome="refused", code="outlay_frozen"))
