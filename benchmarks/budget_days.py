@@ -25,9 +25,9 @@ from typing import Any, Final
 
 from benchmarks.days_baselines import BASELINES, Tally
 from benchmarks.days_books import Sums
-from benchmarks.days_data import PRICE_SETS, Call, day_start_us, read_days
+from benchmarks.days_data import Call, day_start_us, read_days
 from benchmarks.days_router import Day, DayRun
-from benchmarks.inputs import count, refusals, shares
+from benchmarks.inputs import PRICE_SETS, count, refusals, shares
 from outlay.demand import Past, WorthRow, past
 from pricing.money import format_usd
 from pricing.table import PriceTable, load_prices

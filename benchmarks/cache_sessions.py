@@ -34,6 +34,7 @@ from benchmarks.cache_world import (
     pinned_nanos,
     read_trace,
 )
+from benchmarks.inputs import PRICE_SETS, count, refusals
 from outlay.views import SessionMemory, cache
 from pricing.bound import Part
 from pricing.money import format_usd
@@ -43,10 +44,6 @@ from router.classify import profile_request
 from router.policy import Policy, load_policy
 from router.types import Budget, Choice, Headroom, Hints, Known, Profile, ReasonCode, Rights, SessionState
 
-PRICES: Final = {
-    "opus5": ("claude-opus-5", "claude-haiku-4-5"),
-    "opus55": ("claude-opus-5-5", "claude-haiku-5-5"),
-}
 FORCING: Final = (ReasonCode.CONSTRAINT, ReasonCode.SESSION_ESCALATED)
 SEEDS: Final = 3
 SHARE: Final = 0.5
@@ -285,15 +282,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Run the benchmark; 1 where the gate costs over 1.02 of pinned, or made a switch expected to lose money.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--trace", type=Path, required=True)
-    parser.add_argument("--prices", choices=[*PRICES, "all"], default="all")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--trace", type=Path, required=True, help="JSON lines, plain or gzip")
+    parser.add_argument("--prices", choices=[*PRICE_SETS, "all"], default="all")
+    parser.add_argument("--seeds", type=count, default=SEEDS, help=f"draws, {SEEDS} unless told")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    turns = read_trace(options.trace)
-    names = list(PRICES) if options.prices == "all" else [options.prices]
+    with refusals(parser):
+        turns = read_trace(options.trace)
+    names = list(PRICE_SETS) if options.prices == "all" else [options.prices]
     seeds = range(1, options.seeds + 1)
-    found = {name: compare(turns, PRICES[name], seeds) for name in names}
+    found = {name: compare(turns, PRICE_SETS[name], seeds) for name in names}
     kept = all(one["router_vs_pinned"] <= 1.02 for one in found.values())
     kept = kept and not any(sum(one["negative_switches"]) for one in found.values())
     if options.json:

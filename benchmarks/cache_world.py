@@ -3,15 +3,15 @@ The world of `cache_sessions`: turns of a trace, a provider that caches prompt b
 and the arms that need no router.
 """
 
-import gzip
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Final
 
+from benchmarks.inputs import number, read_table
+from outlay.errors import BadInput
 from pricing.cost import cost_nanos
 from pricing.facts import model_facts
 from pricing.table import load_prices
@@ -20,6 +20,7 @@ from pricing.usage import Usage
 START_US: Final = 1_795_219_200_000_000  # 2026-11-21, when both sets of prices were in force
 TTL_MS: Final = 300_000
 BLOCK: Final = 512
+TRACE_COLUMNS: Final = ("timestamp", "input_length", "output_length", "hash_ids")
 MAX_TOKENS: Final = 4_096
 PINNED_DRAWS: Final = (8, 24)
 PINNED_SESSIONS: Final = 24_000
@@ -109,22 +110,26 @@ def fits(model: str, turn: Turn) -> bool:
 def read_trace(path: Path) -> tuple[Turn, ...]:
     """
     Read a trace in time order; the second block names the conversation.
+
+    Raises:
+        BadInput: It cannot be read, lacks a column, or a row has wrong values.
     """
     seen: dict[str, int] = {}
     turns = []
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = sorted((json.loads(line) for line in file), key=lambda row: row["timestamp"])
-    for place, row in enumerate(rows):
+    rows = [(number(row, "timestamp", where), where, row) for where, row in read_table(path, TRACE_COLUMNS)]
+    for place, (_, where, row) in enumerate(sorted(rows, key=lambda one: one[0])):
+        if not isinstance(row["hash_ids"], list):
+            raise BadInput(f"{where}: hash_ids", row["hash_ids"], "is no list", "Give the ids of the blocks.")
         blocks = tuple(row["hash_ids"])
         session = str(blocks[1]) if len(blocks) > 1 else f"alone-{place}"
         seen[session] = seen.get(session, 0) + 1
         turns.append(
             Turn(
-                at_ms=int(row["timestamp"]),
+                at_ms=int(number(row, "timestamp", where)),
                 session=session,
                 number=seen[session],
-                prompt=int(row["input_length"]),
-                output=int(row["output_length"]),
+                prompt=int(number(row, "input_length", where)),
+                output=int(number(row, "output_length", where)),
                 blocks=blocks,
             )
         )

@@ -17,10 +17,6 @@ from pricing.money import ceil_div
 from pricing.table import PICOS_PER_NANO, PriceTable
 from router.learned_read import read_model
 
-PRICE_SETS: Final[Mapping[str, tuple[str, str]]] = {
-    "opus5": ("claude-opus-5", "claude-haiku-4-5"),
-    "opus55": ("claude-opus-5-5", "claude-haiku-5-5"),
-}
 FIRST_DAY: Final = datetime(2026, 11, 16, tzinfo=UTC)
 """Day 0 of the data; a Monday."""
 COLUMNS: Final = ("day", "t_s", "input_tokens", "output_tokens", "tenant", "prompt_id")

@@ -19,6 +19,11 @@ from outlay.learned.reading import example, read_rows
 
 COLUMNS: Final = ("dataset", "subject", "prompt", "weak_correct", "strong_correct")
 ASKED_SPLIT: Final = "eval"
+PRICE_SETS: Final[Mapping[str, tuple[str, str]]] = {
+    "opus5": ("claude-opus-5", "claude-haiku-4-5"),
+    "opus55": ("claude-opus-5-5", "claude-haiku-5-5"),
+}
+"""Large and small model of each set of prices."""
 
 Row = Mapping[str, Any]
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 from benchmarks.days_books import Sums
 from benchmarks.days_data import Call, cost_nanos, day_start_us
 from benchmarks.days_router import Day, DayRun
+from benchmarks.inputs import count
 from outlay.demand import Past, past
 from pricing.table import PriceTable, load_prices
 from router.policy import Policy, load_policy
@@ -138,16 +139,16 @@ def _reached(found: dict[str, Any]) -> bool:
     return bool(fine and (found["load"] > 1.0 or found["top_share"] >= 0.70))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """
     Run the benchmark.
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--seeds", type=count, default=12, help="days of each kind, 12 unless told")
     parser.add_argument("--json", action="store_true")
-    told = parser.parse_args()
+    told = parser.parse_args(arguments)
     found = measure(told.seeds)
     if told.json:
         print(json.dumps(found))

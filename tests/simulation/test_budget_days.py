@@ -2,10 +2,14 @@
 Whole days in virtual time: a small sample of the budget days, and simulated traffic at three loads.
 """
 
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks import budget_days
 from benchmarks.budget_days import Bench, made_bench
 from benchmarks.days_baselines import BASELINES
 from benchmarks.pacing import measure
@@ -52,6 +56,18 @@ def test_predictions_are_worth_at_least_half_of_what_they_could_be(bench: Bench)
         blind = bench.run(day, 0.5, predicts=False).tally.right
         limit = BASELINES["offline_predicted"](bench.days[day], budget).right
         assert bench.run(day, 0.5).tally.right >= (blind + limit) / 2
+
+
+def test_processes_change_nothing_but_the_time(bench: Bench) -> None:
+    """One process and two print the same, but for how long decisions took."""
+
+    one_day = replace(bench, befores={1: bench.befores[1]})
+
+    def told(workers: int) -> str:
+        found = json.dumps(budget_days.measure(one_day, [0.5], 8, workers))
+        return re.sub(r'"decision_p99_ms": [0-9.]+', "", found)
+
+    assert told(1) == told(2)
 
 
 @pytest.mark.parametrize("load", [1.0, 2.5])
