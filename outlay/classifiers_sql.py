@@ -1,7 +1,8 @@
 """
 Trained classifiers: appended, never changed, so that a decision can always name the one that it was made by.
 
-A tenant has its own and those for everybody; the newest of its own goes before the newest for everybody.
+A tenant has its own and those for everybody; the newest of its own goes before the newest for everybody. One
+that is of no use serves only where a policy names it.
 """
 
 import threading
@@ -24,8 +25,8 @@ KEPT_MAX: Final = 8
 Ready: TypeAlias = tuple[str, LearnedModel | None]
 """Whose a classifier is, and its model; empty where there is no such classifier."""
 _NEWEST: Final = (
-    "SELECT version FROM outlay_classifier WHERE tenant IN (?, '*') "
-    "ORDER BY CASE WHEN tenant = '*' THEN 1 ELSE 0 END, at_us DESC, version LIMIT 1"
+    "SELECT version, automatic FROM outlay_classifier WHERE tenant IN (?, '*') "
+    "ORDER BY automatic DESC, CASE WHEN tenant = '*' THEN 1 ELSE 0 END, at_us DESC, version LIMIT 1"
 )
 
 
@@ -37,6 +38,7 @@ class ClassifierRow:
     Args:
         quality: JSON, measured on rows that it was not trained on.
         weights: JSON; empty where only the description was asked for.
+        automatic: May be taken as the newest; else it serves only where a policy names it.
     """
 
     version: str
@@ -44,6 +46,7 @@ class ClassifierRow:
     data_hash: str
     quality: str
     weights: str
+    automatic: bool
     actor: str
     at_us: int
 
@@ -89,14 +92,14 @@ class Classifiers:
 
     def model(self, connection: Connection, tenant: str, version: str | None) -> LearnedModel | str:
         """
-        Return the model of a version, or the newest that a tenant may use.
+        Return the model of a version, or the newest of use that a tenant may have.
 
         Returns:
             Why there is none, in a few words.
         """
-        name = version if version is not None else self._newest_of(connection, tenant)
+        name, why = (version, "") if version is not None else self._newest_of(connection, tenant)
         if name is None:
-            return "no classifier has been trained"
+            return why
         owner, model = self._kept(name) or self._keep(name, self._read(connection, name))
         if model is None or owner not in (tenant, EVERYBODY):
             return f"classifier {name[:40]} is not stored for this tenant, or of another format"
@@ -126,9 +129,11 @@ class Classifiers:
         except LearnedError:
             return row.tenant, None
 
-    def _newest_of(self, connection: Connection, tenant: str) -> str | None:
-        found = connection.exec_driver_sql(self._newest, (tenant,)).scalar_one_or_none()
-        return None if found is None else str(found)
+    def _newest_of(self, connection: Connection, tenant: str) -> tuple[str | None, str]:
+        found = connection.exec_driver_sql(self._newest, (tenant,)).one_or_none()
+        if found is None:
+            return None, "no classifier has been trained"
+        return (str(found[0]), "") if found[1] else (None, "no classifier of use has been trained")
 
 
 def predicted(model: LearnedModel | str, version: str | None, prompt: str, task_class: str) -> Prediction:
@@ -143,6 +148,5 @@ def predicted(model: LearnedModel | str, version: str | None, prompt: str, task_
         return Prediction("learned", version or "", why=model)
     scored = model.score(prompt, task_class)
     gain = None if scored.gain is None else round(scored.gain, 6)
-    return Prediction(
-        "learned", model.version, gain=gain, why=f"unfamiliar: {scored.why}" if scored.why else ""
-    )
+    why = f"unfamiliar: {scored.why}" if scored.why else ""
+    return Prediction("learned", model.version, gain=gain, why=why, risk=scored.risk)

@@ -132,6 +132,7 @@ classifier = sa.Table(
     _column("data_hash", sa.Text),  # sha256 of the rows that it was trained on
     _column("quality", sa.Text),  # JSON: measured on rows that it was not trained on
     _column("weights", sa.Text),  # JSON: read as numbers, never run
+    _column("automatic", sa.Boolean),  # may be the newest; else it serves only where a policy names it
     _column("actor", sa.Text),
     _column("at_us", sa.BigInteger),
     sa.Index("outlay_classifier_tenant", "tenant", "at_us"),

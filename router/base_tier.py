@@ -18,7 +18,7 @@ from router.types import AUTO, TIER_PREFIX, Known, Number, Prediction, Profile, 
 
 if TYPE_CHECKING:
     from router.policy_model import Policy
-    from router.policy_routes import ClassRoute, RoleRoute, TaskRoute
+    from router.policy_routes import ClassRoute, LearnedRule, RoleRoute, TaskRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,26 +175,33 @@ def _ignored(profile: Profile, found: Assessed) -> tuple[Reason, ...]:
 
 
 def _by_gain(profile: Profile, policy: "Policy", rank: int) -> _Wish:
-    """Take the larger tier where it gains enough, or where nothing is known of the gain."""
+    """Take the larger tier where it gains enough, or risk without it is too high, or nothing is known."""
     rule, ranks = policy.routing.learned, policy.tier_ranks
     larger = rank if rule.larger is None else ranks[rule.larger]
     lowest = len(policy.tiers) - 1
     smaller = min(larger + 1, lowest) if rule.smaller is None else ranks[rule.smaller]
     said = _prediction(profile, "learned")
-    if said is None or said.gain is None:
+    if said is None or said.gain is None or (rule.max_risk is not None and said.risk is None):
         return _unknown_answer("learned", policy, larger, said)
-    wanted = larger if said.gain >= rule.threshold else smaller
-    tier, crossed = policy.tier_names[wanted], "reaches" if wanted == larger else "is under"
-    over = policy.tier_names[larger]
-    text = f"gain {said.gain:.3f} of tier {over} {crossed} {rule.threshold}, which means tier {tier}"
-    numbers: dict[str, Number] = {
-        "source": said.source,
-        "version": said.version,
-        "gain": said.gain,
-        "threshold": rule.threshold,
-        "tier": tier,
-    }
-    return _Wish(wanted, (Reason(ReasonCode.CLASSIFIED, text, numbers),))
+    stays, text, measured = _compared(said, said.gain, rule, policy.tier_names[larger])
+    wanted = larger if stays else smaller
+    tier = policy.tier_names[wanted]
+    numbers = {"source": said.source, "version": said.version, **measured, "tier": tier}
+    return _Wish(wanted, (Reason(ReasonCode.CLASSIFIED, f"{text}, which means tier {tier}", numbers),))
+
+
+def _compared(
+    said: Prediction, gain: float, rule: "LearnedRule", larger: str
+) -> tuple[bool, str, dict[str, Number]]:
+    """Hold what is expected of a call against the policy: whether the larger tier serves, and why."""
+    if rule.max_risk is None or said.risk is None:
+        stays = gain >= rule.threshold
+        text = f"gain {gain:.3f} of tier {larger} {'reaches' if stays else 'is under'} {rule.threshold}"
+        return stays, text, {"gain": gain, "threshold": rule.threshold}
+    stays = said.risk > rule.max_risk
+    crossed = "is over" if stays else "is within"
+    text = f"risk {said.risk:.3f} that only tier {larger} is right {crossed} {rule.max_risk}"
+    return stays, text, {"gain": gain, "risk": said.risk, "max_risk": rule.max_risk}
 
 
 def _by_answer(profile: Profile, policy: "Policy", rank: int) -> _Wish:

@@ -97,11 +97,13 @@ class Scored:
 
     Attributes:
         gain: P(large right) - P(small right), None where the prompt is unlike what it was trained on.
+        risk: P(small wrong, large right), likewise.
         why: What is unlike, empty where nothing is.
         coverage: Share of the prompt's words and signs that training has seen.
     """
 
     gain: float | None
+    risk: float | None
     why: str
     coverage: float
 
@@ -138,8 +140,11 @@ class LearnedModel:
         text = excerpt(prompt)
         found, measures = terms(text), shape(text)
         coverage = self._coverage(found)
-        why = self._unlike(coverage, measures, task_class)
-        return Scored(None if why else self._gain(found, measures, task_class), why, coverage)
+        why = self.unlike(coverage, measures, task_class)
+        if why:
+            return Scored(None, None, why, coverage)
+        gain = self._gain(found, measures, task_class)
+        return Scored(gain, risk(gain, self.lost(task_class)), why, coverage)
 
     def parts(self, prompt: str, task_class: str | None) -> Parts:
         """
@@ -154,27 +159,17 @@ class LearnedModel:
         """
         return self._coverage(terms(excerpt(prompt)))
 
-    def _gain(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> float:
-        table, words, trees = self._parts(found, measures, task_class)
-        blend = self.blend
-        gain = blend.bias + blend.table * table + blend.words * words + blend.trees * trees
-        return max(-1.0, min(1.0, gain))
+    def lost(self, task_class: str | None) -> float:
+        """
+        Give P(small right, large wrong) of a task class, as if the two were right independently.
+        """
+        weak, strong = self._shares(task_class)
+        return weak * (1 - strong)
 
-    def _parts(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> Parts:
-        row = self.classes.get(task_class or "", self.classes.get(""))  # "": rows that named no task
-        weak, strong = (row.weak, row.strong) if row is not None else (self.base_weak, self.base_strong)
-        words = 0.0 if self.words is None else _words_gain(self.words, found, measures, row)
-        inputs = (*measures, weak, strong, strong - weak)
-        trees = 0.0 if self.trees is None else sum(_leaf(tree, inputs) for tree in self.trees)
-        return strong - weak, words, trees
-
-    def _coverage(self, found: Sequence[str]) -> float:
-        singles = found[: (len(found) + 1) // 2]  # the words; their pairs follow
-        if self.words is None or not singles:
-            return 1.0
-        return sum(term in self.words.terms for term in singles) / len(singles)
-
-    def _unlike(self, coverage: float, measures: tuple[float, ...], task_class: str | None) -> str:
+    def unlike(self, coverage: float, measures: tuple[float, ...], task_class: str | None) -> str:
+        """
+        Say what is unlike the training in a prompt of this coverage and shape; empty where nothing is.
+        """
         guard, row = self.guard, self.classes.get(task_class or "")
         seen = 0 if row is None else row.count
         if seen < guard.class_count_min:
@@ -186,6 +181,41 @@ class LearnedModel:
         if outside > guard.outside_max:
             return f"{outside} measures of the prompt are outside of training's, over {guard.outside_max}"
         return ""
+
+    def _gain(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> float:
+        table, words, trees = self._parts(found, measures, task_class)
+        blend = self.blend
+        gain = blend.bias + blend.table * table + blend.words * words + blend.trees * trees
+        return max(-1.0, min(1.0, gain))
+
+    def _parts(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> Parts:
+        row, (weak, strong) = self._row(task_class), self._shares(task_class)
+        words = 0.0 if self.words is None else _words_gain(self.words, found, measures, row)
+        inputs = (*measures, weak, strong, strong - weak)
+        trees = 0.0 if self.trees is None else sum(_leaf(tree, inputs) for tree in self.trees)
+        return strong - weak, words, trees
+
+    def _row(self, task_class: str | None) -> TaskRow | None:
+        return self.classes.get(task_class or "", self.classes.get(""))  # "": rows that named no task
+
+    def _shares(self, task_class: str | None) -> tuple[float, float]:
+        row = self._row(task_class)
+        return (row.weak, row.strong) if row is not None else (self.base_weak, self.base_strong)
+
+    def _coverage(self, found: Sequence[str]) -> float:
+        singles = found[: (len(found) + 1) // 2]  # the words; their pairs follow
+        if self.words is None or not singles:
+            return 1.0
+        return sum(term in self.words.terms for term in singles) / len(singles)
+
+
+def risk(gain: float, lost: float) -> float:
+    """
+    Give P(small wrong, large right): the gain is that, less P(small right, large wrong).
+
+    Rounded as decisions store it, so that a call at a threshold is on the same side of it everywhere.
+    """
+    return round(max(0.0, min(1.0, gain + lost)), 6)
 
 
 def _words_gain(

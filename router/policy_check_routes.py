@@ -106,3 +106,6 @@ def _learned(rule: Mapping[str, Any], tiers: Sequence[str]) -> Iterator[Problem]
     if larger in tiers and smaller in tiers and tiers.index(smaller) <= tiers.index(larger):
         fix = f"Name a tier that stands below {larger!r} in the file."
         yield Problem("routing.learned.smaller", shown(smaller), "not under larger", fix)
+    if "threshold" in rule and "max_risk" in rule:
+        message = "stands beside threshold, and both say which calls go to the smaller tier"
+        yield Problem("routing.learned.max_risk", shown(rule["max_risk"]), message, "Keep one of the two.")

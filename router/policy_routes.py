@@ -164,3 +164,5 @@ class LearnedRule(Table):
     """Tier of the others; absent: the next one under larger."""
     threshold: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] = 0.1
     """Gain in the share of right answers, -1 to 1, from which the larger tier serves; -1 always serves it."""
+    max_risk: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)] = None
+    """Chance, 0 to 1, that only the larger tier is right, up to which the smaller serves; for threshold."""

@@ -23,6 +23,7 @@ class Prediction:
         gain: P(large right) - P(small right), None where it only names a tier.
         tier: Tier that it names, None where it only expects a gain.
         why: What kept it from saying either.
+        risk: P(small wrong, large right), known wherever the gain is.
     """
 
     source: str
@@ -30,6 +31,7 @@ class Prediction:
     gain: float | None = None
     tier: str | None = None
     why: str = ""
+    risk: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

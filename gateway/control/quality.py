@@ -1,5 +1,7 @@
 """
 Quality scores on the control plane: a tenant's key may judge its tenant's own calls, an operator's any.
+
+Also what scores prove, and what is known of trained classifiers.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +14,7 @@ from gateway.control import bodies
 from gateway.control.access import RANKS, Caller, caller_of
 from gateway.control.orders import Answer, IdempotencyKey, Viewer, order_key
 from gateway.intake import forbidden
-from outlay.admin import quality
+from outlay.admin import classifiers, quality
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -82,5 +84,15 @@ def routes(house: "House") -> APIRouter:
     def calibration(query: Annotated[bodies.OfTenant, InQuery()], _caller: Viewer) -> Answer:
         """Show what scores prove of each task class."""
         return quality.calibration(house.app, query.tenant)
+
+    @router.get("/classifiers")
+    def list_classifiers(query: Annotated[bodies.OfTenant, InQuery()], _caller: Viewer) -> Answer:
+        """List the trained classifiers, the newest first, with their quality and what they may promise."""
+        return classifiers.classifiers(house.app, query.tenant)
+
+    @router.get("/classifiers/{version}")
+    def show_classifier(version: str, _caller: Viewer) -> Answer:
+        """Show a trained classifier and its task classes."""
+        return classifiers.show_classifier(house.app, version)
 
     return router

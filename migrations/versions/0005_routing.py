@@ -91,6 +91,7 @@ def create_classifier() -> None:
         sa.Column("data_hash", sa.Text(), nullable=False),
         sa.Column("quality", sa.Text(), nullable=False),
         sa.Column("weights", sa.Text(), nullable=False),
+        sa.Column("automatic", sa.Boolean(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("at_us", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("version"),

@@ -2,7 +2,7 @@
 Classifiers: trained from a file of examples or from a tenant's scores, stored, listed, shown.
 
 A stored classifier is never changed or removed, as decisions name it; the policy says which one is used
-(`routing.learned.version`), the newest where it names none.
+(`routing.learned.version`), the newest of use where it names none.
 """
 
 import json
@@ -38,7 +38,8 @@ def train_classifier(
     Args:
         tenant: Whose it is; None is for everybody.
     Returns:
-        version, tenant, data_hash, quality, at, replayed (the same one was stored already), warnings.
+        version, tenant, data_hash, quality, automatic (it serves where a policy names none), at, replayed
+        (the same one was stored already), warnings.
     Raises:
         Rejected: `examples_refused`, `extra_missing`.
     """
@@ -86,9 +87,11 @@ def show_classifier(app: App, version: str) -> dict[str, Any]:
     return {**_told(row), "terms": 0 if model.words is None else len(model.words.terms), "classes": classes}
 
 
-def missing(app: App, policy: Policy, tenant: str | None) -> list[str]:
+def doubts(app: App, policy: Policy, tenant: str | None) -> list[str]:
     """
     Warn of a policy whose learned classifier is not there, so that each call goes to the larger tier.
+
+    Also of a max_risk that is over what the classifier is proven to keep the policy's promise with.
 
     Args:
         tenant: Whose policy it is; None is that of everybody; its tenants may have their own classifiers.
@@ -99,12 +102,25 @@ def missing(app: App, policy: Policy, tenant: str | None) -> list[str]:
     owner = EVERYBODY if tenant is None else tenant
     with translated(), app.reading() as connection:
         found = app.classifiers.model(connection, owner, rule.version)
-    if not isinstance(found, str):
-        return []
+        if not isinstance(found, str):
+            row = app.classifiers.find(connection, found.version)
+            return [] if row is None or rule.max_risk is None else _over(row, policy, rule.max_risk)
     field = "routing.learned.version" if rule.version is not None else "routing.classifier"
     found += " for everybody" if tenant is None and rule.version is None else ""
     fix = "Calls without a tier of their own go to the larger one. See: outlay classifier list, outlay train."
     return [f"{field}: {found}. {fix}"]
+
+
+def _over(row: ClassifierRow, policy: Policy, max_risk: float) -> list[str]:
+    """Hold a risk against the highest that is proven for the promise of the policy."""
+    promise, proposals = policy.routing.calibration.max_failed_ratio, json.loads(row.quality)["proposals"]
+    risks = [one["max_risk"] for one in proposals if one["promise"] <= promise]
+    proven = [risk for risk in risks if risk is not None]
+    if not proposals or max_risk <= max(proven, default=-1.0):
+        return []
+    most = f"only up to {max(proven)}" if proven else "at no risk"
+    said = f"classifier {row.version} is proven to keep max_failed_ratio = {promise:g} {most}"
+    return [f"routing.learned.max_risk: {max_risk:g}, but {said}. See: outlay classifier show {row.version}"]
 
 
 def _class(model: LearnedModel, name: str) -> dict[str, float | int]:
@@ -121,34 +137,36 @@ def _owner(app: App, tenant: str | None) -> str:
 
 def _stored(app: App, model: Model, owner: str, actor: str) -> dict[str, Any]:
     version = model.version if owner == EVERYBODY else f"{owner[:40]}-{model.version}"
+    useless = _useless(model.quality)
     row = ClassifierRow(
         version=version,
         tenant=owner,
         data_hash=model.data_hash,
         quality=json.dumps(model.quality, sort_keys=True),
         weights=model.weights,
+        automatic=useless is None,
         actor=fields.word(actor, "actor"),
         at_us=now_us(),
     )
     with translated():
         replayed = not app.classifiers.add(row)
-    return {**_told(row), "replayed": replayed, "warnings": _doubts(model.quality)}
+    fix = f'Policies do without it, unless one says [routing.learned] version = "{version}".'
+    warnings = [] if useless is None else [f"{useless}. {fix} Train on other examples."]
+    return {**_told(row), "replayed": replayed, "warnings": warnings}
 
 
-def _doubts(quality: Mapping[str, Any]) -> list[str]:
+def _useless(quality: Mapping[str, Any]) -> str | None:
     """
-    Say that a classifier is not worth using, as it is at once the newest.
+    Say why a classifier is not worth using; None where it is, or where nobody can say how it ranks.
     """
-    if not quality["folds"]:  # from scores: nobody can say how it ranks
-        return []
     ranking = quality["ranking"]
+    if not quality["folds"]:  # from scores
+        return None
     if ranking is None:
-        said = "on these examples the larger tier is no better than the smaller one: nothing to gain"
-    elif ranking["apgr"] < APGR_USEFUL:
-        said = f"it ranks hardly better than chance: apgr {ranking['apgr']}, chance is 0.5"
-    else:
-        return []
-    return [f"{said}. Do not use it: name another in routing.learned.version, or train on other examples."]
+        return "on these examples the larger tier is no better than the smaller one: nothing to gain"
+    if ranking["apgr"] < APGR_USEFUL:
+        return f"it ranks hardly better than chance: apgr {ranking['apgr']}, chance is 0.5"
+    return None
 
 
 def _told(row: ClassifierRow) -> dict[str, Any]:
@@ -158,6 +176,7 @@ def _told(row: ClassifierRow) -> dict[str, Any]:
         "tenant": None if row.tenant == EVERYBODY else row.tenant,
         "data_hash": row.data_hash,
         "quality": quality,
+        "automatic": bool(row.automatic),
         "actor": row.actor,
         "at": instant_text(row.at_us),
     }

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ledger.errors import OperationFailed
 from ledger.types import AccountSet, Attachment, BudgetSet, SetAccount, SetBudget
 from outlay import fields
-from outlay.admin.classifiers import missing
+from outlay.admin.classifiers import doubts
 from outlay.admin.common import account, carry_out, known_tenant, order_key
 from outlay.admin.routes import seen_tasks
 from outlay.clock import now_us
@@ -107,7 +107,7 @@ def _warned(app: App, policy: Policy, tenant: str | None) -> list[str]:
     """
     Say it with what the database knows: recent traffic, and which classifiers are stored.
     """
-    return [*warnings_of(policy, seen_tasks(app, tenant)), *missing(app, policy, tenant)]
+    return [*warnings_of(policy, seen_tasks(app, tenant)), *doubts(app, policy, tenant)]
 
 
 def loaded(text: object) -> Policy:

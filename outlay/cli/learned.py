@@ -34,7 +34,16 @@ _LIST = (
     ("at", "at"),
     ("examples", "examples"),
     ("apgr", "apgr"),
+    ("automatic", "automatic"),
 )
+_PROMISES = (
+    ("promise", "may fail"),
+    ("max_risk", "max_risk"),
+    ("share", "to the smaller tier"),
+    ("judged", "failed"),
+    ("state", "state"),
+)
+_STATES = {"not_enough": "not enough evidence"}
 
 
 def register(app: typer.Typer) -> None:
@@ -100,7 +109,32 @@ def show(common: Common, version: Annotated[str, typer.Argument(metavar="VERSION
 
 def _described(found: dict[str, Any]) -> tuple[Block, ...]:
     quality = dict(found["quality"])
-    ranking = quality.pop("ranking") or {}
-    named = ("version", "tenant", "data_hash", "at", "replayed")
+    ranking, proposals = quality.pop("ranking") or {}, quality.pop("proposals")
+    named = ("version", "tenant", "data_hash", "automatic", "at", "replayed")
     said = {name: found[name] for name in named if name in found}
-    return (Pairs(tuple({**said, **quality, **ranking}.items())),)
+    return Pairs(tuple({**said, **quality, **ranking}.items())), *_promised(proposals)
+
+
+def _promised(proposals: list[dict[str, Any]]) -> tuple[Block, ...]:
+    """Say up to which risk the smaller tier may serve for each promise, and how a policy says so."""
+    if not proposals:
+        return ()
+    sure = f"{proposals[0]['confidence']:.0%} sure, from examples that the model had not seen"
+    head = f"Calls that fail because the smaller tier served (only the larger had been right); {sure}:"
+    proven = [one for one in proposals if one["max_risk"] is not None]
+    fix = "None is proven. Train on more examples, or keep the larger tier."
+    if proven:
+        first = proven[0]
+        fix = f"For at most {first['promise']:.0%}: [routing.learned] max_risk = {first['max_risk']}"
+    return head, Rows(_PROMISES, [_promise(one) for one in proposals]), fix
+
+
+def _promise(one: dict[str, Any]) -> dict[str, Any]:
+    proven = one["max_risk"] is not None
+    return {
+        "promise": f"{one['promise']:.0%}",
+        "max_risk": one["max_risk"],
+        "share": f"{one['share']:.0%}" if proven else None,
+        "judged": f"{one['failed']} of {one['n']}" if proven else None,
+        "state": _STATES.get(one["state"], one["state"]),
+    }

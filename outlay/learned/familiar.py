@@ -19,6 +19,8 @@ SHAPE_SHARE: Final = 0.005
 OUTSIDE_SHARE: Final = 0.01
 """The same by the number of measures outside."""
 
+_DECIMALS: Final = 10**6
+
 OPEN_GUARD: Final[Mapping[str, Any]] = {
     "class_count_min": 0, "coverage_min": 0.0, "outside_max": len(SHAPE),
     "shape_low": [0.0] * len(SHAPE), "shape_high": [0.0] * len(SHAPE),
@@ -30,11 +32,15 @@ OPEN_GUARD: Final[Mapping[str, Any]] = {
 class Trial:
     """
     What parts that were trained without an example say of it.
+
+    Attributes:
+        lost: P(small right, large wrong) of its task class.
     """
 
     fold: int
     parts: Parts
     coverage: float
+    lost: float
 
 
 def guard_of(seen: Sequence[Seen], trials: Sequence[Trial]) -> dict[str, Any]:
@@ -58,6 +64,7 @@ def guard_of(seen: Sequence[Seen], trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
-    """Give the value at a share of the order; towards the outside where it falls between two."""
-    place = (len(values) - 1) * share
-    return round(float(sorted(values)[floor(place) if share < 0.5 else ceil(place)]), 6)
+    """Give the value at a share of the order, to six decimals; towards the outside in both."""
+    to_outside = floor if share < 0.5 else ceil
+    value = sorted(values)[to_outside((len(values) - 1) * share)]
+    return to_outside(value * _DECIMALS) / _DECIMALS

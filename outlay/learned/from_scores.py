@@ -109,7 +109,7 @@ def _mean(side: Sequence[Judged]) -> float:
 
 
 def _quality(counts: Sequence[int], classes: Mapping[str, Any], base: tuple[float, float]) -> dict[str, Any]:
-    """Say what it rests on; a ranking needs both tiers' answers to the same prompt, which nobody has here."""
+    """Say what it rests on; a ranking or a promise needs both tiers' answers to the same prompt."""
     return {
         "examples": sum(counts),
         "downgraded": counts[0],
@@ -118,4 +118,5 @@ def _quality(counts: Sequence[int], classes: Mapping[str, Any], base: tuple[floa
         "strong": round(base[1], 4),
         "folds": 0,
         "ranking": None,
+        "proposals": [],
     }

@@ -28,13 +28,8 @@ def blend(trials: Sequence[Trial], rows: Sequence[Example]) -> tuple[float, ...]
     Give the bias and the weights of the parts, so that the sum is a gain in the share of right answers.
     """
     mix = _best(trials, rows)
-    mixed = [_mixed(mix, trial) for trial in trials]
-    gains = [row.strong - row.weak for row in rows]
-    middle, mean = sum(mixed) / len(mixed), sum(gains) / len(gains)
-    spread = sum((value - middle) ** 2 for value in mixed)
-    together = sum((value - middle) * (gain - mean) for value, gain in zip(mixed, gains, strict=True))
-    slope = max(0.0, together / spread) if spread > 0 else 0.0
-    return tuple(round(value, 6) for value in (mean - slope * middle, *(slope * part for part in mix)))
+    bias, slope = _line([_mixed(mix, trial) for trial in trials], rows)
+    return tuple(round(value, 6) for value in (bias, *(slope * part for part in mix)))
 
 
 def honest(trials: Sequence[Trial], rows: Sequence[Example]) -> list[float]:
@@ -46,6 +41,24 @@ def honest(trials: Sequence[Trial], rows: Sequence[Example]) -> list[float]:
         others = [place for place, trial in enumerate(trials) if trial.fold != fold]
         mixes[fold] = _best([trials[place] for place in others], [rows[place] for place in others])
     return [_mixed(mixes[trial.fold], trial) for trial in trials]
+
+
+def as_gains(mixed: Sequence[float], rows: Sequence[Example]) -> list[float]:
+    """
+    Bring predictions to the scale of a model: gains in the share of right answers.
+    """
+    bias, slope = _line(mixed, rows)
+    return [max(-1.0, min(1.0, bias + slope * value)) for value in mixed]
+
+
+def _line(mixed: Sequence[float], rows: Sequence[Example]) -> tuple[float, float]:
+    """Fit bias and slope of the gains on what the parts say; it never turns their order around."""
+    gains = [row.strong - row.weak for row in rows]
+    middle, mean = sum(mixed) / len(mixed), sum(gains) / len(gains)
+    spread = sum((value - middle) ** 2 for value in mixed)
+    together = sum((value - middle) * (gain - mean) for value, gain in zip(mixed, gains, strict=True))
+    slope = max(0.0, together / spread) if spread > 0 else 0.0
+    return mean - slope * middle, slope
 
 
 def _best(trials: Sequence[Trial], rows: Sequence[Example]) -> Parts:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from outlay.errors import Rejected
 from outlay.learned.examples import Example, data_hash, ranking
 from outlay.learned.familiar import OPEN_GUARD, Trial, guard_of
-from outlay.learned.mixing import blend, honest
+from outlay.learned.mixing import as_gains, blend, honest
 from outlay.learned.parts import Seen, fit, look, need_library
+from outlay.learned.proposals import proposals, rated
 from router.learned import LearnedModel
 from router.learned_read import CLASSES_MAX, FORMAT, read_model, version_of
 from router.prompt_shape import SHAPE
@@ -57,8 +58,9 @@ def train(rows: Sequence[Example], seed: int = 0) -> Model:
     trials = _held_back(seen, seed)
     rows = [one.row for one in seen]
     text = _text(fit(seen, seed), blend(trials, rows), guard_of(seen, trials))
-    read_model(text)  # what is stored can be read
-    quality = _quality(rows, honest(trials, rows))
+    predicted = honest(trials, rows)
+    calls = rated(read_model(text), seen, trials, as_gains(predicted, rows))  # what is stored can be read
+    quality = {**_quality(rows, predicted), "proposals": proposals(calls)}
     return Model(text, version_of(text), data_hash(rows), quality)
 
 
@@ -101,7 +103,7 @@ def _held_back(seen: Sequence[Seen], seed: int) -> list[Trial]:
 
 def _trial(model: LearnedModel, one: Seen, fold: int) -> Trial:
     prompt, task_class = one.row.prompt, one.row.task_class
-    return Trial(fold, model.parts(prompt, task_class), model.coverage(prompt))
+    return Trial(fold, model.parts(prompt, task_class), model.coverage(prompt), model.lost(task_class))
 
 
 def _text(

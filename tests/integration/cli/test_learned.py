@@ -8,6 +8,8 @@ from typing import Any
 HEAD = "prompt,task,weak,strong,split\n"
 ROWS = "".join(f"question {n},{'law' if n % 2 else 'mail'},{1 - n % 2},1,train\n" for n in range(60))
 
+ROWS_MANY = "".join(f"question {n},{'law' if n % 2 else 'mail'},{1 - n % 2},1,train\n" for n in range(400))
+
 
 def examples(tmp_path: Path, text: str = HEAD + ROWS) -> str:
     """A file of examples."""
@@ -44,6 +46,21 @@ def test_a_classifier_that_is_of_no_use_is_warned_of(outlay: Any, tmp_path: Path
     assert "hardly better than chance: apgr 0." in chance["warnings"][0]
     useful = outlay("train", "--file", examples(tmp_path), "--json").data
     assert useful["warnings"] == []
+
+
+def test_an_owner_is_told_what_a_policy_may_promise(outlay: Any, tmp_path: Path) -> None:
+    """As a table in words and as JSON; and what to write to use it, or that nothing is proven."""
+    made = outlay("train", "--file", examples(tmp_path, HEAD + ROWS_MANY))
+    assert "(only the larger had been right); 95% sure" in made.out
+    assert "For at most 5%: [routing.learned] max_risk = 0." in made.out
+    version = outlay("classifier", "list", "--json").data["classifiers"][0]["version"]
+    shown = outlay("classifier", "show", version, "--json").data["quality"]["proposals"]
+    assert [one["promise"] for one in shown] == [0.05, 0.1, 0.15, 0.2, 0.3]
+    assert (shown[0]["state"], shown[0]["failed"]) == ("proven", 0)
+    assert 0.4 < shown[0]["share"] < 0.6
+    assert f"max_risk = {shown[0]['max_risk']}" in outlay("classifier", "show", version).out
+    few = outlay("train", "--file", examples(tmp_path)).out
+    assert "not enough evidence" in few
 
 
 def test_a_split_of_the_file_can_be_kept_back(outlay: Any, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ READS = [
     "/routes/task?task=crm/mail",
     "/decisions",
     "/calibration",
+    "/classifiers",
     "/breakers",
     "/open-holds",
     "/lots/acme-1",

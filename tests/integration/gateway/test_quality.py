@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from outlay.admin.classifiers import train_classifier
 from outlay.admin.keys import create_key
+from outlay.learned.examples import Example
 
 PLANE = "/outlay/v1"
 VERSION = {"anthropic-version": "2023-06-01"}
@@ -91,6 +93,18 @@ def test_a_score_that_cannot_be_read_names_its_field(
     assert answer["error"]["details"]["field"] == field
     assert answer["error"]["details"]["fix"] != ""
     assert http("GET", url)[1]["scores"] == []
+
+
+def test_trained_classifiers_are_shown(gateway: Any, http: Any) -> None:
+    """The list, and one with its classes and what it may promise; one that is not there is 404."""
+    url = f"{gateway.url}{PLANE}/classifiers"
+    rows = [Example(f"question {n}", "law" if n % 2 else "mail", 1.0 - n % 2, 1.0) for n in range(60)]
+    made = train_classifier(gateway.app, rows, actor="test")
+    assert made["version"] in [one["version"] for one in http("GET", url)[1]["classifiers"]]
+    shown = http("GET", f"{url}/{made['version']}")[1]
+    assert (shown["automatic"], sorted(shown["classes"])) == (True, ["law", "mail"])
+    assert shown["quality"]["proposals"] == made["quality"]["proposals"]
+    assert http("GET", f"{url}/nothing")[0] == 404
 
 
 def test_the_calibration_is_for_operators(gateway: Any, tenant: Any, http: Any) -> None:

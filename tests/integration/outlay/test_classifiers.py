@@ -15,6 +15,7 @@ from outlay.calls import CallRequest, Completed
 from outlay.classifiers_sql import predicted
 from outlay.client import Calls
 from outlay.errors import Rejected
+from outlay.learned.examples import Example
 from outlay.learned.from_scores import Judged, table_model
 from outlay.wiring import App
 from router.learned import LearnedModel
@@ -120,6 +121,30 @@ def test_own_scores_teach_what_they_can(app: App) -> None:
     calls.close()
     with pytest.raises(Rejected, match="0 scores of downgraded calls and 24 of others"):
         classifiers.train_on_scores(app, "acme", actor="test")
+
+
+def test_a_useless_classifier_serves_only_where_it_is_named(app: App, monkeypatch: Any) -> None:
+    """Neither the newest nor a tenant's own goes before one of use; alone it counts as none."""
+    create_tenant(app, "acme", actor="test")
+    kept = classifiers.train
+    same = [Example(f"prompt {n}", "mail", 1.0, 1.0) for n in range(60)]
+    useless = classifiers.train_classifier(app, same, tenant="acme", actor="test")
+    assert (useless["automatic"], len(useless["warnings"])) == (False, 1)
+    assert f'[routing.learned] version = "{useless["version"]}"' in useless["warnings"][0]
+
+    def used(version: str | None = None) -> str:
+        with app.reading() as connection:
+            found = app.classifiers.model(connection, "acme", version)
+        return found if isinstance(found, str) else found.version
+
+    assert used() == "no classifier of use has been trained"
+    assert used(useless["version"]) == useless["version"]
+    shared = stored(app, monkeypatch, None, 0.8)
+    assert (shared["automatic"], used()) == (True, shared["version"])
+    monkeypatch.setattr(classifiers, "train", kept)
+    other = [Example(f"other {n}", "mail", 1.0, 1.0) for n in range(60)]
+    assert classifiers.train_classifier(app, other, tenant="acme", actor="test")["automatic"] is False
+    assert used() == shared["version"]
 
 
 def test_what_cannot_be_read_says_nothing() -> None:

@@ -190,11 +190,21 @@ def test_the_gain_told_is_in_the_share_of_right_answers() -> None:
     from outlay.learned.familiar import Trial
 
     rows = [Example("p", "t", 0.0, float(n % 2)) for n in range(40)]
-    trials = [Trial(n % 5, (2.0 * (n % 2), 0.0, 0.0), 1.0) for n in range(40)]
+    trials = [Trial(n % 5, (2.0 * (n % 2), 0.0, 0.0), 1.0, 0.0) for n in range(40)]
     found = blend(trials, rows)
     assert len(found) == 1 + len(MIXES[0])
     assert found[1] * 2.0 + found[0] == pytest.approx(1.0)
     assert found[0] == pytest.approx(0.0)
+
+
+def test_bounds_are_rounded_to_the_outside() -> None:
+    """Where all prompts know 6 of 7 words, a bound of 0.857143 would make each of them foreign."""
+    from outlay.learned.familiar import _quantile
+
+    for share in (0.005, 0.02):
+        assert 6 / 7 - 1e-5 < _quantile([6 / 7] * 9, share) <= 6 / 7
+    assert 2 / 7 <= _quantile([2 / 7] * 9, 0.995) < 2 / 7 + 1e-5
+    assert _quantile([1.0, 2.0, 3.0], 0.995) == 3.0
 
 
 def test_examples_are_recognised_in_any_order() -> None:

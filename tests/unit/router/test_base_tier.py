@@ -258,6 +258,24 @@ def test_a_gain_decides_between_two_tiers(call: Caller) -> None:
     assert served(call(policy=named, prediction=gain(0.4)))[0] == HAIKU
 
 
+def test_a_risk_decides_where_the_policy_names_one(call: Caller) -> None:
+    """Up to it the smaller tier serves, whatever the gain; a decision of before risks were known stays."""
+    rules = policy_of("learned", "[routing.learned]\nmax_risk = 0.2")
+
+    def said(risk: float | None) -> Prediction:
+        return Prediction("learned", "v1", gain=0.15, risk=risk)
+
+    assert served(call(policy=rules, prediction=said(0.2000001))) == (SONNET, "medium")
+    lowered = call(policy=rules, prediction=said(0.2))
+    assert served(lowered) == (HAIKU, "medium")
+    assert codes(lowered) == ["classified", "downgrade_proven"]
+    reason = told(lowered, "classified")
+    assert (reason.numbers["risk"], reason.numbers["max_risk"]) == (0.2, 0.2)
+    assert "is within 0.2" in reason.text
+    assert served(call(policy=rules, prediction=said(None))) == (SONNET, "medium")
+    assert served(call(policy=RULES["learned"], prediction=said(0.0))) == (SONNET, "medium")
+
+
 @pytest.mark.parametrize("said", [None, gain(None), Prediction("llm", "v1", tier="small")])
 def test_without_a_gain_the_larger_tier_serves(call: Caller, said: Prediction | None) -> None:
     """Nothing known, or an answer of another classifier, is no ground for a downgrade."""

@@ -90,6 +90,14 @@ def test_familiar_traffic_gets_its_gain() -> None:
     assert (scored.gain, scored.why) == (model().gain(PROMPT, "quiz"), "")
 
 
+def test_the_risk_is_that_only_the_large_tier_is_right() -> None:
+    """A gain of 0.5, plus the share 0.4 x (1 - 0.9) of the class where only the small one is; 0 to 1."""
+    assert model().score(PROMPT, "quiz").risk == pytest.approx(0.5 + 0.4 * 0.1)
+    assert model().score(PROMPT, "essay").risk is None
+    assert model(blend=[-1.0, 0.0, 0.0, 0.0]).score(PROMPT, "quiz").risk == 0.0
+    assert model(blend=[1.0, 0.0, 0.0, 0.0]).score(PROMPT, "quiz").risk == 1.0
+
+
 NAN, MANY = float("nan"), [[0.1]] * (NODES_MAX + 1)
 
 

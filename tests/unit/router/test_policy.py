@@ -339,6 +339,8 @@ PROBLEMS = [
     ("[routing.complexity.weights]\ncode = -1", "routing.complexity.weights.code", "greater than"),
     ('[routing.learned]\nlarger = "small"\nsmaller = "large"', "routing.learned.smaller", "not under"),
     ('[routing.learned]\nsmaller = "tiny"', "routing.learned.smaller", "unknown tier"),
+    ("[routing.learned]\nthreshold = 0.1\nmax_risk = 0.2", "routing.learned.max_risk", "beside threshold"),
+    ("[routing.learned]\nmax_risk = 1.5", "routing.learned.max_risk", "less than"),
     ("[routing.tasks]\na = { max_latency_ms = 0 }", "routing.tasks.a.max_latency_ms", "greater than"),
     ('classifier = "learnt"', "routing.classifier", "not one of"),
 ]
