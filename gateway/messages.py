@@ -163,7 +163,8 @@ class _Passage:
         Returns:
             None where this attempt is not what the client is answered: the call goes on, or was refused.
         Raises:
-            ApiError: the books cannot say that it is settled. Not to be repeated: it may have been billed.
+            ApiError: the books are out of reach. What was sent may have been billed and is not to be repeated;
+                after a question of the flow's own nothing of the call itself was sent, so that it may be.
         """
         self._open = False
         self._lease.end()
@@ -171,7 +172,8 @@ class _Passage:
             result = await self._call.resume(outcome)
         except OutlayError as error:
             trouble = public(error)
-            trouble.retry, trouble.retry_after_s = False, None
+            if not self._sending.link.inner:
+                trouble.retry, trouble.retry_after_s = False, None
             raise trouble from error
         if isinstance(result, Sending):
             self._go_on(result)

@@ -93,3 +93,4 @@ class HoldRow:
     opened_us: int
     expires_us: int
     closed_us: int | None
+    request_hash: str = ""

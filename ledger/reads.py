@@ -178,7 +178,7 @@ def _hold_row(row: Row[Any]) -> HoldRow:
         charge_nanos=row.captured, debt_nanos=row.debt, absorbed_nanos=row.absorbed,
         refunded_nanos=row.refunded, scopes=tuple(json.loads(row.scopes)), plan=row.plan,
         detail=row.detail, owner=row.owner, opened_us=row.opened_at, expires_us=row.expires_at,
-        closed_us=row.closed_at,
+        closed_us=row.closed_at, request_hash=row.req_hash,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 
 from ledger import reads
-from outlay import fields, holds, requests
+from outlay import fields, holds, repeats, requests
 from outlay.admin import policies
 from outlay.calls import CallRequest, Refused
 from outlay.client import Calls
@@ -167,6 +167,7 @@ class Outlay(Orders):
         *,
         strategy: "Cascade",
         send: object,
+        idempotency_key: str | None = None,
         **hints: Unpack[HintWords],
     ) -> "RunResult":
         """
@@ -174,33 +175,45 @@ class Outlay(Orders):
 
         Args:
             send: An Anthropic client without Outlay's middleware, or a function from a body to a message.
+            idempotency_key: A run that comes again under its key never pays twice: it is refused, unless
+                nothing of the one before was billed.
         Returns:
             The best answer, whether it passed, what it took and what that cost.
         Raises:
             BadInput: The strategy names a tier that the policy does not have.
-            CallRefused: The first call was refused; a refusal after an answer ends the run with that answer.
+            CallRefused: The first call was refused (`outlay_duplicate_request` where the key is used); a
+                refusal after an answer ends the run with that answer.
             Exception: What the client raised first, where there is no answer.
         """
         from outlay.strategies.names import check_plan
 
-        order = to_run(tenant, request, hints)
+        order = to_run(tenant, request, hints, strategy, idempotency_key)
         runner, steps = self._runner(send), steps_of(strategy, order)
         check_plan(self.app, order.tenant, strategy)
         return runner.run(steps)  # type: ignore[no-any-return]
 
     def run_workflow(
-        self, tenant: str, workflow: "Workflow", *, send: object, **hints: Unpack[HintWords]
+        self,
+        tenant: str,
+        workflow: "Workflow",
+        *,
+        send: object,
+        idempotency_key: str | None = None,
+        **hints: Unpack[HintWords],
     ) -> "WorkflowResult":
         """
         Carry out a workflow, step after step, within its own budget.
 
+        Args:
+            idempotency_key: As in `run`. A repeated workflow is refused at its first call; tools before that
+                run again.
         Returns:
             What each step came to, also where the workflow could not be completed.
         """
         from outlay.strategies.names import check_plan
         from outlay.strategies.workflow import workflow as steps
 
-        order = to_run(tenant, {}, hints)
+        order = to_run(tenant, {}, hints, workflow, idempotency_key)
         check_plan(self.app, order.tenant, workflow)
         return self._runner(send).run(steps(workflow, order))  # type: ignore[no-any-return]
 
@@ -281,12 +294,32 @@ def to_hold(
     return replace(order, hints=hints_of(hints))
 
 
-def to_run(tenant: str, request: Mapping[str, object], hints: Mapping[str, object]) -> CallRequest:
+def to_run(
+    tenant: str,
+    request: Mapping[str, object],
+    hints: Mapping[str, object],
+    plan: object,
+    idempotency_key: str | None,
+) -> CallRequest:
     """
-    Read what a strategy is to serve.
+    Read what a strategy is to serve; its key stands for the request and what the strategy asks.
     """
-    name = fields.tenant_name(tenant)
-    return CallRequest(name, request, rights=TRUSTED, hints=hints_of(hints), surface="python")
+    from outlay.strategies.names import asked_of
+
+    name, key = fields.tenant_name(tenant), fields.idempotency_key(idempotency_key)
+    try:
+        asked = "" if key is None else repeats.digest([asked_of(plan), request])
+    except (RecursionError, TypeError, ValueError) as error:
+        raise BadInput("request", "…", "is no JSON", "Give the body of a Messages API call.") from error
+    return CallRequest(
+        name,
+        request,
+        rights=TRUSTED,
+        hints=hints_of(hints),
+        surface="python",
+        idempotency_key=key,
+        request_hash=asked,
+    )
 
 
 def steps_of(strategy: object, order: CallRequest) -> "Steps":

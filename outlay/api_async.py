@@ -116,6 +116,7 @@ class AsyncOutlay:
         *,
         strategy: "Cascade | Speculative",
         send: object,
+        idempotency_key: str | None = None,
         **hints: Unpack[HintWords],
     ) -> "RunResult":
         """
@@ -126,7 +127,8 @@ class AsyncOutlay:
         from outlay.strategies.steps import Order, checked_body
 
         self.check_loop()
-        order, runner = to_run(tenant, request, hints), self._runner(send)
+        order = to_run(tenant, request, hints, strategy, idempotency_key)
+        runner = self._runner(send)
         if isinstance(strategy, Speculative):
             checked_body(request)
             await asyncio.to_thread(check_plan, self.app, order.tenant, strategy)
@@ -136,7 +138,13 @@ class AsyncOutlay:
         return await runner.run(steps)  # type: ignore[no-any-return]
 
     async def run_workflow(
-        self, tenant: str, workflow: "Workflow", *, send: object, **hints: Unpack[HintWords]
+        self,
+        tenant: str,
+        workflow: "Workflow",
+        *,
+        send: object,
+        idempotency_key: str | None = None,
+        **hints: Unpack[HintWords],
     ) -> "WorkflowResult":
         """
         Carry out a workflow, step after step, within its own budget.
@@ -145,7 +153,7 @@ class AsyncOutlay:
         from outlay.strategies.workflow import workflow as steps
 
         self.check_loop()
-        order = to_run(tenant, {}, hints)
+        order = to_run(tenant, {}, hints, workflow, idempotency_key)
         await asyncio.to_thread(check_plan, self.app, order.tenant, workflow)
         return await self._runner(send).run(steps(workflow, order))  # type: ignore[no-any-return]
 

@@ -31,6 +31,7 @@ class Link:
         task: Task that it is made for though it is no call of it: that one's privacy class binds it.
         scopes: Budgets of the call that it is made for, which bear it as well.
         chosen: A strategy of the caller's has named its tier, so that no classifier of the policy does.
+        tries: How many numbers of the caller's key were used by what came before it (`outlay/repeats.py`).
     """
 
     parent: str | None = None
@@ -46,6 +47,7 @@ class Link:
     task: str | None = None
     scopes: tuple[str, ...] = ()
     chosen: bool = False
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class CallRequest:
         offers: Ways to serve the call that its caller brings, best first, instead of having it routed.
         hold_ttl_s: How long its money is held at most; None leaves that to the policy.
         link: What it has to do with other attempts.
+        request_hash: What its idempotency key stands for; empty for its body, or its own offers.
     """
 
     tenant: str
@@ -76,6 +79,7 @@ class CallRequest:
     offers: tuple[Offer, ...] = ()
     hold_ttl_s: int | None = None
     link: Link = field(default_factory=Link)
+    request_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +219,7 @@ class Refused:
         retry: Whether the same request may succeed shortly; becomes `x-should-retry`.
         retry_after_s: Seconds to wait, where that is known.
         details: The numbers that explain it; money as decimal text in USD.
+        asked_nanos: What a question of the flow's own has cost before it came to this.
     """
 
     decision_id: str
@@ -225,6 +230,7 @@ class Refused:
     retry: bool
     retry_after_s: int | None
     details: Mapping[str, object]
+    asked_nanos: int = 0
 
 
 @dataclass(frozen=True, slots=True)

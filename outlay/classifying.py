@@ -1,5 +1,5 @@
 """
-What the classifier of the policy expects of a call, found out before the call is routed.
+What is found out of a call before it is routed: its profile, and what the policy's classifier expects of it.
 
 The learned one scores the prompt; the LLM one is a call of its own, held, settled and recorded like any other
 (`outlay/strategies/asking.py`). Whatever goes wrong here never keeps a call from being served: without an
@@ -10,18 +10,47 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
+from outlay import requests, views
 from outlay.calls import CallRequest
 from outlay.effects import Predict, Tools, ask
 from outlay.errors import OutlayError
+from outlay.sessions import state_of
 from outlay.strategies import asking
 from outlay.strategies.asking import Ask
-from outlay.views import View
+from outlay.views import SessionMemory, View
+from router.classify import profile_request
 from router.complexity import task_class
 from router.prompt_shape import newest_prompt
 from router.signals import STRATEGY
-from router.types import AUTO, Prediction, Profile, Reason
+from router.types import AUTO, Prediction, Profile, Reason, Refusal
 
 Classified = tuple[Profile, tuple[Reason, ...], int]
+
+
+def profiled(
+    request: CallRequest,
+    view: View,
+    tools: Tools,
+    session: str | None,
+    memory: SessionMemory | None,
+    at_us: int,
+) -> Profile | Refusal:
+    """
+    Read a call's profile off its request, with what is known of its conversation and of calls like it.
+    """
+    usual = tools.usual(request.tenant, requests.kind(request))
+    return profile_request(
+        request.body,
+        request.hints,
+        request.rights,
+        view.policy,
+        betas=request.betas,
+        expected_output_tokens=views.expected_output_tokens(usual, request.body.get("max_tokens")),
+        cache=views.cache(memory, at_us),
+        session=session,
+        session_state=state_of(request, memory),
+        bound_by=requests.bound_by(request, view.policy),
+    )
 
 
 def classified(

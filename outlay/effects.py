@@ -133,6 +133,14 @@ class FindHold(Effect[HoldRow | None]):
 
 
 @dataclass(frozen=True, slots=True)
+class FindTry(Effect[HoldRow | None]):
+    """Find the hold that a tenant's idempotency key made."""
+
+    tenant: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Send(Effect[Outcome]):
     """Have the edge send the call, and tell what came of it."""
 

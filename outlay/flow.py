@@ -7,6 +7,7 @@ I/O, so tests stop it at any step to play a crash. Two thin drivers run it: `out
 """
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import ledger.types as books
@@ -14,13 +15,12 @@ from circuit.admission import Assessment, assess
 from circuit.health import Outcome as Health
 from circuit.health import call_delta
 from circuit.types import HaltCode, Halted, model_scope
-from outlay import answers, closing, records, refusals, requests, views
+from outlay import answers, closing, records, refusals, repeats, requests, views
 from outlay.calls import CallRequest, Done, Outcome, Refused, Result, Sending
-from outlay.classifying import classified
+from outlay.classifying import classified, profiled
 from outlay.effects import (
     CheckSwitches,
     CloseHold,
-    Commit,
     Look,
     Move,
     Note,
@@ -33,20 +33,17 @@ from outlay.effects import (
 from outlay.errors import OutlayError, stopped_by
 from outlay.levels import moved_level
 from outlay.probing import Probe
-from outlay.sessions import state_of, turn_of
+from outlay.sessions import turn_of
 from outlay.strategies import fallback
 from outlay.strategies.asking import Ask
 from outlay.strategies.fallback import Attempt
 from outlay.views import SessionMemory, View
 from pricing.stored import digest
-from router.classify import profile_request
 from router.codec import Inputs, replay, to_json
 from router.types import Choice, Offer, Profile, Reason, Refusal
 
 Steps = Generator[Any, Any, Result]
 T = TypeVar("T")
-ATTEMPTS_MAX: Final = 32
-"""A caller's key is good for so many tries, as long as none of them was billed."""
 PROBE_WAIT_US: Final = 1_000_000
 """Whoever finds a model's probe taken may ask again this much later."""
 
@@ -82,10 +79,10 @@ def attempt(request: CallRequest, tools: Tools) -> Generator[Any, Any, Attempt]:
     call = _Call(request, tools, attempt)
     sending = yield from call.begin()
     if isinstance(sending, Refused):
-        return Attempt(request, call.view.policy, sending)
+        return Attempt(call.request, call.view.policy, sending)
     outcome = yield from ask(Send(sending))
     done = yield from call.close(outcome)
-    return Attempt(request, call.view.policy, done, sending, outcome)
+    return Attempt(call.request, call.view.policy, done, sending, outcome)
 
 
 def hold(request: CallRequest, tools: Tools) -> Generator[Any, Any, Sending | Refused]:
@@ -130,7 +127,8 @@ class _Call:
         self.held: books.Held
         self.reasons: tuple[Reason, ...] = request.link.reasons
         self.probe = Probe(tools)
-        self.attempt = 0
+        self.tries = request.link.tries
+        self.asked = False
         self.asked_nanos = 0
 
     def begin(self) -> Generator[Any, Any, Sending | Refused]:
@@ -138,9 +136,10 @@ class _Call:
         Everything up to a hold that may be sent for now.
         """
         refused = yield from self.prepare()
-        if refused is None:
-            return (yield from self.hold())
-        return (yield from self._refuse(refused)) if self.view.known else refused
+        if refused is not None:
+            return (yield from self._refuse(refused)) if self.view.known else refused
+        wanted = yield from self.hold()
+        return replace(wanted, asked_nanos=self.asked_nanos) if self.asked else wanted  # though it is refused
 
     # before the hold
 
@@ -162,11 +161,12 @@ class _Call:
             return refusals.from_circuit(self.id, halted)
         if request.offers:
             return None
-        profile = self._profile()
+        profile = profiled(request, view, self.tools, self.session, self.memory, self.at_us)
         if isinstance(profile, Refusal):
             return refusals.from_router(self.id, profile, self.at_us)
         said = yield from classified(profile, request, view, self.tools, self.id, self._inner)
         self.profile, told, self.asked_nanos = said
+        self.asked = told != ()
         self.reasons = (*self.reasons, *told)
         geo = None if self._upstream is None else view.policy.upstreams[self._upstream].geo
         self.record = {**self.record, "session": profile.session, "turn": turn_of(request), "geo": geo}
@@ -188,22 +188,6 @@ class _Call:
         told = Reason(str(answer.code), "observed only: the spend breaker is open", dict(answer.numbers))
         self.reasons = (*self.reasons, told)
         return None
-
-    def _profile(self) -> Profile | Refusal:
-        view, request = self.view, self.request
-        usual = self.tools.usual(request.tenant, requests.kind(request))
-        return profile_request(
-            request.body,
-            request.hints,
-            request.rights,
-            view.policy,
-            betas=request.betas,
-            expected_output_tokens=views.expected_output_tokens(usual, request.body.get("max_tokens")),
-            cache=views.cache(self.memory, self.at_us),
-            session=self.session,
-            session_state=state_of(request, self.memory),
-            bound_by=requests.bound_by(request, view.policy),
-        )
 
     # choice and hold
 
@@ -238,17 +222,13 @@ class _Call:
             return refused if self.request.link.tried else (yield from self._refuse(refused))
         self.choice = choice
         self.record = records.decided(self.record, choice, self.reasons)
-        for attempt in range(self.attempt, ATTEMPTS_MAX):
-            self.attempt = attempt
-            reply = yield from ask(Commit(self._reservation(choice)))
-            if isinstance(reply, books.Refused):
-                refused = refusals.from_ledger(self.id, self.request.tenant, reply, self.at_us)
-                return (yield from self._refuse(refused))
-            assert isinstance(reply, books.Held)
-            self.held = reply
-            if not (reply.replayed and reply.state == "released"):  # what was never billed may be tried again
-                break
-        return refusals.duplicate(self.id, self.held.hold_id) if self.held.replayed else None
+        reply, self.tries = yield from repeats.reserve(self._reservation, self.tries)
+        if isinstance(reply, books.Refused):
+            refused = refusals.from_ledger(self.id, self.request.tenant, reply, self.at_us)
+            return (yield from self._refuse(refused))
+        assert isinstance(reply, books.Held)
+        self.held = reply
+        return refusals.duplicate(self.id, reply.hold_id) if reply.replayed else None
 
     def choose(self, unhealthy: Mapping[str, int]) -> Choice | Refusal:
         """
@@ -262,18 +242,18 @@ class _Call:
         self.record = {**self.record, "inputs": to_json(inputs), "prices": digest(self.tools.prices)}
         return replay(inputs, view.policy, self.tools.prices)
 
-    def _reservation(self, choice: Choice) -> books.Reserve:
+    def _reservation(self, number: int) -> books.Reserve:
         ttl_s = self.request.hold_ttl_s or self.view.policy.limits.hold_ttl_s
         return books.Reserve(
             tenant=self.request.tenant,
-            key=requests.hold_key(self.request, self.id, self.attempt),
+            key=repeats.hold_key(self.request, self.id, number),
             now_us=self.at_us,
             hold_id=self.id,
-            offers=records.held_offers(self.record, choice.offers),
+            offers=records.held_offers(self.record, self.choice.offers),
             ttl_us=ttl_s * 1_000_000,
             scopes=requests.scopes(self.request),
             owner=self.tools.owner,
-            request_hash="" if self.request.idempotency_key is None else requests.digest(self.request),
+            request_hash=repeats.stands_for(self.request),
             enforce=self.view.enforced,
         )
 
@@ -327,11 +307,17 @@ class _Call:
         yield from self.probe.finish(Health.NEUTRAL)
 
     def _start_over(self, undecided: records.Plan) -> Generator[Any, Any, None]:
-        """Give back a hold whose model somebody else probes; the call goes on under another id."""
+        """
+        Give back a hold whose model somebody else probes; the call goes on under another id.
+
+        A question that names the id before as the call that it was asked for, stays linked with it.
+        """
         yield from self._withdraw("probe_lost", recorded=False)
-        self.attempt += 1
+        link = self.request.link
+        if self.asked and link.parent is None:
+            self.request = replace(self.request, link=replace(link, parent=self.id))
         self.id = self.tools.new_id(self.at_us)
-        self.record = {**undecided, "id": self.id}
+        self.record = {**undecided, "id": self.id, "parent": self.request.link.parent}
 
     # sending and closing
 
@@ -360,8 +346,7 @@ class _Call:
             reasons=(*self.reasons, *self.choice.reasons, *offer.reasons),
             held_nanos=self.held.amount_nanos,
             expires_us=self.held.expires_us,
-            link=link,
-            asked_nanos=self.asked_nanos,
+            link=replace(link, tries=self.tries),
         )
 
     def _translated(self, offer: Offer) -> Mapping[str, object]:

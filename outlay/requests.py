@@ -2,7 +2,6 @@
 What a call is known by before it is classified, and what its end says about the model's health. Pure.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -94,25 +93,6 @@ def bound_by(request: CallRequest, policy: Policy) -> tuple[str, ...]:
     task = request.link.task
     found = None if task is None else policy.routing.route(task)
     return () if found is None or found[1].privacy is None else (found[1].privacy,)
-
-
-def hold_key(request: CallRequest, hold_id: str, attempt: int) -> str:
-    """
-    Name a hold so that the same call is not held for twice, where its caller can tell it apart.
-    """
-    own = request.idempotency_key
-    return f"hold:{hold_id}" if own is None else f"call:{attempt}:{own}"
-
-
-def digest(request: CallRequest) -> str:
-    """
-    Recognise a call that comes again under its caller's idempotency key: by its body, or its own offers.
-    """
-    asked = (
-        request.body if not request.offers else [(one.model, one.cost_bound_nanos) for one in request.offers]
-    )
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def facts(model: object) -> ModelFacts | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from outlay import requests
+from outlay import repeats, requests
 from outlay.calls import CallRequest, Completed, Done, Link
 from outlay.effects import Tools
 from outlay.errors import OutlayError
@@ -58,7 +58,10 @@ def asked(
     if why or send is None:
         return Prediction("llm", version, why=why), (), 0
     try:
-        ended = yield from send(_question(request, view.policy, decision_id), tools)
+        number = yield from repeats.free_number(request)
+        if number is None:
+            return Prediction("llm", version, why="the call's idempotency key is used"), (), 0
+        ended = yield from send(_question(request, view.policy, decision_id, number), tools)
     except OutlayError as error:
         tools.answers.pause(request.tenant, tools.now_us())
         return Prediction("llm", version, why=f"it could not be asked: {error}"[:200]), (), 0
@@ -113,15 +116,20 @@ def _told(policy: Policy) -> str:
     return _QUESTION.format(tiers=", ".join(policy.tier_names), guidance=f" {guidance}" if guidance else "")
 
 
-def _question(request: CallRequest, policy: Policy, decision_id: str) -> CallRequest:
-    """Ask in the tenant's name, with its key and at its cost; pinned, as there is nothing to be routed."""
-    rule, left = policy.routing.llm, request.link.most_nanos
+def _question(request: CallRequest, policy: Policy, decision_id: str, number: int) -> CallRequest:
+    """
+    Ask in the tenant's name, with its key and at its cost; pinned, as there is nothing to be routed.
+
+    Under the caller's own key it is asked once for each try: who asks at the same time goes without.
+    """
+    rule, left, own = policy.routing.llm, request.link.most_nanos, request.idempotency_key
     return CallRequest(
         tenant=request.tenant,
         body=question(policy, newest_prompt(request.body)),
         key_id=request.key_id,
         rights=replace(request.rights, loosen=True),
         hints=Hints(privacy=request.hints.privacy, tags=request.hints.tags, pin=True),
+        idempotency_key=None if own is None else f"{number}:{own}",
         surface=request.surface,
         link=Link(
             parent=request.link.parent or decision_id,

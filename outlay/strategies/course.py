@@ -5,7 +5,7 @@ How far a strategy has come: what was tried and what it cost, what verifiers sai
 from dataclasses import replace
 
 from outlay.calls import CallRequest, Refused
-from outlay.errors import CallRefused
+from outlay.errors import CallRefused, OutlayError
 from outlay.strategies.steps import Mark, Order, RunAttempt, RunResult, Steps, Tried, Try, Verdict, told_of
 from outlay.strategies.verify import Verified, Verifier, prepared, verified
 from pricing.money import format_usd
@@ -32,7 +32,7 @@ class Course:
         models: Models that were called so far.
         spent_nanos: What all attempts cost as far as that is known, judges included.
         counted_nanos: The same, where what is not known counts at its bound.
-        error: What the verifier raised last, where it did.
+        error: What the verifier raised last, where it did; or what kept the next call from being decided on.
     """
 
     def __init__(self, strategy: str, order: Order, verify: Verifier | None) -> None:
@@ -48,6 +48,7 @@ class Course:
         self.error: Exception | None = None
         self._failed: list[Tried] = []
         self._number = order.request.link.attempt - 1
+        self._tries = order.request.link.tries
         self._attempts: list[RunAttempt] = []
 
     @property
@@ -56,6 +57,13 @@ class Course:
         Number of the newest attempt.
         """
         return self._number
+
+    @property
+    def tries(self) -> int:
+        """
+        How many numbers of the caller's key are used.
+        """
+        return self._tries
 
     @property
     def attempts(self) -> tuple[RunAttempt, ...]:
@@ -78,23 +86,29 @@ class Course:
         before = self.order.request.link
         reasons = (*before.reasons, reason)
         link = replace(
-            before, parent=self.parent, attempt=self._number + 1, strategy=self.strategy, reasons=reasons
+            before,
+            parent=self.parent,
+            attempt=self._number + 1,
+            strategy=self.strategy,
+            reasons=reasons,
+            tries=self._tries,
         )
         return self.order.asking(tier, link)
 
-    def began(self, first: str, attempt: int, model: str | None) -> None:
+    def began(self, first: str, attempt: int, model: str | None, tries: int) -> None:
         """
         Take note of an attempt whose money is held, and of the decision that it belongs to.
         """
         self._first = self._first or first
         self.models |= {model or ""}
         self._number = max(self._number, attempt)
+        self._tries = max(self._tries, tries)
 
     def took(self, tried: Tried, verdict: Verdict | None = None, strategy: str = "") -> None:
         """
         Take in an attempt that has ended.
         """
-        self.began(tried.first, tried.attempt, tried.model)
+        self.began(tried.first, tried.attempt, tried.model, tried.tries)
         self.order = self.order.after(tried)
         self.spent_nanos += tried.asked_nanos + (tried.cost_nanos or 0)
         self.counted_nanos += tried.spent_nanos
@@ -152,6 +166,18 @@ class Course:
             error=self.error,
         )
 
+    def cut_short(self, error: OutlayError) -> RunResult:
+        """
+        End with the best answer, as the next call could not be decided on: it was not sent.
+
+        Raises:
+            OutlayError: There is none.
+        """
+        if self.best is None:
+            raise error
+        self.error = error
+        return self.result("refused")
+
     def _failure(self) -> Exception:
         raised = [one.error for one in self._failed if one.error is not None]
         if raised:
@@ -179,11 +205,14 @@ def climb(course: Course, tiers: tuple[str | None, ...], reason: Reason) -> Step
     """
     Ask tier after tier until an answer passes; returns a `RunResult`.
 
-    What may have been billed without an answer ends it, and so does a refusal; the best answer so far is
-    then the result. A model that failed unbilled only leads on.
+    What may have been billed without an answer ends it, and so does a refusal, or books out of reach; the
+    best answer so far is then the result. A model that failed unbilled only leads on.
     """
     for tier in tiers:
-        tried: Tried = yield Try(course.asking(tier, reason), course.models)
+        try:
+            tried: Tried = yield Try(course.asking(tier, reason), course.models)
+        except OutlayError as error:
+            return course.cut_short(error)
         verdict: Verdict | None = None
         if tried.outcome == "served":
             verdict = yield from course.verify(tried)

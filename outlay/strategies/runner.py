@@ -6,12 +6,12 @@ import logging
 from typing import Any
 
 from outlay.admin import quality
-from outlay.calls import final
 from outlay.client import Calls
 from outlay.effects import Ended, fail, feed
 from outlay.errors import OutlayError
 from outlay.strategies import sender
-from outlay.strategies.steps import Do, Mark, Steps, Tried, Try, Verdict
+from outlay.strategies.steps import Do, Mark, Steps, Try, Verdict
+from outlay.strategies.trying import Trying
 from outlay.wiring import App
 
 _log = logging.getLogger("outlay")
@@ -24,8 +24,7 @@ class Runner:
 
     def __init__(self, app: App, calls: Calls, send: object, actor: str) -> None:
         self._app = app
-        self._calls = calls
-        self._send = sender.check_send(send)
+        self._trying = Trying(calls.start, sender.check_send(send), sender.deliver)
         self._actor = actor
 
     def run(self, steps: Steps) -> Any:
@@ -44,39 +43,14 @@ class Runner:
 
     def _perform(self, effect: Any) -> Any:
         match effect:
-            case Try():
-                return self._try(effect)
+            case Try(request, unless):
+                return self.run(self._trying.attempt(request, unless))
             case Do(work):
                 return work()
             case Mark(decision_id, verdict):
                 return mark(self._app, decision_id, verdict, self._actor)
             case _:
                 raise AssertionError(f"no such effect: {effect!r}")
-
-    def _try(self, effect: Try) -> Tried:
-        call = self._calls.start(effect.request)
-        if call.sending is None:
-            return sender.refused(call.following, effect.request.link.attempt)
-        message, skipped, asked_nanos = None, False, 0
-        error: Exception | None = None
-        while (wanted := call.sending) is not None:
-            sending, skipped = wanted, not wanted.link.inner and wanted.model in effect.unless
-            asked_nanos += sending.asked_nanos
-            if skipped:
-                call.resume(sender.SKIPPED)
-                break
-            try:
-                message = sender.blocking(sender.begin(self._send, sending))
-                outcome = sender.outcome_of(message, sending)
-                error = sender.unread(outcome)
-            except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
-                outcome, error = sender.outcome_of_failure(raised, self._send), raised
-            except BaseException as raised:
-                call.abandon(final(sender.outcome_of_failure(raised, self._send)))
-                raise
-            call.resume(outcome)
-        assert call.result is not None
-        return sender.tried(call.result, sending, message, error, skipped=skipped, asked_nanos=asked_nanos)
 
 
 def mark(app: App, decision_id: str, verdict: Verdict, actor: str) -> None:

@@ -4,15 +4,18 @@ Carries out strategies within an event loop: as `runner.py` does, awaited; and c
 
 import asyncio
 import inspect
+from dataclasses import replace
 from typing import Any
 
 from outlay.aio import AsyncCall, AsyncCalls
-from outlay.calls import CallRequest, NotSent, Sending, final
+from outlay.calls import CallRequest, NotSent
 from outlay.effects import CheckSwitches, Ended, fail, feed
+from outlay.errors import OutlayError
 from outlay.refusals import from_circuit
 from outlay.strategies import sender
 from outlay.strategies.runner import mark
 from outlay.strategies.steps import Do, Mark, Steps, Tried, Try
+from outlay.strategies.trying import Trying
 from outlay.wiring import App
 
 
@@ -24,7 +27,7 @@ class AsyncRunner:
     def __init__(self, app: App, calls: AsyncCalls, send: object, actor: str) -> None:
         self._app = app
         self._calls = calls
-        self._send = sender.check_send(send)
+        self.trying = Trying(calls.start, sender.check_send(send), sender.begin)
         self._actor = actor
 
     async def run(self, steps: Steps) -> Any:
@@ -46,8 +49,7 @@ class AsyncRunner:
     async def _perform(self, effect: Any) -> Any:
         match effect:
             case Try(request, unless):
-                call = await self._calls.start(request)
-                return await self.finish(call, request, unless)
+                return await self.run(self.trying.attempt(request, unless))
             case Do(work):
                 made = work()
                 return await made if inspect.isawaitable(made) else made
@@ -62,7 +64,7 @@ class AsyncRunner:
         """
         call = await self._calls.start(request)
         while call.sending is not None and call.sending.link.inner:
-            await self._carry(call, call.sending)
+            await self.run(self.trying.carry(call, call.sending))
         return call
 
     async def give_back(self, call: AsyncCall) -> None:
@@ -73,56 +75,25 @@ class AsyncRunner:
 
     async def race(self, call: AsyncCall, request: CallRequest) -> Tried:
         """
-        Finish a call whose money was held a while ago; where spending was halted meanwhile it is given back.
+        Finish a call whose money was held a while ago; where spending was halted meanwhile, or nobody can
+        tell, it is given back.
         """
         sending = call.sending
         assert sending is not None, "what is raced has its money held"
         try:
             halted = await self._calls.perform(CheckSwitches(request.tenant))
+        except OutlayError as error:  # its rivals may still answer
+            await self.give_back(call)
+            assert call.result is not None
+            return sender.tried(call.result, sending, None, error)
         except BaseException:
             await self.give_back(call)
             raise
         if halted is None:
-            return await self.finish(call, request)
+            return await self.run(self.trying.finish(call, request))  # type: ignore[no-any-return]
         await self.give_back(call)
-        return sender.refused(from_circuit(sending.decision_id, halted), sending.link.attempt)
-
-    async def finish(
-        self, call: AsyncCall, request: CallRequest, unless: frozenset[str] = frozenset()
-    ) -> Tried:
-        """
-        Send a call that was started, and close it; cancelled, it may have been billed, and is captured.
-        """
-        if call.sending is None:
-            return sender.refused(call.following, request.link.attempt)
-        message, skipped, asked_nanos = None, False, 0
-        error: Exception | None = None
-        while (wanted := call.sending) is not None:
-            sending, skipped = wanted, not wanted.link.inner and wanted.model in unless
-            asked_nanos += sending.asked_nanos
-            if skipped:
-                await call.resume(sender.SKIPPED)
-                break
-            message, error = await self._carry(call, sending)
-        assert call.result is not None
-        return sender.tried(call.result, sending, message, error, skipped=skipped, asked_nanos=asked_nanos)
-
-    async def _carry(self, call: AsyncCall, sending: Sending) -> tuple[Any, Exception | None]:
-        """Send an attempt and close it; gives the message, and what was raised."""
-        message: Any = None
-        error: Exception | None
-        try:
-            made = sender.begin(self._send, sending)
-            message = await made if inspect.isawaitable(made) else made
-            outcome = sender.outcome_of(message, sending)
-            error = sender.unread(outcome)
-        except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
-            outcome, error = sender.outcome_of_failure(raised, self._send), raised
-        except BaseException as raised:
-            await call.abandon(final(sender.outcome_of_failure(raised, self._send)))
-            raise
-        await call.resume(outcome)
-        return message, error
+        refused = replace(from_circuit(sending.decision_id, halted), asked_nanos=sending.asked_nanos)
+        return sender.refused(refused, sending.link.attempt)
 
     def leave(self, task: "asyncio.Task[Tried]", drain_s: float) -> None:
         """

@@ -64,13 +64,14 @@ def begin(send: Any, sending: Sending) -> Any:
     return client.messages.create(**named, timeout=timeout, extra_body=body)
 
 
-def blocking(message: Any) -> Any:
+def deliver(send: Any, sending: Sending) -> Any:
     """
-    See that a message is there already.
+    Send a call, blocking.
 
     Raises:
-        Unsendable: It is to be awaited; nothing was sent yet.
+        Unsendable: Its message is to be awaited; nothing was sent yet.
     """
+    message = begin(send, sending)
     if not inspect.isawaitable(message):
         return message
     if inspect.iscoroutine(message):
@@ -133,8 +134,9 @@ def refused(refusal: Result | Sending, attempt: int) -> Tried:
     """
     Tell of a call that was not let through.
     """
-    assert isinstance(refusal, Refused), "a call without an idempotency key is sent or refused"
-    return Tried(refusal.decision_id, attempt, "refused", refused=refusal)
+    assert isinstance(refusal, Refused), "what was not sent was refused"
+    asked_nanos = refusal.asked_nanos
+    return Tried(refusal.decision_id, attempt, "refused", refused=refusal, asked_nanos=asked_nanos)
 
 
 def tried(
@@ -143,7 +145,7 @@ def tried(
     message: Any,
     error: Exception | None,
     *,
-    skipped: bool,
+    skipped: bool = False,
     asked_nanos: int = 0,
 ) -> Tried:
     """
@@ -168,4 +170,5 @@ def tried(
         error=error,
         parent=sending.link.parent,
         asked_nanos=asked_nanos,
+        tries=sending.link.tries,
     )

@@ -76,9 +76,14 @@ async def _start(plan: Speculative, course: Course, runner: AsyncRunner) -> list
             call = await runner.start(request)
             sending = call.sending
             if sending is None or sending.model in course.models:
-                course.took(await runner.finish(call, request, course.models))
+                course.took(await runner.run(runner.trying.finish(call, request, course.models)))
                 continue
-            course.began(sending.decision_id, sending.link.attempt, sending.model)
+            course.began(
+                sending.link.parent or sending.decision_id,
+                sending.link.attempt,
+                sending.model,
+                sending.link.tries,
+            )
             started.append(_Started(call, request, sending))
     except BaseException:
         for one in started:
@@ -97,7 +102,15 @@ async def _race(course: Course, running: _Tasks, runner: AsyncRunner) -> RunResu
             if tried.outcome != "served":
                 course.took(tried)
             elif (await runner.run(course.verify(tried))).passed:
-                for left in running.values():
-                    course.left_running(left.sending.decision_id, left.sending.model, left.sending.offer.tier)
+                _leave(course, running)
                 return course.result("passed")
     return course.result("attempts_spent")
+
+
+def _leave(course: Course, running: _Tasks) -> None:
+    """Tell of the calls that have lost: at what they cost where they have ended meanwhile."""
+    for task, left in running.items():
+        if task.done() and not task.cancelled() and task.exception() is None:
+            course.took(task.result())
+        else:
+            course.left_running(left.sending.decision_id, left.sending.model, left.sending.offer.tier)

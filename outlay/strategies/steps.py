@@ -73,6 +73,7 @@ class Tried:
         bound_nanos: Most that it can be.
         error: What the client raised.
         asked_nanos: What questions of the flow's own have cost for it.
+        tries: How many numbers of the caller's key are used with it.
     """
 
     decision_id: str
@@ -87,6 +88,7 @@ class Tried:
     error: Exception | None = None
     parent: str | None = None
     asked_nanos: int = 0
+    tries: int = 0
 
     @property
     def first(self) -> str:
@@ -180,7 +182,7 @@ class RunResult:
         why: How it ended: passed, attempts_spent, budget, refused, uncertain, skipped, verifier_failed.
         cost_usd: What all attempts cost that are known to have cost something, judges and questions of a
             classifier included.
-        error: What the verifier raised last, where it did.
+        error: What the verifier raised last, where it did; or what kept the next call from being decided on.
     """
 
     message: Any

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from outlay.calls import Link
-from outlay.errors import BadInput
+from outlay.errors import BadInput, OutlayError
 from outlay.requests import facts, scopes
 from outlay.strategies import checked
 from outlay.strategies.steps import Do, Order, Steps, Tried, Try, Verdict, text_of
@@ -262,7 +262,11 @@ def _judged(judge: Judge, order: Order, tried: Tried) -> Steps:
             scopes=scopes(order.request),
         ),
     )
-    made: Tried = yield Try(asked)
+    try:
+        made: Tried = yield Try(asked)
+    except OutlayError as error:
+        told = "the judge could not be asked: the books are out of reach"
+        return Verified(Verdict(False, told, None, "judge", JUDGE_WEIGHT), error=error)
     if made.outcome != "served":
         told = f"the judge could not be asked ({made.outcome})"
         return Verified(Verdict(False, told, None, "judge", JUDGE_WEIGHT), made)

@@ -165,6 +165,7 @@ class _Trace:
         self._spent_nanos = 0
         self._parent: str | None = None
         self._number = request.link.attempt
+        self._tries = request.link.tries
         self._steps: list[StepResult] = []
         self.error: Exception | None = None
 
@@ -173,7 +174,7 @@ class _Trace:
         body = step.ask(self.values) if callable(step.ask) else step.ask
         hints = self.request.hints
         hints = replace(hints, task=step.task or hints.task, role=step.role or hints.role)
-        link = replace(self.request.link, parent=self._parent, attempt=self._number)
+        link = replace(self.request.link, parent=self._parent, attempt=self._number, tries=self._tries)
         request = replace(self.request, body=checked_body(body), hints=hints, link=link)
         return Course("workflow", Order(request, self._left_nanos(step.share)), step.verify)
 
@@ -187,6 +188,7 @@ class _Trace:
         """Take in a step that has ended, well or not."""
         self._parent = course.parent
         self._number = course.number + 1
+        self._tries = course.tries
         self._spent_nanos += course.spent_nanos
         self._counted_nanos += course.counted_nanos
         self._steps.append(

@@ -41,9 +41,10 @@ CALM = Snapshot(breakers={}, spend={}, calls={}, switches={}, read_us=T0)
 RULES = Rules(tenant_spend=None, global_spend=None, provider=ProviderRule())
 
 
-def policy(*, observe: bool = False, fallback: str = "attempts = 1") -> Policy:
+def policy(*, observe: bool = False, fallback: str = "attempts = 1", classifier: str = "table") -> Policy:
     """The packaged policy, enforcing or observing, with fallbacks only where a test is about them."""
     text = default_policy_text().replace("[enforcement]", f"[routing.fallback]\n{fallback}\n[enforcement]")
+    text = text.replace('classifier = "table"', f'classifier = "{classifier}"')
     return load_policy(text.replace('mode = "enforce"', 'mode = "observe"') if observe else text)
 
 

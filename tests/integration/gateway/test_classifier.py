@@ -13,6 +13,8 @@ import pytest
 from rig import DELTA, FINAL, MESSAGE, START, STOP, STREAM_HEAD, Provider, Rig, plain, rig_on
 
 from gateway import house
+from ledger import StoreUnavailable
+from ledger.types import Reserve
 from outlay.admin.classifiers import classifiers, train_on_scores
 from outlay.admin.decisions import explain, list_decisions
 from outlay.admin.policies import apply_policy
@@ -120,6 +122,31 @@ def test_a_gateway_that_stops_amid_the_question_gives_the_call_back(
     app.close()
     states = {one["strategy"]: one["hold"]["state"] for one in told}
     assert states == {"classifier": "open", None: "released"}
+
+
+def test_books_lost_after_the_question_leave_the_call_to_be_tried_again(
+    rig: Rig, scripted: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the call itself was sent: the client hears that it may send it again, and so it may."""
+    apply(rig, "llm")
+    scripted.pieces = [plain(SMALL)]
+    ledger = rig.app.ledger
+    submit = ledger.submit
+
+    def failing(op: Any, attach: Any = ()) -> Any:
+        if isinstance(op, Reserve) and scripted.requests:
+            raise StoreUnavailable("gone")
+        return submit(op, attach)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "submit", failing)
+        status, raw, headers = rig.call(model="outlay/auto")
+    assert (status, headers["x-should-retry"], headers["retry-after"]) == (503, "true", "1")
+    assert json.loads(raw)["error"]["details"]["error_code"] == "outlay_books_unavailable"
+    assert len(scripted.requests) == 1
+    status, _, headers = rig.call(model="outlay/auto")
+    assert (status, headers["outlay-model-served"]) == (200, "claude-haiku-5-5")
+    assert len(scripted.requests) == 2  # the answer to the question was kept
 
 
 def leave_unanswered(rig: Rig) -> None:

@@ -44,6 +44,13 @@ class OverloadedError(Exception):
     type = "overloaded_error"
 
 
+class BadRequestError(Exception):
+    """One that no other model mends."""
+
+    status_code = 400
+    type = "invalid_request_error"
+
+
 class Provider:
     """Answers by model: a text, or an error to raise; counts what it bills."""
 
@@ -433,6 +440,31 @@ def test_the_first_of_several_answers_that_passes_is_taken(url: str) -> None:
 
     in_loop(url, work)
     assert paced.cut == []
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["answered", "failed"])
+def test_a_loser_that_has_ended_as_well_is_told_at_what_it_cost(url: str, failing: bool) -> None:
+    """Both answers are there when the first is looked at: the sum told is what the books say."""
+    provider = Provider(**{HAIKU: '{"name": "haiku"}'}, **({OPUS: BadRequestError()} if failing else {}))
+    both = asyncio.Event()
+
+    async def seen(message: Any) -> bool:
+        await both.wait()
+        return True
+
+    async def work(books: Any) -> None:
+        async def send(body: dict[str, Any]) -> Any:
+            if body["model"] == OPUS:
+                asyncio.get_running_loop().call_later(0.3, both.set)
+            return provider(body)
+
+        result = await books.run("acme", BODY, strategy=Speculative(("small", "large"), seen), send=send)
+        assert result.text == '{"name": "haiku"}'
+        assert await settled(books) == provider.billed == Decimal(result.cost_usd)
+        assert [one.outcome for one in result.attempts] == ["served", "failed" if failing else "served"]
+        assert result.attempts[1].passed is None
+
+    in_loop(url, work)
 
 
 def test_a_loser_that_is_cut_off_is_not_given_back(url: str) -> None:

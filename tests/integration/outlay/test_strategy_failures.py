@@ -224,3 +224,68 @@ def test_it_is_so_within_a_loop(url: str) -> None:
 
     asyncio.run(ask())
     assert provider.models == []
+
+
+# books out of reach
+
+
+@pytest.mark.parametrize("verify", [Length(min=9), Judge("outlay/small")], ids=["next call", "judge"])
+def test_books_out_of_reach_lose_no_answer(
+    books: outlay.Outlay, verify: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is paid for: it is given, with what kept the next call from being decided on."""
+    start = books.calls.start
+
+    def gone(request: Any) -> Any:
+        if request.link.attempt:
+            raise outlay.BooksUnavailable("out of reach")
+        return start(request)
+
+    monkeypatch.setattr(books.calls, "start", gone)
+    provider = Provider()
+    result = books.run("acme", BODY, strategy=Cascade(("small", "large"), verify), send=provider)
+    assert (result.text, result.passed, provider.models) == ("no", False, [HAIKU])
+    assert result.why == ("refused" if isinstance(verify, Length) else "verifier_failed")
+    assert isinstance(result.error, outlay.BooksUnavailable)
+    assert held(books) == 0
+
+
+def test_books_out_of_reach_at_first_are_raised(
+    books: outlay.Outlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no answer there is nothing to give."""
+
+    def gone(request: Any) -> Any:
+        raise outlay.BooksUnavailable("out of reach")
+
+    monkeypatch.setattr(books.calls, "start", gone)
+    with pytest.raises(outlay.BooksUnavailable):
+        books.run("acme", BODY, strategy=UP, send=Provider())
+
+
+def test_a_racer_whose_switch_cannot_be_read_leaves_the_race_to_the_others(url: str) -> None:
+    """It is given back unsent; the other's answer is taken."""
+
+    async def send(body: Any) -> Any:
+        return Provider()(body)
+
+    async def race() -> Any:
+        async with outlay.open_async(url, policy=POLICY) as books:
+            await books.create_tenant("acme", credit="5")
+            perform, checks = books.calls.perform, []
+
+            async def failing(effect: Any) -> Any:
+                if type(effect).__name__ == "CheckSwitches":
+                    checks.append(effect)
+                    if len(checks) == 3:  # two were read as the money was held
+                        raise outlay.BooksUnavailable("out of reach")
+                return await perform(effect)
+
+            books.calls.perform = failing  # type: ignore[method-assign]
+            result = await books.run("acme", BODY, strategy=Speculative(("small", "large")), send=send)
+            return result, await books.balance("acme")
+
+    result, balance = asyncio.run(race())
+    assert result.passed
+    assert sorted(one.outcome for one in result.attempts) == ["failed", "served"]
+    assert balance["held_usd"] == "0.00"

@@ -30,7 +30,7 @@ from circuit.types import (
     Transition,
     tenant_scope,
 )
-from outlay import effects, flow
+from outlay import effects, flow, repeats
 from outlay.calls import (
     Broken,
     CallRequest,
@@ -250,6 +250,25 @@ def test_who_loses_a_probe_goes_on_with_another_model() -> None:
     assert set(one.rows()) == {"id-2"}
 
 
+def test_a_question_stays_linked_with_the_call_that_lost_its_probe() -> None:
+    """The call goes on under another id, as an attempt of the one that the question was asked for."""
+    one = world(
+        policy=policy(classifier="llm", fallback="attempts = 2"),
+        snapshot=waiting(OPUS),
+        lost=frozenset({OPUS}),
+    )
+    steps, question = one.start(CallRequest("acme", {**BODY, "model": "outlay/auto"}))
+    assert question.sending.link.parent == "id-1"
+    answer = {"content": [{"type": "text", "text": "large"}]}
+    sent = one.play(steps, Completed(question.sending.model, USAGE, answer))
+    assert sent.sending.decision_id == "id-3"
+    after = one.play(steps, Failed(529, "overloaded_error"))
+    rows = one.rows()
+    assert {row["id"]: row["parent"] for row in rows.values()} == dict.fromkeys(rows, "id-1")
+    assert {"id-2", "id-3"} <= set(rows)
+    assert after.sending.link.parent == "id-1"  # a fallback is one more of them
+
+
 def test_who_loses_every_probe_is_refused_with_a_record_that_can_be_replayed() -> None:
     """After losing all probes the call is refused as breaker open; its record keeps no earlier offers."""
     models = tuple(policy().model_ranks)
@@ -405,11 +424,24 @@ def test_a_key_is_not_tried_without_end() -> None:
     """A key that failed so many times is used up: the search for its next try has a bound."""
     one = world()
     request = CallRequest("acme", BODY, idempotency_key="a")
-    for _ in range(flow.ATTEMPTS_MAX):
+    for _ in range(repeats.TRIES_MAX):
         steps, _ = one.start(request)
         one.play(steps, Failed(500))
     _, refused = one.start(request)
     assert refused.code == "outlay_duplicate_request"
+
+
+def test_the_last_try_of_a_key_that_loses_its_probe_holds_again() -> None:
+    """However often a key was tried, what is sent has a hold of its own behind it."""
+    one = world()
+    request = CallRequest("acme", BODY, idempotency_key="a")
+    for _ in range(repeats.TRIES_MAX - 1):
+        steps, _ = one.start(request)
+        one.play(steps, Failed(500))
+    one.view = replace(one.view, snapshot=waiting(OPUS))
+    one.lost = frozenset({OPUS})
+    _, sent = one.start(request)
+    assert one.states()[sent.sending.decision_id] == "held"
 
 
 def test_own_offers_under_one_key_are_told_apart() -> None:

@@ -1,0 +1,81 @@
+"""
+The caller's own key: a call that comes again under it is not paid for twice.
+
+Each try of a call is held for under the key and a number. A try that certainly was not billed (its hold was
+given back) leaves the next number free, so that the key may be tried again; all else has used the key up.
+The attempts of a strategy share their caller's key and count on, each from where the one before it ended.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+from ledger.types import Held, Reserve, Result
+from outlay.calls import CallRequest
+from outlay.effects import Commit, FindTry, ask
+
+TRIES_MAX: Final = 32
+"""A call looks for a free number among so many, as long as none of them was billed."""
+_GIVEN_BACK: Final = "released"
+
+
+def hold_key(request: CallRequest, hold_id: str, number: int) -> str:
+    """
+    Name a hold so that the same call is not held for twice, where its caller can tell it apart.
+
+    A question of the flow's own has numbers of its own under its call's key.
+    """
+    own = request.idempotency_key
+    if own is None:
+        return f"hold:{hold_id}"
+    return f"{'ask' if request.link.inner else 'call'}:{number}:{own}"
+
+
+def stands_for(request: CallRequest) -> str:
+    """
+    Recognise a call that comes again under its caller's key: by what it says itself, its offers, or its body.
+    """
+    if request.idempotency_key is None or request.request_hash:
+        return request.request_hash
+    return digest([(one.model, one.cost_bound_nanos) for one in request.offers] or request.body)
+
+
+def digest(asked: object) -> str:
+    """
+    Return a short text that differs where what is asked differs.
+    """
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reserve(reservation: Callable[[int], Reserve], first: int) -> Generator[Any, Any, tuple[Result, int]]:
+    """
+    Hold money under the first number that is free.
+
+    Returns:
+        The ledger's answer, a hold of an earlier call where the key is used up; and the number after it.
+    """
+    for number in range(first, first + TRIES_MAX):
+        reply = yield from ask(Commit(reservation(number)))
+        if not (isinstance(reply, Held) and reply.replayed and reply.state == _GIVEN_BACK):
+            break
+    return reply, number + 1
+
+
+def free_number(request: CallRequest) -> Generator[Any, Any, int | None]:
+    """
+    Find the number that a call would be held under, before anything is paid; None where its key is used.
+
+    It only reads: another process may be faster, so that the hold decides.
+    """
+    first = request.link.tries
+    if request.idempotency_key is None:
+        return first
+    for number in range(first, first + TRIES_MAX):
+        found = yield from ask(FindTry(request.tenant, hold_key(request, "", number)))
+        if found is None:
+            return number
+        if found.state != _GIVEN_BACK or found.request_hash != stands_for(request):
+            return None
+    return None
