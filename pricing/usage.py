@@ -99,8 +99,9 @@ def billed_from_api(
     Raises:
         UsageError: counts are missing, negative or not whole numbers.
     """
-    if usage.get("input_tokens") is None and usage.get("output_tokens") is None:
-        raise UsageError("usage has neither input_tokens nor output_tokens")
+    for name in ("input_tokens", "output_tokens"):
+        if usage.get(name) is None:
+            raise UsageError(f"usage has no {name}; a count that is not told is not 0")
     total = _read(usage, _terms(usage, default_geo), long_writes=_has_1h(usage))
     iterations = _iterations(usage)
     if all(kind == "message" and name in (None, model) for kind, name, _ in iterations):

@@ -142,6 +142,9 @@ def test_advisors_and_unknown_iterations_are_billed_on_top() -> None:
     [
         {},
         {"speed": "fast"},
+        {"input_tokens": 1},
+        {"output_tokens": 1},
+        {"input_tokens": 1, "output_tokens": None},
         {"input_tokens": -1, "output_tokens": 1},
         {"input_tokens": 1.5, "output_tokens": 1},
         {"input_tokens": "1", "output_tokens": 1},
