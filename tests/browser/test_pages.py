@@ -89,8 +89,11 @@ def visit(browser: Browser, served: str) -> Iterator[Visit]:
 
 
 def go(page: Page, name: str) -> None:
-    """Follow a link of the navigation."""
+    """Follow a link of the navigation; a form that still grows would have another first field in a moment."""
     page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+    path = "" if name == PAGES[0] else name.lower()
+    page.wait_for_url(lambda url: urlsplit(url).path.strip("/").lower() == path, wait_until="commit")
+    settled(page)
 
 
 def settled(page: Page) -> None:
