@@ -25,7 +25,6 @@ from gateway.exchange import (
     start,
 )
 from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
-from gateway.lease import Lease
 from outlay.calls import CallRequest, Done, NotSent, Outcome, Refused, Sending, Uncertain, Upstream, final
 from outlay.errors import OutlayError
 from outlay.meter import StreamMeter
@@ -129,7 +128,6 @@ class _Passage:
         self._exchange = exchange
         self._call = call
         self._sending = sending
-        self._lease = Lease(house.app.ledger, tenant, sending)
         self._meter: StreamMeter | None = None
         self._began = asyncio.get_running_loop().time()
         self._open = True
@@ -148,7 +146,6 @@ class _Passage:
     async def _cut_off(self) -> None:
         """Settle with what is known by now; nothing follows, though the flow may want to send more."""
         self._open = False
-        self._lease.end()
         await self._call.abandon(self._so_far("gateway_stopped: the call was cut off"))
 
     def _so_far(self, why: str) -> Outcome:
@@ -167,7 +164,6 @@ class _Passage:
                 after a question of the flow's own nothing of the call itself was sent, so that it may be.
         """
         self._open = False
-        self._lease.end()
         try:
             result = await self._call.resume(outcome)
         except OutlayError as error:
@@ -186,7 +182,6 @@ class _Passage:
     def _go_on(self, sending: Sending) -> None:
         """Take up the next attempt, whose money is held."""
         self._sending = sending
-        self._lease = Lease(self._house.app.ledger, self._tenant, sending)
         self._meter = None
         self._began = asyncio.get_running_loop().time()
         self._open = True

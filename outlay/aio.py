@@ -20,6 +20,7 @@ from outlay.effects import CheckSwitches, CloseHold, Ended, Look, Remember, Send
 from outlay.engine import RECHECKS_MAX, SWITCH_FRESH_S, Engine, LedgerEffect
 from outlay.errors import OutlayError
 from outlay.flow import run
+from outlay.leases import Lease
 from outlay.refusals import from_circuit
 from outlay.shared_reads import SharedReads
 from outlay.wiring import App
@@ -33,11 +34,13 @@ class AsyncCall:
     One call under way: it wants something sent (`sending`), or has ended (`result`).
 
     After `sending`, `resume` must be awaited exactly once, whatever happens to the caller; it may answer with
-    another attempt to be sent.
+    another attempt to be sent. Until then the hold is renewed (`lease`).
     """
 
-    def __init__(self, calls: "AsyncCalls", steps: Generator[Any, Any, Result]) -> None:
+    def __init__(self, calls: "AsyncCalls", tenant: str, steps: Generator[Any, Any, Result]) -> None:
         self._calls = calls
+        self._tenant = tenant
+        self.lease: Lease | None = None
         self._steps = steps
         self.sending: Sending | None = None
         self.result: Result | None = None
@@ -77,13 +80,17 @@ class AsyncCall:
         Run the flow until it wants something sent or ends.
         """
         self.sending = None
+        if self.lease is not None:
+            self.lease.end()
         effect = feed(self._steps, reply)
         while not isinstance(effect, Send | Ended):
             effect = await self._calls.step(self._steps, effect)
         if isinstance(effect, Ended):
             self.result = effect.value
         else:
-            self.sending = effect.sending
+            sending = self.sending = effect.sending
+            leases = self._calls.engine.leases
+            self.lease = leases.keep(self._tenant, sending.decision_id, sending.expires_us)
 
 
 class AsyncCalls:
@@ -104,7 +111,7 @@ class AsyncCalls:
         Raises:
             BooksUnavailable: The books are out of reach; nothing may be sent.
         """
-        call = AsyncCall(self, run(request, self.engine.tools))
+        call = AsyncCall(self, request.tenant, run(request, self.engine.tools))
         await self.lasting(call, call.advance(None))
         return call
 

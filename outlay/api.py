@@ -150,7 +150,8 @@ class Outlay(Orders):
         Args:
             request: Body of a Messages API call, to be routed; or else
             offers: Ways to serve it, best first, each {"name", "cost_usd" (at most), "expected_usd"}.
-            ttl_s: How long at most; the policy's `limits.hold_ttl_s` unless told.
+            ttl_s: How long at most, unless you renew it; else the policy's `limits.hold_ttl_s`, and in a
+                `with` block as long as that runs.
             idempotency_key: The same key never holds twice.
         Raises:
             CallRefused: There is no money, no model, or spending is halted.
@@ -158,7 +159,7 @@ class Outlay(Orders):
         """
         order = to_hold(tenant, request, offers, ttl_s, idempotency_key, hints)
         answer = self.calls.carry_out(holds.authorize(order, self.calls.engine.tools))
-        return Hold(self, tenant, passed(answer))
+        return Hold(self, tenant, passed(answer), self.calls.engine.leases if ttl_s is None else None)
 
     def run(
         self,

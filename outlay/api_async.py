@@ -107,7 +107,7 @@ class AsyncOutlay:
         self.check_loop()
         order = to_hold(tenant, request, offers, ttl_s, idempotency_key, hints)
         answer = await self.calls.carry_out(holds.authorize(order, self.calls.engine.tools))
-        return AsyncHold(self, tenant, passed(answer))
+        return AsyncHold(self, tenant, passed(answer), self.calls.engine.leases if ttl_s is None else None)
 
     async def run(
         self,

@@ -12,6 +12,7 @@ from outlay.effects import CheckSwitches, Ended, Send, feed
 from outlay.engine import Engine
 from outlay.errors import OutlayError
 from outlay.flow import run
+from outlay.leases import Lease
 from outlay.refusals import from_circuit
 from outlay.wiring import App
 
@@ -23,13 +24,14 @@ class Call:
     One call under way: it wants something sent (`sending`), or has ended (`result`).
 
     After `sending`, `resume` must be called exactly once, whatever happens to the caller: it closes the
-    hold, and may answer with another attempt to be sent. A hold that is never closed is captured when it
-    expires.
+    hold, and may answer with another attempt to be sent. Until then the hold is renewed (`lease`).
     """
 
-    def __init__(self, engine: Engine, steps: Generator[Any, Any, Result]) -> None:
+    def __init__(self, engine: Engine, tenant: str, steps: Generator[Any, Any, Result]) -> None:
         self._engine = engine
+        self._tenant = tenant
         self._steps = steps
+        self.lease: Lease | None = None
         self.sending: Sending | None = None
         self.result: Result | None = None
         self._advance(None)
@@ -66,13 +68,16 @@ class Call:
 
     def _advance(self, reply: Any) -> None:
         self.sending = None
+        if self.lease is not None:
+            self.lease.end()
         effect = feed(self._steps, reply)
         while not isinstance(effect, Send | Ended):
             effect = self._engine.step(self._steps, effect)
         if isinstance(effect, Ended):
             self.result = effect.value
         else:
-            self.sending = effect.sending
+            sending = self.sending = effect.sending
+            self.lease = self._engine.leases.keep(self._tenant, sending.decision_id, sending.expires_us)
 
 
 class Calls:
@@ -90,7 +95,7 @@ class Calls:
         Raises:
             BooksUnavailable: The books are out of reach; nothing may be sent.
         """
-        return Call(self.engine, run(request, self.engine.tools))
+        return Call(self.engine, request.tenant, run(request, self.engine.tools))
 
     def still_on(self, tenant: str, decision_id: str = "") -> Refused | None:
         """

@@ -46,6 +46,7 @@ from outlay.evidence import EvidenceStore
 from outlay.ids import new_id
 from outlay.latencies_sql import Latencies
 from outlay.later import Later
+from outlay.leases import Leases
 from outlay.levels_sql import read_standing, write_level
 from outlay.prices_sql import keep_prices
 from outlay.storms import Storms
@@ -84,6 +85,7 @@ class Engine:
         self._demand = Demand(app.engine.dialect.name)
         self._later = Later(app.ledger, app.settings.spool_folder, app.owner)
         self._later.start()
+        self.leases = Leases(app.ledger, clock)
         self._full_credit: dict[str, tuple[float, int | None]] = {}
         self._running: dict[str, float] = {}
         self.tools = Tools(
@@ -99,6 +101,7 @@ class Engine:
         """
         Write what still waits to be written.
         """
+        self.leases.close()
         self._later.close()
 
     def perform(self, effect: Effect[Any]) -> Any:

@@ -2,7 +2,8 @@
 What the in-process API hands out: a hold to be closed by its caller, and a decision that holds nothing.
 
 A hold left open is never given back by itself: whether the provider was called is known to its caller only.
-It is captured when it expires, and a settlement that comes later still corrects that.
+It is captured when it expires, and a settlement that comes later still corrects that. While the block of a
+`with` statement runs, its hold is renewed.
 """
 
 import logging
@@ -18,6 +19,7 @@ from router.types import HINT_NUMBER_MAX, NUMBER_HINTS, TEXT_HINTS, Choice, Hint
 if TYPE_CHECKING:
     from outlay.api import Outlay
     from outlay.api_async import AsyncOutlay
+    from outlay.leases import Lease, Leases
 
 _log = logging.getLogger("outlay")
 Answer = dict[str, Any]
@@ -157,7 +159,7 @@ class HeldMoney:
         closed: Whether it was settled or released through this object.
     """
 
-    def __init__(self, tenant: str, answer: Mapping[str, Any]) -> None:
+    def __init__(self, tenant: str, answer: Mapping[str, Any], leases: "Leases | None") -> None:
         self.tenant = tenant
         self.id: str = answer["hold"]
         self.offer: int = answer["offer"]
@@ -170,12 +172,26 @@ class HeldMoney:
         self.expires_at: str = answer["expires_at"]
         self.reasons: tuple[Answer, ...] = tuple(answer["reasons"])
         self.closed = False
+        self._leases = leases
+        self._lease: Lease | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"until {self.expires_at}"
         return f"<{type(self).__name__} {self.id} of {self.tenant}: {self.held_usd} USD, {state}>"
 
+    def _entered(self) -> None:
+        if self._leases is not None and not self.closed:
+            expires_us = fields.instant_us(self.expires_at, "expires_at", "UTC")
+            self._lease = self._leases.keep(self.tenant, self.id, expires_us)
+
+    def _ended(self) -> None:
+        self.closed = True
+        if self._lease is not None:
+            self._lease.end()
+
     def _left(self) -> None:
+        if self._lease is not None:
+            self._lease.end()
         if not self.closed:
             _log.warning(
                 "hold %s of tenant %s was left open: its %s USD stay held, and are captured at %s; "
@@ -189,11 +205,14 @@ class Hold(HeldMoney):
     A hold to be closed by `settle` or `release`.
 
     As a context manager it gives nothing back by itself, also not when its body raises: the provider may have
-    been called by then. One that is left open is logged as a warning.
+    been called by then. One that is left open is logged as a warning. It is renewed while the body runs, for a
+    day at most, unless a `ttl_s` was named for it.
     """
 
-    def __init__(self, books: "Outlay", tenant: str, answer: Mapping[str, Any]) -> None:
-        super().__init__(tenant, answer)
+    def __init__(
+        self, books: "Outlay", tenant: str, answer: Mapping[str, Any], leases: "Leases | None" = None
+    ) -> None:
+        super().__init__(tenant, answer, leases)
         self._books = books
 
     def settle(
@@ -204,7 +223,7 @@ class Hold(HeldMoney):
         """
         named = self.model if model is None and usage is not None else model
         answer = self._books.settle(self.tenant, self.id, cost_usd=cost_usd, usage=usage, model=named)
-        self.closed = True
+        self._ended()
         return answer
 
     def release(self, reason: str = "") -> Answer:
@@ -212,7 +231,7 @@ class Hold(HeldMoney):
         Give it back, as the provider was not called or bills nothing.
         """
         answer = self._books.release(self.tenant, self.id, reason)
-        self.closed = True
+        self._ended()
         return answer
 
     def renew(self, ttl_s: int) -> Answer:
@@ -224,6 +243,7 @@ class Hold(HeldMoney):
         return answer
 
     def __enter__(self) -> "Hold":
+        self._entered()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -235,8 +255,10 @@ class AsyncHold(HeldMoney):
     A hold to be closed by `settle` or `release`; see `Hold`.
     """
 
-    def __init__(self, books: "AsyncOutlay", tenant: str, answer: Mapping[str, Any]) -> None:
-        super().__init__(tenant, answer)
+    def __init__(
+        self, books: "AsyncOutlay", tenant: str, answer: Mapping[str, Any], leases: "Leases | None" = None
+    ) -> None:
+        super().__init__(tenant, answer, leases)
         self._books = books
 
     async def settle(
@@ -247,7 +269,7 @@ class AsyncHold(HeldMoney):
         """
         named = self.model if model is None and usage is not None else model
         answer = await self._books.settle(self.tenant, self.id, cost_usd=cost_usd, usage=usage, model=named)
-        self.closed = True
+        self._ended()
         return answer
 
     async def release(self, reason: str = "") -> Answer:
@@ -255,7 +277,7 @@ class AsyncHold(HeldMoney):
         Give it back, as the provider was not called or bills nothing.
         """
         answer = await self._books.release(self.tenant, self.id, reason)
-        self.closed = True
+        self._ended()
         return answer
 
     async def renew(self, ttl_s: int) -> Answer:
@@ -267,6 +289,7 @@ class AsyncHold(HeldMoney):
         return answer
 
     async def __aenter__(self) -> "AsyncHold":
+        self._entered()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -99,7 +99,7 @@ class Passage(_Passage):
             return
         assert isinstance(http.stream, httpx2.SyncByteStream)
         http.headers.update(self._sending.headers)
-        stream = http.stream = MeteredStream(http.stream, self._sending.model, self.close)
+        stream = http.stream = MeteredStream(http.stream, self._sending.model, self.close, self._call.lease)
         try:
             stream.begin()
         except BaseException:
@@ -154,7 +154,9 @@ class AsyncPassage(_Passage):
             return
         assert isinstance(http.stream, httpx2.AsyncByteStream)
         http.headers.update(self._sending.headers)
-        stream = http.stream = AsyncMeteredStream(http.stream, self._sending.model, self.close)
+        stream = http.stream = AsyncMeteredStream(
+            http.stream, self._sending.model, self.close, self._call.lease
+        )
         try:
             await stream.begin()
         except BaseException:

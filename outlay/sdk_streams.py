@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx2
 
 from outlay.calls import Outcome
+from outlay.leases import Lease
 from outlay.meter import StreamMeter
 
 CUT: Final = "stream_broken: the stream ended before its last event"
@@ -30,8 +31,9 @@ class _Body:
     What the SDK looks for on the body of a response, found on the one inside.
     """
 
-    def __init__(self, inner: Any, model: str) -> None:
+    def __init__(self, inner: Any, model: str, lease: Lease | None) -> None:
         self._inner = inner
+        self._lease = lease
         self._meter = StreamMeter(model)
         self._broken: httpx2.HTTPError | None = None
 
@@ -49,6 +51,14 @@ class _Body:
         """
         return getattr(self._inner, "elapsed", None)
 
+    def _rests(self) -> None:
+        if self._lease is not None:
+            self._lease.rest()
+
+    def _goes_on(self) -> None:
+        if self._lease is not None:
+            self._lease.go_on()
+
     def _over(self) -> bool:
         return self._meter.ended
 
@@ -64,8 +74,14 @@ class MeteredStream(_Body, httpx2.SyncByteStream):
     Pass a stream on and see to its settlement: before its last event, or when it ends or is closed.
     """
 
-    def __init__(self, inner: httpx2.SyncByteStream, model: str, close: Callable[[Outcome], object]) -> None:
-        super().__init__(inner, model)
+    def __init__(
+        self,
+        inner: httpx2.SyncByteStream,
+        model: str,
+        close: Callable[[Outcome], object],
+        lease: Lease | None = None,
+    ) -> None:
+        super().__init__(inner, model, lease)
         self._settle = close
         self._pieces = self._metered()
         self._first: list[bytes] = []
@@ -93,7 +109,9 @@ class MeteredStream(_Body, httpx2.SyncByteStream):
                     continue  # nothing follows but the end of the connection
                 passing = self._passing(chunk)
                 if passing:
+                    self._rests()
                     yield passing
+                    self._goes_on()
                 if self._over():
                     self._settle(meter.outcome(CUT))
                     yield meter.closing() or b""
@@ -102,6 +120,8 @@ class MeteredStream(_Body, httpx2.SyncByteStream):
         ):  # the provider's break: closed by the caller afterwards, it were the caller's
             self._settle(meter.outcome(CUT))
             raise
+        finally:
+            self._rests()
         if not self._over():
             self._settle(meter.outcome(CUT))
             yield meter.closing() or b""
@@ -126,8 +146,9 @@ class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
         inner: httpx2.AsyncByteStream,
         model: str,
         close: Callable[[Outcome], Awaitable[object]],
+        lease: Lease | None = None,
     ) -> None:
-        super().__init__(inner, model)
+        super().__init__(inner, model, lease)
         self._settle = close
         self._pieces = self._metered()
         self._first: list[bytes] = []
@@ -157,7 +178,9 @@ class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
                     continue  # nothing follows but the end of the connection
                 passing = self._passing(chunk)
                 if passing:
+                    self._rests()
                     yield passing
+                    self._goes_on()
                 if self._over():
                     await self._settle(meter.outcome(CUT))
                     yield meter.closing() or b""
@@ -166,6 +189,8 @@ class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
         ):  # the provider's break: closed by the caller afterwards, it were the caller's
             await self._settle(meter.outcome(CUT))
             raise
+        finally:
+            self._rests()
         if not self._over():
             await self._settle(meter.outcome(CUT))
             yield meter.closing() or b""
