@@ -14,8 +14,9 @@ import altair as alt
 from dashboard import theme
 from dashboard.money_text import clock, exact, moment, usd, words
 from outlay.reports import Band
+from outlay.reports_budgets import BudgetWindow
 from outlay.reports_calls import NOT_ROUTED, UNLISTED, Count, TierSpend
-from outlay.reports_money import BurnPoint, Day
+from outlay.reports_money import BurnPoint
 from outlay.reports_periods import Period, local
 from outlay.reports_routing import Cell
 
@@ -42,7 +43,7 @@ def tier_colors(tiers: Sequence[str]) -> Mapping[str, str]:
 
 
 def burn_down(
-    points: Sequence[BurnPoint], bands: Sequence[Band], day: Day, zone: str, *, whole_day: bool
+    points: Sequence[BurnPoint], bands: Sequence[Band], day: BudgetWindow, zone: str, *, whole_day: bool
 ) -> alt.LayerChart:
     """
     Draw what is left of the day's budget over the bands in which calls are degraded.
@@ -158,7 +159,7 @@ def _band_color(band: Band) -> str:
     return theme.BAND_COLORS[min(band.level, len(theme.BAND_COLORS) - 1)]
 
 
-def _even_pace(day: Day, zone: str, x: alt.X, y: alt.Y) -> alt.Chart:
+def _even_pace(day: BudgetWindow, zone: str, x: alt.X, y: alt.Y) -> alt.Chart:
     ends = [{"at": _stamp(day.starts_us, zone), "left": 1}, {"at": _stamp(day.resets_us, zone), "left": 0}]
     chart: alt.Chart = (
         alt.Chart(_data(ends))

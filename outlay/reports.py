@@ -18,10 +18,12 @@ from ledger import reads
 from outlay import reports_calls, reports_money
 from outlay.clock import now_us as clock_us
 from outlay.errors import translated
+from outlay.reports_budgets import BudgetLine, all_budgets
 from outlay.reports_calls import Count, Savings, TierSpend
-from outlay.reports_money import BurnPoint, Credits, Stops, TenantRow
+from outlay.reports_money import BurnPoint, Credits, TenantRow
 from outlay.reports_pace import PaceReport, pace_report
 from outlay.reports_periods import Period, Span
+from outlay.reports_standing import STOPS_OBSERVED, Guards, guards
 from outlay.tables import degradation
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Overview:
         low_budgets: Tenants with less than `LOW_RATIO` of their day left.
         level: Degradation steps active at the tenant's last call; None for all tenants and before one.
         pace: The tenant's day against its usual curve.
+        budgets: Every budget of the tenant; empty for all tenants.
         burn: Burn-down of the tenant's day; empty without a limit and for all tenants.
         switches: Kill switches that are halted now.
         breakers: Breakers that are not closed, expired cooldowns included until the next call.
@@ -98,6 +101,7 @@ class Overview:
     switches: tuple[Switch, ...]
     breakers: tuple[BreakerState, ...]
     pace: PaceReport | None = None
+    budgets: tuple[BudgetLine, ...] = ()
 
 
 def tenant_names(app: "App") -> tuple[str, ...]:
@@ -119,9 +123,8 @@ def overview(
     """
     now = clock_us() if now_us is None else now_us
     switches, breakers = _standing(app, tenant, now)
-    stopped = _stops(switches, breakers)
     with translated(), app.reading() as conn:
-        rows = _rows(conn, tenant, now, stopped)
+        rows = _rows(app, conn, tenant, now, guards(switches, breakers))
         if tenant is not None and not rows:
             return None
         zone = rows[0].timezone if tenant is not None else ALL_ZONE
@@ -146,6 +149,7 @@ def overview(
             switches=switches,
             breakers=breakers,
             pace=_pace(app, conn, rows[0], now) if tenant is not None else None,
+            budgets=_budgets(app, conn, tenant, now) if tenant is not None else (),
         )
 
 
@@ -165,9 +169,17 @@ def tenants(app: "App", *, now_us: int | None = None) -> tuple[TenantRow, ...]:
     """
     now = clock_us() if now_us is None else now_us
     switches, breakers = _standing(app, None, now)
-    stopped = _stops(switches, breakers)
     with translated(), app.reading() as conn:
-        return reports_money.tenant_rows(conn, now, stopped)
+        return _rows(app, conn, None, now, guards(switches, breakers))
+
+
+def budgets(app: "App", tenant: str, *, now_us: int | None = None) -> tuple[BudgetLine, ...]:
+    """
+    Return every budget of a tenant: on all its calls, then on those of a key, a task, a user or a tag.
+    """
+    now = clock_us() if now_us is None else now_us
+    with translated(), app.reading() as conn:
+        return _budgets(app, conn, tenant, now)
 
 
 def statement(
@@ -224,21 +236,23 @@ def _standing(
     return thrown, tuple(breaker for breaker in shown if breaker.state is not State.CLOSED)
 
 
-def _stops(switches: Sequence[Switch], breakers: Sequence[BreakerState]) -> Stops:
-    """Name the tenants that their own switch or spend breaker stops."""
-    own = tenant_scope("")
-    opened = (breaker.scope for breaker in breakers if breaker.state in (State.OPEN, State.FORCED_OPEN))
-    return Stops(
-        halted=frozenset(s.scope.removeprefix(own) for s in switches if s.scope.startswith(own)),
-        tripped=frozenset(scope.removeprefix(own) for scope in opened if scope.startswith(own)),
-    )
-
-
-def _rows(conn: Connection, tenant: str | None, now_us: int, stops: Stops) -> tuple[TenantRow, ...]:
+def _rows(
+    app: "App", conn: Connection, tenant: str | None, now_us: int, seen: Guards
+) -> tuple[TenantRow, ...]:
     if tenant is None:
-        return reports_money.tenant_rows(conn, now_us, stops)
-    row = reports_money.tenant_row(conn, tenant, now_us, stops)
-    return () if row is None else (row,)
+        rows = reports_money.tenant_rows(conn, now_us, seen)
+    else:
+        row = reports_money.tenant_row(conn, tenant, now_us, seen)
+        rows = () if row is None else (row,)
+    return tuple(_observed(app, conn, row) for row in rows)
+
+
+def _observed(app: "App", conn: Connection, row: TenantRow) -> TenantRow:
+    """Leave out what stops no call of a tenant that is only observed: money and its spend breaker."""
+    standing = tuple(stop for stop in row.stops if stop.obstacle in STOPS_OBSERVED)
+    if standing == row.stops or app.policies.applied(conn, row.tenant).policy.enforcement.mode != "observe":
+        return row
+    return replace(row, stops=standing)
 
 
 def _credits(rows: Sequence[TenantRow]) -> Credits:
@@ -267,6 +281,10 @@ def _pace(app: "App", conn: Connection, row: TenantRow, now_us: int) -> PaceRepo
     account = reads.standing(conn, row.tenant, (), now_us)[0]
     policy = app.policies.applied(conn, row.tenant).policy
     return None if account is None else pace_report(conn, row, policy, account.multiplier_ppm, now_us)
+
+
+def _budgets(app: "App", conn: Connection, tenant: str, now_us: int) -> tuple[BudgetLine, ...]:
+    return all_budgets(conn, tenant, now_us, {key.id: key.name for key in app.keys.list(conn, tenant)})
 
 
 def _burn(conn: Connection, row: TenantRow, seen: Period, now_us: int) -> tuple[BurnPoint, ...]:

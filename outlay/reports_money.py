@@ -4,7 +4,6 @@ Read models about money: credits, budgets of the day, the burn-down of a day, st
 Nothing is decided here, and money stays integer nano-USD; views format it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,21 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ledger import reads, tables
-from ledger.budget import current_window
 from ledger.read_models import AccountRow
-from ledger.rows import (
-    COUNTS_COST,
-    DAY,
-    KIND_NAMES,
-    WALLET,
-    Books,
-    Budget,
-    Window,
-)
+from ledger.rows import COUNTS_COST, DAY, KIND_NAMES, WALLET
+from outlay.reports_budgets import BudgetLine, BudgetWindow, day_of, own_budgets
+from outlay.reports_standing import Guards, Lots, Obstacle, Scheduled, Stop, lots_of, money_stops
 
 BURN_POINTS: Final = 240
-LOW_RATIO: Final = 0.2
-"""Share of a day's budget under which the dashboard calls it low."""
 _STEP_MIN_US: Final = 1_000_000
 
 
@@ -43,75 +33,24 @@ class Credits:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
-    """
-    The budget of a tenant's day; `limit_nanos` None is no limit.
-    """
-
-    limit_nanos: int | None
-    spent_nanos: int
-    held_nanos: int
-    overage_nanos: int
-    starts_us: int
-    resets_us: int
-
-    @property
-    def remaining_nanos(self) -> int | None:
-        """
-        Return what may still be held today; None is no limit, and never less than 0.
-        """
-        if self.limit_nanos is None:
-            return None
-        return max(0, self.limit_nanos - self.spent_nanos - self.held_nanos)
-
-    @property
-    def remaining_ratio(self) -> float | None:
-        """
-        Return the share of the day's budget that is neither spent nor held; 0 where the limit is 0.
-        """
-        left, limit = self.remaining_nanos, self.limit_nanos
-        if left is None or limit is None:
-            return None
-        return left / limit if limit > 0 else 0.0
-
-    @property
-    def is_low(self) -> bool:
-        """
-        Tell whether little of the day's budget is left.
-        """
-        left = self.remaining_ratio
-        return left is not None and left < LOW_RATIO
-
-
-@dataclass(frozen=True, slots=True)
 class TenantRow:
     """
     One tenant as operators list it.
 
     Attributes:
-        halted: Its own kill switch is thrown.
-        tripped: Its spend breaker is open.
+        scheduled: Credit that comes later.
+        stops: What lets none of its calls pass, in the order in which a call meets it.
     """
 
     tenant: str
     timezone: str
     opened_us: int
     credits: Credits
-    day: Day | None
+    day: BudgetWindow | None
     frozen: bool
-    halted: bool
-    tripped: bool
     multiplier_ppm: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stops:
-    """
-    Names of tenants that are kept from spending: by their kill switch, by their spend breaker.
-    """
-
-    halted: frozenset[str]
-    tripped: frozenset[str]
+    scheduled: tuple[Scheduled, ...] = ()
+    stops: tuple[Stop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,55 +80,47 @@ class Line:
     reason: str
 
 
-def tenant_rows(conn: Connection, now_us: int, stops: Stops) -> tuple[TenantRow, ...]:
+def tenant_rows(conn: Connection, now_us: int, standing: Guards) -> tuple[TenantRow, ...]:
     """
-    Return every tenant with its credits and its day, by name.
+    Return every tenant with its credits, its budgets and what stands in its way, by name.
     """
-    days = _days(conn, now_us)
-    return tuple(_tenant_row(row, days.get(row.tenant), stops) for row in reads.tenants(conn))
+    budgets, lots = own_budgets(conn, now_us), lots_of(conn, now_us)
+    return tuple(
+        _tenant_row(row, budgets.get(row.tenant, ()), lots.get(row.tenant, Lots()), standing)
+        for row in reads.tenants(conn)
+    )
 
 
-def tenant_row(conn: Connection, tenant: str, now_us: int, stops: Stops) -> TenantRow | None:
+def tenant_row(conn: Connection, tenant: str, now_us: int, standing: Guards) -> TenantRow | None:
     """
     Return one tenant; None where there is no account of this name.
     """
     row = reads.account(conn, tenant)
-    return None if row is None else _tenant_row(row, _days(conn, now_us, tenant).get(tenant), stops)
+    if row is None:
+        return None
+    budgets, lots = own_budgets(conn, now_us, tenant), lots_of(conn, now_us, tenant)
+    return _tenant_row(row, budgets.get(tenant, ()), lots.get(tenant, Lots()), standing)
 
 
-def _tenant_row(row: AccountRow, day: Day | None, stops: Stops) -> TenantRow:
-    money = Credits(row.credit_nanos, row.held_nanos, row.available_nanos, row.debt_nanos)
+def _tenant_row(row: AccountRow, budgets: tuple[BudgetLine, ...], lots: Lots, standing: Guards) -> TenantRow:
+    frozen = (Stop(Obstacle.FROZEN),) if row.frozen else ()
+    money = money_stops(row.credit_nanos, row.debt_nanos, lots, budgets)
     return TenantRow(
-        tenant=row.tenant, timezone=row.timezone, opened_us=row.opened_us, credits=money, day=day,
-        frozen=row.frozen, halted=row.tenant in stops.halted, tripped=row.tenant in stops.tripped,
+        tenant=row.tenant,
+        timezone=row.timezone,
+        opened_us=row.opened_us,
+        credits=Credits(row.credit_nanos, row.held_nanos, row.available_nanos, row.debt_nanos),
+        day=day_of(budgets),
+        frozen=row.frozen,
         multiplier_ppm=row.multiplier_ppm,
-    )  # fmt: skip
+        scheduled=lots.scheduled,
+        stops=(*standing.stops(row.tenant), *frozen, *money),
+    )
 
 
-def _days(conn: Connection, now_us: int, tenant: str | None = None) -> Mapping[str, Day]:
-    """Read the day windows of all tenants with two queries; a day without a row is still empty."""
-    budget, window = tables.budget, tables.budget_window
-    budgets = sa.select(budget).where(budget.c.scope == "tenant", budget.c.window_kind == DAY)
-    current = sa.select(window).where(window.c.starts_at <= now_us, window.c.ends_at > now_us)
-    if tenant is not None:
-        budgets = budgets.where(budget.c.tenant == tenant)
-        current = current.where(window.c.tenant == tenant)
-    windows = {row.budget_id: Window(*row) for row in conn.execute(current)}
-    return {
-        found.tenant: _day(found, windows.get(found.id), now_us)
-        for found in (Budget(*row) for row in conn.execute(budgets))
-    }
-
-
-def _day(budget: Budget, window: Window | None, now_us: int) -> Day:
-    shown = window or current_window(Books(budget.tenant), budget, max(now_us, budget.tiled_until))
-    return Day(
-        limit_nanos=budget.limit_at(now_us), spent_nanos=shown.spent, held_nanos=shown.held,
-        overage_nanos=shown.overage, starts_us=shown.starts_at, resets_us=shown.ends_at,
-    )  # fmt: skip
-
-
-def burn_down(conn: Connection, tenant: str, day: Day, from_us: int, now_us: int) -> tuple[BurnPoint, ...]:
+def burn_down(
+    conn: Connection, tenant: str, day: BudgetWindow, from_us: int, now_us: int
+) -> tuple[BurnPoint, ...]:
     """
     Return what was left of a limited day over time, from an instant of that day until now.
 
@@ -216,7 +147,7 @@ def _point(at_us: int, limit: int, spent: int) -> BurnPoint:
 
 
 def _spent_steps(
-    conn: Connection, tenant: str, day: Day, from_us: int, step_us: int
+    conn: Connection, tenant: str, day: BudgetWindow, from_us: int, step_us: int
 ) -> list[tuple[int, int]]:
     """Sum what the calls of the day came to, by the step in which they ended."""
     hold, budget = tables.hold, tables.budget

@@ -22,7 +22,8 @@ from outlay.demand import (
 )
 from outlay.demand_sql import Demand
 from outlay.levels_sql import read_standing
-from outlay.reports_money import Day, TenantRow
+from outlay.reports_budgets import BudgetWindow
+from outlay.reports_money import TenantRow
 from router.demand import QUARTER_US, Window, level
 from router.policy import Policy
 
@@ -91,7 +92,7 @@ def pace_report(
 
 
 def _points(
-    before: Past, window: Window, day: Day, today: Sequence[DemandRow], ppm: int, now_us: int
+    before: Past, window: Window, day: BudgetWindow, today: Sequence[DemandRow], ppm: int, now_us: int
 ) -> tuple[CurvePoint, ...]:
     limit = day.limit_nanos or 1
     spent: dict[int, int] = {}
@@ -111,7 +112,7 @@ def _points(
     return tuple(found)
 
 
-def _rate(before: Past, window: Window, day: Day, today: Sequence[DemandRow], now_us: int) -> float:
+def _rate(before: Past, window: Window, day: BudgetWindow, today: Sequence[DemandRow], now_us: int) -> float:
     """Give what a whole day would cost as today goes: its level, at the part of it that is spent lately."""
     budget_day = (day.limit_nanos or 0) / window.days if window.days > 0 else 0.0
     now = level(before.known, running_day(today, before, now_us), budget_day, now_us)

@@ -8,12 +8,14 @@ from typing import Final
 import streamlit as st
 
 from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch
-from dashboard import charts, frame, pace_chart, session, theme
+from dashboard import charts, frame, pace_chart, session, standing, theme
 from dashboard.frame import Card, Tone
 from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, plural, share, usd
+from dashboard.standing import state_text
 from outlay import reports, reports_calls
 from outlay.admin import breakers
 from outlay.reports import Overview
+from outlay.reports_budgets import TENANT
 from outlay.reports_calls import Count
 from outlay.reports_money import TenantRow
 
@@ -64,6 +66,8 @@ def _banners(seen: Overview) -> None:
         whose = "All spending" if switch.scope == GLOBAL else f"Spending of {plain(_scope(switch.scope))}"
         since = f"since {moment(switch.changed_us, seen.period.zone)} by {plain(switch.actor)}"
         st.error(f"**{whose} is halted** {since}: {plain(switch.reason)}", icon=":material/front_hand:")
+    if seen.tenant is not None and (why := standing.why_text(seen.tenants[0])):
+        st.warning(f"**No call passes.** {plain(why)}", icon=":material/block:")
     if seen.policy.enforcement == "observe":
         st.info(
             "**Observe mode**: nothing is refused or degraded; decisions record what enforcement had done. "
@@ -130,6 +134,13 @@ def _budget(seen: Overview) -> None:
         st.subheader("Tenants today")
         _tenants(seen.tenants)
         return
+    _day(seen)
+    if any(line.scope != TENANT or line.window != "day" for line in seen.budgets):
+        st.subheader("All budgets")
+        standing.budgets_table(seen.budgets, seen.period.zone)
+
+
+def _day(seen: Overview) -> None:
     day = seen.tenants[0].day
     st.subheader("Budget of the day")
     if not seen.burn or day is None:
@@ -146,7 +157,7 @@ def _budget(seen: Overview) -> None:
         charts.burn_down(seen.burn, seen.policy.bands, day, seen.period.zone, whole_day=whole),
         width="stretch",
     )
-    whose = "for everybody" if seen.policy.tenant == "*" else f"of {plain(seen.tenant)}"
+    whose = "for everybody" if seen.policy.tenant == "*" else f"of {plain(seen.tenants[0].tenant)}"
     st.caption(
         f"Share of {plain(usd(day.limit_nanos))} that is left, on the clock of {seen.period.zone}. "
         f"Bands: policy version {seen.policy.version} {whose}{_steps_active(seen.level)}."
@@ -172,6 +183,7 @@ def _tenants(rows: Sequence[TenantRow]) -> None:
             "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
             "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
             "Credit": [amount(row.credits.available_nanos) for row in rows],
+            **standing.why_column(rows),
         },
         column_config={
             "Spent today": st.column_config.NumberColumn(format=written),
@@ -182,23 +194,6 @@ def _tenants(rows: Sequence[TenantRow]) -> None:
         hide_index=True,
         placeholder=NONE,
     )
-
-
-def state_text(row: TenantRow) -> str:
-    """
-    Say in a word what keeps a tenant from spending, if anything does.
-    """
-    if row.halted:
-        return "halted"
-    if row.frozen:
-        return "frozen"
-    if row.tripped:
-        return "breaker open"
-    if row.credits.available_nanos <= 0:
-        return "out of credit"
-    if row.day is not None and row.day.remaining_nanos == 0:
-        return "budget spent"
-    return "running"
 
 
 def _traffic(seen: Overview) -> None:
@@ -265,12 +260,12 @@ def _scope(scope: str) -> str:
 
 def _switch_button(tenant: str | None) -> None:
     """Offer what the switch of this page's scope can do now."""
-    standing, _ = session.attempt(lambda: reports.halted(session.books(), tenant))
-    if standing is not None:
+    thrown, _ = session.attempt(lambda: reports.halted(session.books(), tenant))
+    if thrown is not None:
         if st.button("Resume spending", type="primary", icon=":material/play_arrow:"):
             frame.open_dialog("resume")
         if frame.dialog_is("resume"):
-            _resume_dialog(tenant, standing)
+            _resume_dialog(tenant, thrown)
         return
     if st.button("Halt spending", icon=":material/front_hand:"):
         frame.open_dialog("halt")
@@ -293,8 +288,8 @@ def _halt_dialog(tenant: str | None) -> None:
 
 
 @st.dialog("Resume spending", on_dismiss=frame.close_dialog)
-def _resume_dialog(tenant: str | None, standing: Switch) -> None:
-    st.markdown(f"Halted by {plain(standing.actor)}: {plain(standing.reason)}")
+def _resume_dialog(tenant: str | None, thrown: Switch) -> None:
+    st.markdown(f"Halted by {plain(thrown.actor)}: {plain(thrown.reason)}")
     reason = st.text_input("Reason", key="resume_reason", placeholder="What was mended?")
     if st.button("Resume now", type="primary", icon=":material/play_arrow:"):
         _carried_out(

@@ -11,11 +11,12 @@ import streamlit as st
 from dashboard import frame, session
 from dashboard.frame import Card
 from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, share, usd, words
-from dashboard.views.overview_view import state_text
+from dashboard.standing import budgets_table, scheduled_text, state_text, why_column, why_text
 from outlay import reports
 from outlay.admin import money, tenants
 from outlay.errors import BadInput, OutlayError
-from outlay.reports_money import Day, Line, TenantRow
+from outlay.reports_budgets import BudgetWindow
+from outlay.reports_money import Line, TenantRow
 
 LINES: Final = 100
 
@@ -59,6 +60,7 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
             "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
             "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
             "Zone": [row.timezone for row in rows],
+            **why_column(rows),
         },
         column_config={
             **{
@@ -84,8 +86,24 @@ def _one(row: TenantRow) -> None:
     for name, dialog in (("top up", _top_up_dialog), ("budget", _budget_dialog), ("freeze", _freeze_dialog)):
         if frame.dialog_is(name):
             dialog(row)
+    if row.stops:
+        st.warning(f"**No call passes.** {plain(why_text(row))}", icon=":material/block:")
     _cards(row)
+    _budgets(row)
     _statement(row)
+
+
+def _budgets(row: TenantRow) -> None:
+    st.subheader("Budgets")
+    lines, error = session.attempt(lambda: reports.budgets(session.books(), row.tenant))
+    if error is not None:
+        session.show_error(error)
+    elif lines:
+        budgets_table(lines, row.timezone)
+    else:
+        st.caption(
+            f"None: only the credit bounds what is spent. `outlay budget set {row.tenant} 5` sets one."
+        )
 
 
 def _cards(row: TenantRow) -> None:
@@ -94,13 +112,14 @@ def _cards(row: TenantRow) -> None:
     if day is not None:
         spent, of = usd(day.spent_nanos), _of(day)
         resets = f"{row.timezone}, day ends {moment(day.resets_us, row.timezone)}"
+    later = scheduled_text(row)
     owed = "repaid by the next top-up" if credit.debt_nanos > 0 else "no debt"
     frame.cards(
         (
             Card(
                 "Credit available",
                 usd(credit.available_nanos),
-                f"{usd(credit.held_nanos)} held for calls",
+                f"{usd(credit.held_nanos)} held for calls" + (f"; {later}" if later else ""),
                 f"Exactly {exact(credit.available_nanos)}.",
                 "red" if credit.available_nanos <= 0 else "off",
             ),
@@ -111,7 +130,7 @@ def _cards(row: TenantRow) -> None:
     )
 
 
-def _of(day: Day) -> str:
+def _of(day: BudgetWindow) -> str:
     if day.limit_nanos is None:
         return "no daily budget"
     return f"of {usd(day.limit_nanos)}, {share(day.remaining_ratio)} left"

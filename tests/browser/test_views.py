@@ -10,8 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from traffic import STEPS, Clock, Traffic
 
+from dashboard.money_text import moment
 from ledger import reads
-from ledger.types import SetAccount
+from ledger.types import SetAccount, SetBudget, TopUp
 from outlay.admin import policies, quality
 from outlay.wiring import App
 
@@ -158,6 +159,42 @@ def test_a_frozen_tenant_reads_as_frozen(page: Page, app: App, books: ModuleType
     app.ledger.do(SetAccount("acme", "freeze", now_us + 1, frozen=True))
     test = page("tenants", "acme")
     assert "frozen" in [metric.value for metric in test.metric]
+
+
+@pytest.mark.parametrize("name", ["overview", "tenants"])
+def test_a_tenant_without_credit_says_why_nothing_passes(
+    name: str, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """In the table and on its own page, with the credit that is still to come; one that runs says nothing."""
+    books.tenant(app, "acme", now_us)
+    assert "No call passes" not in texts(page(name, "acme"))
+    books.tenant(app, "poor", now_us, credit_nanos=0)
+    soon = now_us + 3_600_000_000
+    app.ledger.do(TopUp("poor", "soon", now_us, 7 * USD, effective_us=soon))
+    told = f"No credit is left; $7.00 comes {moment(soon, 'UTC')}."
+    table = next(frame.value for frame in page(name).dataframe if "State" in frame.value.columns)
+    assert list(table["State"]) == ["running", "no credit"]
+    assert list(table["Why"]) == ["", told]
+    assert told in texts(page(name, "poor")).replace("\\", "")
+
+
+@pytest.mark.parametrize("name", ["overview", "tenants"])
+def test_every_budget_of_a_tenant_is_shown(
+    name: str, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Windows and scopes beside the day, with what is left, and a raise with its end."""
+    books.tenant(app, "acme", now_us)
+    until = now_us + 3_600_000_000
+    app.ledger.do(SetBudget("acme", "w", now_us, 30 * USD, window="week"))
+    app.ledger.do(SetBudget("acme", "t", now_us, 0, scope="user:4711"))
+    app.ledger.do(SetBudget("acme", "d", now_us, 9 * USD, valid_until_us=until))
+    test = page(name, "acme")
+    shown = next(frame.value for frame in test.dataframe if "Window" in frame.value.columns)
+    assert list(shown["Calls of"]) == ["the tenant", "the tenant", "user 4711"]
+    assert list(shown["Window"]) == ["day", "week", "day"]
+    assert [str(limit) for limit in shown["Limit"]] == ["9.000000000", "30.000000000", "0E-9"]
+    assert list(shown["Share left"]) == [100, 100, 0]
+    assert list(shown["Raised"].fillna("")) == [f"$5.00 again {moment(until, 'UTC')}", "", ""]
 
 
 def test_a_new_tenant_with_a_wrong_zone_is_not_created(page: Page, app: App) -> None:

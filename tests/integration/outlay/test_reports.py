@@ -8,14 +8,18 @@ import dashboard_books as books
 import pytest
 
 from circuit.types import State
-from ledger.types import Attachment, Note, Refund, Release, SetBudget, Settle
+from ledger.types import Adjust, Attachment, Note, Refund, Release, SetAccount, SetBudget, Settle, TopUp
 from outlay import reports, reports_routing, tables
+from outlay.admin import policies
 from outlay.admin.captured import settle_captured
 from outlay.admin.decisions import explain, list_decisions
 from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count
+from outlay.reports_money import TenantRow
 from outlay.reports_periods import Span, fitting_period, fitting_span, period
 from outlay.reports_routing import Filter
+from outlay.reports_standing import Obstacle, Stop
 from outlay.wiring import App
+from router.policy import default_policy_text
 
 USD = 1_000_000_000
 NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
@@ -41,6 +45,11 @@ def acme(app: App) -> App:
 def call(app: App, minutes_ago: int, **known: object) -> str:
     """Play one call of acme, so many minutes before noon."""
     return str(books.play(app, books.Call(tenant="acme", at_us=NOON - minutes_ago * MINUTE_US, **known)))
+
+
+def stopped(row: TenantRow, obstacle: Obstacle) -> bool:
+    """Tell whether something of a kind stops a tenant."""
+    return any(stop.obstacle is obstacle for stop in row.stops)
 
 
 def test_empty_books_have_an_empty_overview(app: App) -> None:
@@ -342,6 +351,78 @@ def test_statement_is_newest_first_and_continues(acme: App) -> None:
     assert [line.kind for line in people] == ["refund", "topup"]
 
 
+def test_every_budget_is_shown_with_its_window_and_its_raise(acme: App) -> None:
+    """All scopes and windows, in the tenant's zone; a raise holds until its end and names what comes back."""
+    acme.ledger.do(SetBudget("acme", "m", NOON, 100 * USD, window="month"))
+    acme.ledger.do(SetBudget("acme", "h", NOON, USD, window="hour", counts="cost"))
+    acme.ledger.do(SetBudget("acme", "t", NOON, 2 * USD, scope="task:crm/summary"))
+    acme.ledger.do(SetBudget("acme", "d", NOON, 9 * USD, valid_until_us=NOON + 30 * HOUR_US))
+    call(acme, -1, cost_nanos=USD // 2)
+    lines = reports.budgets(acme, "acme", now_us=NOON + 2 * MINUTE_US)
+    assert [(line.scope, line.window) for line in lines] == [
+        ("tenant", "hour"), ("tenant", "day"), ("tenant", "month"), ("task:crm/summary", "day")
+    ]  # fmt: skip
+    hour, day, month, task = lines
+    assert (hour.now.spent_nanos, hour.now.remaining_nanos, hour.counts) == (USD // 2, USD // 2, "cost")
+    assert (day.now.limit_nanos, day.standing_nanos) == (9 * USD, 5 * USD)
+    assert day.raised_until_us == NOON + 30 * HOUR_US
+    assert day.now.resets_us == NOON + 11 * HOUR_US  # Berlin's midnight
+    assert month.now.resets_us == NOON + (9 * 24 + 11) * HOUR_US
+    assert task.now.spent_nanos == 0  # the helper's calls hold in no scope
+    later = reports.budgets(acme, "acme", now_us=NOON + 31 * HOUR_US)[1]
+    assert (later.now.limit_nanos, later.raised_until_us) == (5 * USD, None)
+    seen = reports.overview(acme, "acme", now_us=NOON + 2 * MINUTE_US)
+    assert seen is not None
+    assert seen.budgets == lines
+
+
+def test_what_lets_no_call_pass_is_told_with_its_end(acme: App) -> None:
+    """Halted, frozen, without credit until a lot takes effect, a budget of 0: in that order, with its end."""
+    books.tenant(acme, "poor", NOON, credit_nanos=0, daily_nanos=0)
+
+    def stops(now_us: int = NOON, tenant: str = "poor") -> list[tuple[str, int | None]]:
+        row = next(row for row in reports.tenants(acme, now_us=now_us) if row.tenant == tenant)
+        alone = reports.overview(acme, tenant, now_us=now_us)
+        assert alone is not None
+        assert alone.tenants == (row,)
+        return [(str(stop.obstacle), stop.until_us) for stop in row.stops]
+
+    assert stops() == [("no_credit", None), ("budget_used_up", None)]
+    soon = NOON + HOUR_US
+    acme.ledger.do(TopUp("poor", "soon", NOON, 7 * USD, effective_us=soon))
+    acme.ledger.do(SetBudget("poor", "raise", NOON, USD, valid_until_us=NOON + 2 * HOUR_US))
+    assert stops() == [("no_credit", soon)]
+    assert stops(soon) == []  # nobody has booked it yet, but a call would find it
+    assert stops(NOON + 2 * HOUR_US) == [("budget_used_up", None)]
+    acme.ledger.do(SetAccount("poor", "freeze", NOON, True))
+    acme.circuit.halt("tenant:poor", "loop", "ana", NOON)
+    assert [name for name, _ in stops()] == ["halted", "frozen", "no_credit"]
+    acme.circuit.halt("global", "all", "ana", NOON)
+    assert stops(tenant="acme") == [("all_halted", None)]
+    policies.apply_policy(acme, default_policy_text().replace('"enforce"', '"observe"'), actor="ana")
+    assert [name for name, _ in stops()] == ["all_halted", "halted", "frozen"]
+
+
+def test_credit_that_has_expired_or_is_spent_is_no_credit(acme: App) -> None:
+    """An expired lot is gone before a sweep books it; a spent day ends with the day, a debt with a top-up."""
+    books.tenant(acme, "promo", NOON, credit_nanos=0, daily_nanos=USD)
+    ends = NOON + HOUR_US
+    acme.ledger.do(TopUp("promo", "lot", NOON, 7 * USD, "promo", ends))
+
+    def stops(now_us: int) -> tuple[Stop, ...]:
+        return next(row for row in reports.tenants(acme, now_us=now_us) if row.tenant == "promo").stops
+
+    assert stops(NOON) == ()
+    assert [stop.obstacle for stop in stops(ends)] == [Obstacle.NO_CREDIT]
+    books.play(acme, books.Call("promo", NOON, cost_nanos=USD))
+    assert stops(NOON) == (Stop(Obstacle.BUDGET_USED_UP, NOON + 12 * HOUR_US, "", USD, "day"),)
+    acme.ledger.do(Adjust("promo", "taken", NOON + 1, -8 * USD, "booked twice", "ana"))
+    found = stops(NOON)
+    assert [(stop.obstacle, stop.nanos) for stop in found[:2]] == [
+        (Obstacle.IN_DEBT, 2 * USD), (Obstacle.NO_CREDIT, None)
+    ]  # fmt: skip
+
+
 def test_switches_and_breakers_concern_their_tenant(acme: App) -> None:
     """A tenant sees the switch of all and its own, not its neighbour's; the overview of all sees each."""
     books.tenant(acme, "other", NOON - HOUR_US)
@@ -352,7 +433,7 @@ def test_switches_and_breakers_concern_their_tenant(acme: App) -> None:
     assert everybody is not None
     assert seen.switches == ()
     assert [switch.scope for switch in everybody.switches] == ["tenant:other"]
-    assert [row.tenant for row in everybody.tenants if row.halted] == ["other"]
+    assert [row.tenant for row in everybody.tenants if stopped(row, Obstacle.HALTED)] == ["other"]
     acme.circuit.halt("global", "fire", "ana", NOON)
     seen = reports.overview(acme, "acme", now_us=NOON)
     assert seen is not None
@@ -369,9 +450,11 @@ def test_an_open_breaker_shows_at_its_tenant(acme: App) -> None:
     everybody = reports.overview(acme, now_us=NOON)
     assert everybody is not None
     assert [breaker.scope for breaker in everybody.breakers] == ["tenant:other"]
-    assert [row.tenant for row in reports.tenants(acme, now_us=NOON) if row.tripped] == ["other"]
+    assert [
+        row.tenant for row in reports.tenants(acme, now_us=NOON) if stopped(row, Obstacle.BREAKER_OPEN)
+    ] == ["other"]
     acme.circuit.reset("tenant:other", "mended", "ana", NOON)
-    assert not any(row.tripped for row in reports.tenants(acme, now_us=NOON))
+    assert not any(row.stops for row in reports.tenants(acme, now_us=NOON))
 
 
 def test_days_of_clock_changes_have_their_true_length() -> None:

@@ -9,7 +9,8 @@ import pytest
 from dashboard import charts, theme
 from outlay.reports import Band
 from outlay.reports_calls import Count, TierSpend
-from outlay.reports_money import BurnPoint, Day
+from outlay.reports_budgets import BudgetWindow
+from outlay.reports_money import BurnPoint
 from outlay.reports_periods import Span, period
 from outlay.reports_routing import Cell
 
@@ -18,7 +19,7 @@ HOUR_US = 3_600_000_000
 USD = 1_000_000_000
 TIERS = ("large", "medium", "small")
 BANDS = (Band(0, 0.5, 1.0, "as asked"), Band(1, 0.0, 0.5, "small at most"))
-DAY = Day(5 * USD, 3 * USD, 0, 0, NOON - 12 * HOUR_US, NOON + 12 * HOUR_US)
+DAY = BudgetWindow(5 * USD, 3 * USD, 0, 0, NOON - 12 * HOUR_US, NOON + 12 * HOUR_US)
 
 
 def values(chart: Any, key: str) -> list[dict[str, Any]]:

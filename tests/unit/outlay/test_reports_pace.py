@@ -8,7 +8,7 @@ import pytest
 
 from dashboard.pace_chart import against_curve, told
 from outlay.demand import DemandRow, past
-from outlay.reports_money import Day
+from outlay.reports_budgets import BudgetWindow
 from outlay.reports_pace import PaceReport, _exhausted, _points, window_of
 from router.demand import QUARTER_US
 
@@ -20,7 +20,7 @@ DAY_US = 24 * HOUR_US
 def report(spent_per_quarter: int, hours: int, mode: str = "pace") -> PaceReport:
     """A day with a budget of 9,600 that spends evenly for some hours."""
     now_us = START_US + hours * HOUR_US
-    day = Day(9_600, spent_per_quarter * hours * 4, 0, 0, START_US, START_US + DAY_US)
+    day = BudgetWindow(9_600, spent_per_quarter * hours * 4, 0, 0, START_US, START_US + DAY_US)
     rows = [
         DemandRow(START_US + n * QUARTER_US, "large", 1, spent_per_quarter, 1, spent_per_quarter)
         for n in range(hours * 4)

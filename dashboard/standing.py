@@ -1,0 +1,144 @@
+"""
+What stands in the way of a tenant's calls, in words, and its budgets as a table.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import streamlit as st
+
+from dashboard.money_text import NONE, amount, cells, moment, percent, plain, usd
+from outlay.reports_budgets import TENANT, BudgetLine
+from outlay.reports_money import TenantRow
+from outlay.reports_standing import Obstacle, Stop
+
+_STATES: Final[Mapping[Obstacle, str]] = {
+    Obstacle.ALL_HALTED: "halted",
+    Obstacle.HALTED: "halted",
+    Obstacle.BREAKER_OPEN: "breaker open",
+    Obstacle.FROZEN: "frozen",
+    Obstacle.IN_DEBT: "owes money",
+    Obstacle.NO_CREDIT: "no credit",
+    Obstacle.BUDGET_USED_UP: "budget spent",
+}
+
+
+def state_text(row: TenantRow) -> str:
+    """
+    Say in a word what keeps a tenant from spending, if anything does.
+    """
+    return _STATES[row.stops[0].obstacle] if row.stops else "running"
+
+
+def why_text(row: TenantRow) -> str:
+    """
+    Say in sentences why no call of a tenant passes, and what ends that; empty where calls pass.
+    """
+    return " ".join(_SENTENCES[stop.obstacle](stop, row) for stop in row.stops)
+
+
+def why_column(rows: Sequence[TenantRow]) -> Mapping[str, Sequence[str]]:
+    """
+    Return a column that says why nothing passes, where some tenant is stopped.
+    """
+    return {"Why": [why_text(row) for row in rows]} if any(row.stops for row in rows) else {}
+
+
+def scheduled_text(row: TenantRow) -> str:
+    """
+    Say what credit comes later; empty where none does.
+    """
+    return ", ".join(
+        f"{usd(later.nanos)} comes {moment(later.effective_us, row.timezone)}" for later in row.scheduled
+    )
+
+
+def _because(stop: Stop) -> str:
+    return f": {stop.text}." if stop.text else "."
+
+
+def _breaker(stop: Stop, row: TenantRow) -> str:
+    ends = (
+        "until somebody resets it"
+        if stop.until_us is None
+        else f"until {moment(stop.until_us, row.timezone)}"
+    )
+    return f"The spend breaker is open {ends}{_because(stop)}"
+
+
+def _no_credit(_stop: Stop, row: TenantRow) -> str:
+    later = scheduled_text(row)
+    return f"No credit is left; {later}." if later else "No credit is left: top up."
+
+
+def _budget(stop: Stop, row: TenantRow) -> str:
+    ends = f" until {moment(stop.until_us, row.timezone)}" if stop.until_us is not None else ""
+    if stop.nanos == 0:
+        return f"The budget of the {stop.window} is $0.00: nothing may be spent{ends}."
+    return f"The budget of the {stop.window}, {usd(stop.nanos)}, is spent{ends}."
+
+
+_SENTENCES: Final[Mapping[Obstacle, Callable[[Stop, TenantRow], str]]] = {
+    Obstacle.ALL_HALTED: lambda stop, _: f"All spending is halted{_because(stop)}",
+    Obstacle.HALTED: lambda stop, _: f"Its spending is halted{_because(stop)}",
+    Obstacle.BREAKER_OPEN: _breaker,
+    Obstacle.FROZEN: lambda _stop, _row: "It is frozen until somebody unfreezes it.",
+    Obstacle.IN_DEBT: lambda stop, _: f"It owes {usd(stop.nanos)}; the next top-up repays that first.",
+    Obstacle.NO_CREDIT: _no_credit,
+    Obstacle.BUDGET_USED_UP: _budget,
+}
+
+
+def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
+    """
+    Show budgets with what each allows, what is spent, held and left, and when it begins anew.
+    """
+    written = cells([line.now.limit_nanos for line in lines])
+    money = {
+        "Limit": [amount(line.now.limit_nanos) for line in lines],
+        "Spent": [amount(line.now.spent_nanos) for line in lines],
+        "Held": [amount(line.now.held_nanos) for line in lines],
+        "Left": [amount(line.now.remaining_nanos) for line in lines],
+    }
+    st.dataframe(
+        {
+            "Calls of": [scope_text(line) for line in lines],
+            "Window": [line.window for line in lines],
+            **money,
+            "Share left": [percent(line.now.remaining_ratio) for line in lines],
+            "Begins anew": [moment(line.now.resets_us, zone) for line in lines],
+            "Raised": [_raised(line, zone) for line in lines],
+            "Counts": [line.counts for line in lines],
+        },
+        column_config={
+            **dict.fromkeys(money, st.column_config.NumberColumn(format=written)),
+            "Limit": st.column_config.NumberColumn(format=written, help="In force now; empty: no limit"),
+            "Share left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
+            "Raised": st.column_config.TextColumn(help="The limit that holds again, and from when on"),
+            "Counts": st.column_config.TextColumn(
+                help="charge: what the tenant pays; cost: what the provider bills"
+            ),
+        },
+        hide_index=True,
+        placeholder=NONE,
+    )
+    st.caption(
+        plain(f"Instants on the clock of {zone}. A call needs room in every budget that it counts in.")
+    )
+
+
+def scope_text(line: BudgetLine) -> str:
+    """
+    Name what a budget limits.
+    """
+    kind, _, name = line.scope.partition(":")
+    if line.scope == TENANT:
+        return "the tenant"
+    return f"{kind} {line.name} ({name})" if line.name else f"{kind} {name}"
+
+
+def _raised(line: BudgetLine, zone: str) -> str | None:
+    if line.raised_until_us is None:
+        return None
+    standing = "no limit" if line.standing_nanos is None else usd(line.standing_nanos)
+    return f"{standing} again {moment(line.raised_until_us, zone)}"

@@ -1,0 +1,154 @@
+"""
+Read model about what stands in the way of a tenant's calls: who or what lets none pass, and until when.
+
+Of money it says what is certain: an empty purse, a window with nothing left. Whether a single call fits into
+what is left is decided for each call.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch, tenant_scope
+from ledger import tables
+from outlay.reports_budgets import BudgetLine
+
+
+class Obstacle(StrEnum):
+    """
+    Why no call of a tenant passes, in the order in which a call meets it.
+    """
+
+    ALL_HALTED = "all_halted"
+    HALTED = "halted"
+    BREAKER_OPEN = "breaker_open"
+    FROZEN = "frozen"
+    IN_DEBT = "in_debt"
+    NO_CREDIT = "no_credit"
+    BUDGET_USED_UP = "budget_used_up"
+
+
+STOPS_OBSERVED: Final = frozenset({Obstacle.ALL_HALTED, Obstacle.HALTED, Obstacle.FROZEN})
+"""What stops calls even in observe mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """
+    One thing that lets no call pass.
+
+    Attributes:
+        until_us: When it ends by itself; None where somebody has to act.
+        text: What was said of it: the reason of a halt or of a trip.
+        nanos: The money that it is about: what is owed, or the limit that is used up.
+        window: Of a budget that is used up.
+    """
+
+    obstacle: Obstacle
+    until_us: int | None = None
+    text: str = ""
+    nanos: int | None = None
+    window: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """
+    Credit that comes later.
+    """
+
+    nanos: int
+    effective_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lots:
+    """
+    What lots change of a tenant's credit before its next operation books it.
+
+    Attributes:
+        due_nanos: Came into effect, less what has expired.
+        scheduled: Still to come, the next first.
+    """
+
+    due_nanos: int = 0
+    scheduled: tuple[Scheduled, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """
+    Switches that are thrown and breakers that are open, for everybody and by tenant.
+    """
+
+    switches: Mapping[str, Switch] = field(default_factory=dict)
+    breakers: Mapping[str, BreakerState] = field(default_factory=dict)
+
+    def stops(self, tenant: str) -> tuple[Stop, ...]:
+        """
+        Return those that stop a tenant.
+        """
+        own = tenant_scope(tenant)
+        thrown = ((Obstacle.ALL_HALTED, GLOBAL), (Obstacle.HALTED, own))
+        found = [Stop(what, None, self.switches[at].reason) for what, at in thrown if at in self.switches]
+        opened = (self.breakers[at] for at in (GLOBAL, own) if at in self.breakers)
+        return (*found, *(Stop(Obstacle.BREAKER_OPEN, _ends_us(one), one.reason) for one in opened))
+
+
+def guards(switches: Sequence[Switch], breakers: Sequence[BreakerState]) -> Guards:
+    """
+    Sort what stands now by its scope; a breaker that lets probes through stops nobody.
+    """
+    stopping = (State.OPEN, State.FORCED_OPEN)
+    return Guards(
+        {switch.scope: switch for switch in switches if switch.halted},
+        {breaker.scope: breaker for breaker in breakers if breaker.state in stopping},
+    )
+
+
+def _ends_us(breaker: BreakerState) -> int | None:
+    forced = breaker.state is State.FORCED_OPEN or breaker.until_us == FOREVER_US
+    return None if forced else breaker.until_us
+
+
+def money_stops(
+    credit_nanos: int, debt_nanos: int, lots: Lots, budgets: Sequence[BudgetLine]
+) -> tuple[Stop, ...]:
+    """
+    Name the money that is missing: debt stops every call, and so does an empty purse or window.
+    """
+    found = [Stop(Obstacle.IN_DEBT, nanos=debt_nanos)] if debt_nanos > 0 else []
+    if credit_nanos + lots.due_nanos <= 0:
+        comes_us = lots.scheduled[0].effective_us if lots.scheduled else None
+        found.append(Stop(Obstacle.NO_CREDIT, comes_us))
+    for line in budgets:
+        if line.now.limit_nanos is not None and line.now.spent_nanos >= line.now.limit_nanos:
+            ends_us = line.now.resets_us if line.now.limit_nanos > 0 else line.raised_until_us
+            found.append(Stop(Obstacle.BUDGET_USED_UP, ends_us, "", line.now.limit_nanos, line.window))
+    return tuple(found)
+
+
+def lots_of(conn: Connection, now_us: int, tenant: str | None = None) -> Mapping[str, Lots]:
+    """
+    Return what lots change of the credit of each tenant, or of one; tenants without such lots are left out.
+    """
+    lot = tables.grant_lot
+    query = sa.select(lot.c.tenant, lot.c.remaining, lot.c.scheduled, lot.c.effective_at, lot.c.expires_at)
+    query = query.where(lot.c.remaining > 0, (lot.c.scheduled == 1) | (lot.c.expires_at <= now_us))
+    if tenant is not None:
+        query = query.where(lot.c.tenant == tenant)
+    found: dict[str, Lots] = {}
+    for row in conn.execute(query.order_by(lot.c.effective_at)):
+        before = found.get(row.tenant, Lots())
+        if row.scheduled and row.effective_at > now_us:
+            later = (*before.scheduled, Scheduled(row.remaining, row.effective_at))
+            found[row.tenant] = Lots(before.due_nanos, later)
+            continue
+        ended = row.expires_at is not None and row.expires_at <= now_us
+        change = row.remaining * ((not ended) - (not row.scheduled))
+        found[row.tenant] = Lots(before.due_nanos + change, before.scheduled)
+    return found
