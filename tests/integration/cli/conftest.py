@@ -16,13 +16,13 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from outlay.admin.tenants import create_tenant
-from outlay.calls import CallRequest, Completed
+from outlay.calls import CallRequest, Completed, Done
 from outlay.cli.main import build
 from outlay.client import Calls
 from outlay.settings import Settings
 from outlay.wiring import App, open_app
 
-USAGE = {"input_tokens": 1000, "output_tokens": 100}
+USAGE = {"input_tokens": 100, "output_tokens": 100}
 BODY = {
     "model": "claude-haiku-5-5",
     "max_tokens": 200,
@@ -89,7 +89,9 @@ def made_books(app: App) -> str:
     call = Calls(app).start(CallRequest("acme", BODY))
     assert call.sending is not None
     sending = call.sending
-    call.resume(Completed(sending.model, USAGE))
+    done = call.resume(Completed(sending.model, USAGE))
+    assert isinstance(done, Done)
+    assert 0 < (done.cost_nanos or 0) <= sending.offer.cost_bound_nanos, "no provider bills so much for it"
     return sending.decision_id
 
 
