@@ -28,7 +28,7 @@ from benchmarks.inputs import Outcome, asked, count, read_outcomes, refusals, sh
 from outlay.errors import BadInput
 from outlay.learned.train import ROWS_MIN, train
 from router.gate import GateStatus, gate
-from router.learned import LearnedModel
+from router.learned import LearnedModel, risk
 from router.learned_read import read_model
 from router.threshold import choose_threshold
 from router.types import Counts
@@ -73,17 +73,12 @@ def learned(rows: Sequence[Outcome]) -> LearnedModel:
     return read_model(train([row.example for row in rows]).weights)
 
 
-def risk(model: LearnedModel, row: Outcome, task_class: str) -> float:
+def rating(model: LearnedModel, row: Outcome, task_class: str) -> Rated:
     """
     Estimate P(small wrong, large right); a prompt that is foreign to the model is the worst of all.
-
-    The gain is P(small wrong, large right) - P(small right, large wrong), so what is missing to the first is
-    the second, which the task class gives.
     """
-    gain, known = model.score(row.example.prompt, task_class).gain, model.classes.get(task_class)
-    if gain is None or known is None:
-        return FOREIGN
-    return gain + known.weak * (1 - known.strong)
+    found = model.score(row.example.prompt, task_class).risk
+    return (FOREIGN if found is None else found), row.failed
 
 
 def judge(rated: Sequence[Rated], alpha: float, confidence: float, times: int) -> Judged:
@@ -138,15 +133,12 @@ def transfer(
     """
     threshold = choose_threshold(_familiar(home), alpha, confidence).score
     state = gate(Counts(), alpha, confidence).status
-    own = [(risk(model, row, row.example.task_class), row.failed) for row in rows]
+    own = [rating(model, row, row.example.task_class) for row in rows]
     served = _apply(threshold if state is GateStatus.PROVEN else None, own)
     disguise = max(model.classes, key=lambda name: model.classes[name].count)
-    disguised = [(risk(model, row, disguise), row.failed) for row in rows]
-    known = model.classes[disguise]
-    bare = [
-        (model.gain(row.example.prompt, disguise) + known.weak * (1 - known.strong), row.failed)
-        for row in rows
-    ]
+    disguised = [rating(model, row, disguise) for row in rows]
+    lost = model.lost(disguise)
+    bare = [(risk(model.gain(row.example.prompt, disguise), lost), row.failed) for row in rows]
     return {
         "alpha": alpha,
         "state": str(state),
@@ -174,8 +166,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     models = {name: learned([row for row in train_rows if row.dataset == name]) for name in names}
     rows = {name: [row for row in eval_rows if row.dataset == name] for name in names}
     rated = {
-        name: [(risk(models[name], row, row.example.task_class), row.failed) for row in rows[name]]
-        for name in names
+        name: [rating(models[name], row, row.example.task_class) for row in rows[name]] for name in names
     }
     home = HOME if HOME in names else names[0]
     foreign = sorted(found - {home})

@@ -13,9 +13,8 @@ from typing import Final, TypeAlias
 
 from router.prompt_shape import PLAIN, excerpt, shape, terms
 
-Node: TypeAlias = tuple[float, ...]
-"""A leaf is (value,); a split is (feature, threshold, left, right) and goes left up to its threshold."""
-Tree: TypeAlias = tuple[Node, ...]
+Tree: TypeAlias = "float | tuple[int, float, Tree, Tree]"
+"""A leaf is its value; a split is (feature, threshold, left, right) and goes left up to its threshold."""
 Parts: TypeAlias = tuple[float, float, float]
 """What table, words and trees say of a prompt."""
 
@@ -243,11 +242,10 @@ def _words_gain(
 
 
 def _leaf(tree: Tree, measures: tuple[float, ...]) -> float:
-    node = tree[0]
-    while len(node) > 1:  # children stand behind their parents, so this ends
-        feature, threshold, left, right = node
-        node = tree[int(left if measures[int(feature)] <= threshold else right)]
-    return node[0]
+    while isinstance(tree, tuple):  # trees are read from their leaves upwards, so this ends
+        feature, threshold, left, right = tree
+        tree = left if measures[feature] <= threshold else right
+    return tree
 
 
 def _share(margin: float) -> float:

@@ -122,19 +122,21 @@ def _tree(raw: Any, where: str) -> Tree:
     nodes = _list(raw, where, NODES_MAX)
     if not nodes:
         raise LearnedError(f"{where}: a tree has at least one node")
-    return tuple(_node(node, place, len(nodes), f"{where}[{place}]") for place, node in enumerate(nodes))
+    behind: dict[float, Tree] = {}
+    for place in reversed(range(len(nodes))):
+        behind[place] = _node(nodes[place], behind, f"{where}[{place}]")
+    return behind[0]
 
 
-def _node(raw: Any, place: int, size: int, where: str) -> tuple[float, ...]:
+def _node(raw: Any, behind: Mapping[float, Tree], where: str) -> Tree:
     if isinstance(raw, list) and len(raw) == 1:
-        return _numbers(raw, where, 1)
-    node = _numbers(raw, where, 4)
-    feature, _, left, right = node
+        return _numbers(raw, where, 1)[0]
+    feature, threshold, left, right = _numbers(raw, where, 4)
     if not (0 <= feature < MEASURES and feature == int(feature)):
         raise LearnedError(f"{where}: feature {feature} is not one of {MEASURES}")
-    if not all(place < child < size and child == int(child) for child in (left, right)):
+    if left not in behind or right not in behind:
         raise LearnedError(f"{where}: children stand behind their parent, within the tree")
-    return node
+    return int(feature), threshold, behind[left], behind[right]
 
 
 def _table(raw: Any, where: str, names: tuple[str, ...]) -> Mapping[str, Any]:

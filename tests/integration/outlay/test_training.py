@@ -80,8 +80,9 @@ def test_scores_stored_and_scored_are_those_of_the_library(trained: Model) -> No
     library = ExtraTreesRegressor(n_estimators=8, max_leaf_nodes=60, random_state=0).fit(measures, right)
     trees = [parts._nodes(one.tree_, 8) for one in library.estimators_]
     from router.learned import _leaf
+    from router.learned_read import _tree
 
-    ours = [sum(_leaf(tuple(map(tuple, tree)), one) for tree in trees) for one in measures]
+    ours = [sum(_leaf(_tree(tree, ""), one) for tree in trees) for one in measures]
     said = [strong - weak for weak, strong in library.predict(measures)]
     assert ours == pytest.approx(said, abs=0.02)
 
@@ -161,7 +162,7 @@ def test_without_the_library_training_names_the_extra(monkeypatch: pytest.Monkey
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(Rejected, match=r"outlay\[learned\]") as refused:
+    with pytest.raises(Rejected, match=r"pip install '\.\[learned\]'") as refused:
         train(small())
     assert refused.value.code == "extra_missing"
 
