@@ -5,7 +5,7 @@ Everything is counted by the database over the decision log; costs are what the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,6 +20,8 @@ from router.types import ReasonCode
 
 UNLISTED: Final = "unlisted"
 """Stands for the tier of a model that no tier lists."""
+UNKNOWN: Final = "unknown"
+"""Stands for the code of refusals without one."""
 NOT_ROUTED: Final = "not routed"
 """Stands for the tier asked for by calls that were refused before they were routed."""
 UNTOLD: Final = "other_reason"
@@ -56,6 +58,25 @@ class Count:
 
     name: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """
+    Refusals of one tenant with one code.
+
+    Attributes:
+        count: All of them; of a storm only the first of each minute have a record of their own.
+        kept: Those that have one.
+        first_us, last_us: To the minute.
+    """
+
+    tenant: str
+    code: str
+    count: int
+    kept: int
+    first_us: int
+    last_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +162,44 @@ def refusals(conn: Connection, period: Period, tenant: str | None) -> tuple[Coun
     """
     Count refusals by code, the most frequent first: those in the log and those that were only counted.
     """
-    code = sa.func.coalesce(decision.c.code, "unknown").label("shown_code")
-    logged = sa.select(code, sa.func.count()).where(*within(period, tenant), decision.c.outcome == "refused")
-    from_us = period.from_us - period.from_us % MINUTE_US
-    stormed = sa.select(refusal_count.c.code, sa.func.sum(refusal_count.c.count)).where(
-        refusal_count.c.minute_us >= from_us, refusal_count.c.minute_us < period.to_us
+    return _counts((group.code, group.count) for group in refusal_groups(conn, period, tenant))
+
+
+def refusal_groups(conn: Connection, period: Period, tenant: str | None) -> tuple[Refusals, ...]:
+    """
+    Group refusals by tenant and code, the latest first: those in the log and those that were only counted.
+    """
+    at, code = decision.c.at_us, sa.func.coalesce(decision.c.code, UNKNOWN).label("shown_code")
+    logged = (
+        sa.select(decision.c.tenant, code, sa.func.count(), sa.func.count(), sa.func.min(at), sa.func.max(at))
+        .where(*within(period, tenant), decision.c.outcome == "refused")
+        .group_by(decision.c.tenant, "shown_code")
+    )
+    seen, from_us = refusal_count.c, period.from_us - period.from_us % MINUTE_US
+    first, last = sa.func.min(seen.minute_us), sa.func.max(seen.minute_us)
+    counted = (
+        sa.select(seen.tenant, seen.code, sa.func.sum(seen.count), sa.literal(0), first, last)
+        .where(seen.minute_us >= from_us, seen.minute_us < period.to_us)
+        .group_by(seen.tenant, seen.code)
     )
     if tenant is not None:
-        stormed = stormed.where(refusal_count.c.tenant == tenant)
-    rows = list(conn.execute(logged.group_by("shown_code")))
-    return _counts([*rows, *conn.execute(stormed.group_by(refusal_count.c.code))])
+        counted = counted.where(seen.tenant == tenant)
+    groups: dict[tuple[str, str], Refusals] = {}
+    for row in (*conn.execute(logged), *conn.execute(counted)):
+        one = Refusals(row[0], row[1], int(row[2]), int(row[3]), int(row[4]), int(row[5]))
+        before = groups.get((one.tenant, one.code))
+        groups[(one.tenant, one.code)] = one if before is None else _joined(before, one)
+    return tuple(sorted(groups.values(), key=lambda one: (-one.last_us, one.tenant, one.code)))
+
+
+def _joined(one: Refusals, other: Refusals) -> Refusals:
+    return replace(
+        one,
+        count=one.count + other.count,
+        kept=one.kept + other.kept,
+        first_us=min(one.first_us, other.first_us),
+        last_us=max(one.last_us, other.last_us),
+    )
 
 
 def savings(conn: Connection, period: Period, tenant: str | None) -> Savings:

@@ -17,7 +17,7 @@ from outlay.clock import now_us as clock_us
 from outlay.decisions_sql import COLUMNS, cost, role
 from outlay.errors import translated
 from outlay.reports import ALL_ZONE
-from outlay.reports_calls import Count, Savings, downgraded, within
+from outlay.reports_calls import Count, Refusals, Savings, downgraded, within
 from outlay.reports_periods import Period, Span
 from outlay.reports_sessions import Suppressed, suppressed
 from outlay.scores_sql import Score, counting
@@ -52,6 +52,7 @@ class Routing:
         tiers: Tiers of the policy in force, the highest first; cells may name others, of older policies.
         tasks: Tasks seen in the period, the most frequent first.
         suppressed: Changes of model or effort that conversations were spared.
+        refusals: By tenant and code, the latest first.
     """
 
     tenant: str | None
@@ -64,18 +65,24 @@ class Routing:
     savings: Savings
     tasks: tuple[Count, ...]
     suppressed: Suppressed
+    refusals: tuple[Refusals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """
     What part of the decision log is wanted; None leaves a column open.
+
+    Attributes:
+        without_refused: Leave out what was refused, as grouped refusals are told apart.
     """
 
     tenant: str | None = None
     task: str | None = None
     outcome: str | None = None
     downgraded: bool = False
+    code: str | None = None
+    without_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,7 @@ def routing(
             savings=reports_calls.savings(conn, seen, tenant),
             tasks=_tasks(conn, seen, tenant),
             suppressed=suppressed(conn, seen, tenant),
+            refusals=reports_calls.refusal_groups(conn, seen, tenant),
         )
 
 
@@ -289,9 +297,12 @@ def _filtered(wanted: Filter) -> list[ColumnElement[bool]]:
         (decision.c.tenant, wanted.tenant),
         (decision.c.task, wanted.task),
         (decision.c.outcome, wanted.outcome),
+        (sa.func.coalesce(decision.c.code, reports_calls.UNKNOWN), wanted.code),
     ):
         if value is not None:
             conditions.append(column == value)
+    if wanted.without_refused:
+        conditions.append(decision.c.outcome != "refused")
     return [*conditions, downgraded()] if wanted.downgraded else conditions
 
 

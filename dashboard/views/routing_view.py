@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import calibration, charts, frame, session, theme
+from dashboard import calibration, charts, frame, refusals, session, theme
 from dashboard.money_text import NONE, amount, exact, moment, percent, plain, plural, usd, words
 from outlay import reports_calls, reports_routing
+from outlay.reports_calls import Refusals
 from outlay.reports_routing import Filter, LogPage, LogRow, Routing, Why
 from pricing.money import PPM
 
@@ -42,7 +43,7 @@ def show() -> None:
     else:
         _summary(seen)
     calibration.show(tenant)
-    _log(seen)
+    _log(seen, refusals.show(seen.refusals, seen.zone))
 
 
 def _summary(seen: Routing) -> None:
@@ -74,9 +75,9 @@ def _suppressed(seen: Routing) -> str:
     return plain(told)
 
 
-def _log(seen: Routing) -> None:
+def _log(seen: Routing, group: Refusals | None) -> None:
     st.subheader("Decisions")
-    wanted = _filter(seen)
+    wanted = _filter(seen, group)
     places: list[tuple[int, str] | None] = st.session_state.setdefault(_PLACES, [None])
     page, error = session.attempt(
         lambda: reports_routing.decisions(session.books(), wanted, before=places[-1])
@@ -84,34 +85,41 @@ def _log(seen: Routing) -> None:
     if error is not None or page is None:
         session.show_error(error) if error is not None else None
         return
-    if not page.rows:
-        st.caption("No decision matches. Clear a filter above to see more.")
-    else:
+    if wanted.without_refused:
+        st.caption("Refused calls are left out here; above they are grouped.")
+    if page.rows:
         _page(page, seen.zone)
+    else:
+        st.caption("No decision matches. Clear a filter above to see more.")
     _paging(page, places)
     _by_id()
 
 
-def _filter(seen: Routing) -> Filter:
-    """Read the filters; a change of one goes back to the newest page."""
+def _filter(seen: Routing, group: Refusals | None) -> Filter:
+    """Read the filters; a change of one goes back to the newest page. A group of refusals stands for all."""
 
     def newest() -> None:
         st.session_state[_PLACES] = [None]
 
-    first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
+    first, second, third = st.columns([2, 2, 3], vertical_alignment="bottom")
     task = first.selectbox(
         "Task", [_ANY, *(task.name for task in seen.tasks)], key="log_task", on_change=newest
     )
     outcome = second.selectbox(
         "Outcome", [_ANY, *reports_routing.OUTCOMES], key="log_outcome", on_change=newest
     )
-    lowered = third.toggle("Downgraded only", key="log_downgraded", on_change=newest)
+    switches = third.container(horizontal=True)
+    lowered = switches.toggle("Downgraded only", key="log_downgraded", on_change=newest)
+    refused = switches.toggle("With refused calls", key="log_refused", on_change=newest)
     wanted = Filter(
         tenant=seen.tenant,
         task=None if task == _ANY else task,
         outcome=None if outcome == _ANY else outcome,
         downgraded=lowered,
+        without_refused=outcome == _ANY and not refused,
     )
+    if group is not None:
+        wanted = Filter(tenant=group.tenant, outcome="refused", code=group.code)
     if st.session_state.get("log_filter") != wanted:
         newest()
         st.session_state["log_filter"] = wanted

@@ -414,6 +414,29 @@ def test_scores_of_an_answer_are_shown_with_who_gave_them(
     assert list(shown["Comment"])[1] == "terse"
 
 
+def test_a_storm_of_refusals_is_one_line(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """The log shows what was served; refused calls are grouped by code, and listed where they are asked for."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    books.play(app, books.Call("acme", now_us - 9_000_000))
+    for number in range(40):
+        refused = books.Call("acme", now_us - 8_000_000 + number, outcome="refused", code="outlay_frozen")
+        books.play(app, refused)
+
+    def log(test: AppTest) -> list[str]:
+        return list(next(table.value for table in test.dataframe if "Outcome" in table.value)["Outcome"])
+
+    test = page("routing", "acme")
+    groups = next(table.value for table in test.dataframe if "In the log" in table.value)
+    assert groups[["Code", "Tenant", "Count", "In the log"]].to_numpy().tolist() == [
+        ["frozen", "acme", 40, 40]
+    ]
+    assert log(test) == ["served"]
+    assert log(test.toggle(key="log_refused").set_value(True).run()) == [*["refused: frozen"] * 40, "served"]
+    assert (
+        log(page("routing").selectbox(key="log_outcome").select("refused").run()) == ["refused: frozen"] * 40
+    )
+
+
 @pytest.mark.parametrize("given", ["nothing", "' OR 1=1 --", "<script>alert(1)</script>"])
 def test_an_unknown_decision_is_told(given: str, page: Page) -> None:
     """An id of nothing is answered with where ids are found."""

@@ -13,7 +13,7 @@ from outlay import reports, reports_routing, tables
 from outlay.admin import policies
 from outlay.admin.captured import settle_captured
 from outlay.admin.decisions import explain, list_decisions
-from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count
+from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count, Refusals
 from outlay.reports_money import TenantRow
 from outlay.reports_periods import Span, fitting_period, fitting_span, period
 from outlay.reports_routing import Filter
@@ -249,6 +249,25 @@ def test_refusals_are_those_logged_and_those_only_counted(acme: App) -> None:
     everybody = reports.overview(acme, span=Span.TODAY, now_us=NOON)
     assert everybody is not None
     assert everybody.refusals == seen.refusals
+
+
+def test_refusals_are_grouped_with_their_first_and_last(acme: App) -> None:
+    """By tenant and code, the latest first; what was only counted adds to the count, not to what is kept."""
+    books.tenant(acme, "other", NOON - HOUR_US)
+    for minutes in (30, 20, 10):
+        call(acme, minutes, outcome="refused", code="outlay_frozen")
+    books.play(acme, books.Call("other", NOON - 15 * MINUTE_US, outcome="refused", code="outlay_frozen"))
+    counted = {"tenant": "acme", "code": "outlay_frozen", "minute_us": NOON - 40 * MINUTE_US, "count": 90}
+    acme.ledger.do(Note("acme", "storm", NOON), [Attachment(tables.refusal_count, counted)])
+    seen = reports_routing.routing(acme, span=Span.TODAY, now_us=NOON)
+    assert seen is not None
+    assert seen.refusals == (
+        Refusals("acme", "outlay_frozen", 93, 3, NOON - 40 * MINUTE_US, NOON - 10 * MINUTE_US),
+        Refusals("other", "outlay_frozen", 1, 1, NOON - 15 * MINUTE_US, NOON - 15 * MINUTE_US),
+    )
+    kept = reports_routing.decisions(acme, Filter(tenant="acme", code="outlay_frozen")).rows
+    assert len(kept) == 3
+    assert reports_routing.decisions(acme, Filter(without_refused=True)).rows == ()
 
 
 def test_routing_counts_what_was_asked_against_what_served(acme: App) -> None:
