@@ -1,5 +1,5 @@
 """
-Classifiers: trained from a file of examples or from a tenant's scores, stored, listed, shown.
+Classifiers: trained on a file of examples, or on a tenant's scores with or without prompts; stored, shown.
 
 A stored classifier is never changed or removed, as decisions name it; the policy says which one is used
 (`routing.learned.version`), the newest of use where it names none.
@@ -16,8 +16,9 @@ from outlay.clock import now_us
 from outlay.errors import Rejected, translated
 from outlay.fields import instant_text
 from outlay.learned.examples import Example
+from outlay.learned.from_prompts import Asked, Joined, join
 from outlay.learned.from_scores import read_scores, table_model
-from outlay.learned.train import Model, train
+from outlay.learned.train import ROWS_MIN, Model, train
 from outlay.tables import EVERYBODY
 from outlay.wiring import App
 from router.learned import LearnedModel
@@ -25,6 +26,12 @@ from router.learned_read import read_model
 from router.policy import Policy
 
 _SEED_MAX: Final = 2**31 - 1
+_LEFT_OUT: Final = {
+    "unknown_decision": "name no decision of the tenant",
+    "no_score": "have no score",
+    "no_smaller_tier": "lack a score of a smaller tier's answer (outlay score ID SCORE --model MODEL)",
+    "no_larger_tier": "lack a score of a larger tier's answer (outlay score ID SCORE --model MODEL)",
+}
 APGR_USEFUL: Final = 0.55
 """A classifier that ranks worse does so by chance as well as not; 0.5 is chance."""
 
@@ -46,6 +53,35 @@ def train_classifier(
     number = fields.whole(seed, "seed", 0, _SEED_MAX)
     owner = _owner(app, tenant)
     return _stored(app, train(examples, number), owner, actor)
+
+
+def train_on_prompts(
+    app: App, asked: list[Asked], *, tenant: str, seed: int = 0, actor: str
+) -> dict[str, Any]:
+    """
+    Train a classifier on a tenant's own scored decisions, whose prompts the owner brings, and store it.
+
+    Returns:
+        As `train_classifier`; also joined: rows, examples, the rows left_out by why, and text that says so.
+    Raises:
+        Rejected: As `train_classifier`; too few rows have scores for both tiers.
+    """
+    number, owner = fields.whole(seed, "seed", 0, _SEED_MAX), _owner(app, tenant)
+    with translated(), app.reading() as connection:
+        found = join(connection, owner, app.policies.applied(connection, owner).policy, asked)
+    if len(found.examples) < ROWS_MIN:
+        raise Rejected(
+            "examples_refused", f"{_told_of_rows(found)}. A model is trained on {ROWS_MIN} or more"
+        )
+    made = _stored(app, train(found.examples, number), owner, actor)
+    joined = {"rows": found.rows, "examples": len(found.examples), "left_out": dict(found.left_out)}
+    return {**made, "joined": {**joined, "text": _told_of_rows(found)}}
+
+
+def _told_of_rows(found: Joined) -> str:
+    """Say how many rows became examples, and what the others lack."""
+    lacking = [f"{count} {_LEFT_OUT[why]}" for why, count in found.left_out.items()]
+    return "; ".join([f"{len(found.examples)} of {found.rows} rows have scores for both tiers", *lacking])
 
 
 def train_on_scores(app: App, tenant: str, *, actor: str) -> dict[str, Any]:

@@ -18,6 +18,12 @@ File = Annotated[
         "--file", metavar="FILE", help="CSV or JSON Lines with prompt, task, weak and strong (0 to 1)."
     ),
 ]
+Prompts = Annotated[
+    str | None,
+    typer.Option(
+        "--prompts", metavar="FILE", help="CSV or JSON Lines with decision and prompt: of --tenant's calls."
+    ),
+]
 Split = Annotated[
     str | None, typer.Option("--split", metavar="NAME", help="Only rows whose column split says so.")
 ]
@@ -55,30 +61,52 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    common: Common, file: File = None, tenant: Owner = None, split: Split = None, seed: Seed = 0
+    common: Common,
+    file: File = None,
+    tenant: Owner = None,
+    prompts: Prompts = None,
+    split: Split = None,
+    seed: Seed = 0,
 ) -> Answer:
     """
     Train the learned classifier on examples in a file, or on a tenant's own scored decisions.
 
-    With --file it reads prompts that both tiers have answered; that needs the extra outlay[learned]. Without,
-    it learns from the scores of --tenant by task class alone, as Outlay keeps no prompts.
+    With --file it reads prompts that both tiers have answered, and scores; with --prompts only prompts, and
+    takes the scores from the books. Both need the extra learned (scikit-learn). With --tenant alone it learns
+    from the scores by task class and no more, as Outlay keeps no prompts.
     """
+    made = _trained(common, file, tenant, prompts, split, seed)
+    joined = [f"{made['joined']['text']}."] if "joined" in made else []
+    warnings = [f"warning: {one}" for one in made["warnings"]]
+    return Answer(made, ("The classifier is stored.", *joined, *_described(made), *warnings))
+
+
+def _trained(
+    common: Common, file: str | None, tenant: str | None, prompts: str | None, split: str | None, seed: int
+) -> dict[str, Any]:
+    """Learn from what was named: one of examples, a tenant's prompts and scores, its scores alone."""
     from outlay.admin import classifiers
     from outlay.errors import BadInput
+    from outlay.learned.from_prompts import read_prompts
     from outlay.learned.reading import read_examples
 
-    if file is None and tenant is None:
+    actor = common.actor
+    if file is not None and prompts is not None:
+        raise BadInput("prompts", prompts, "stands beside --file", "Keep one of the two.")
+    if split is not None and file is None:
+        raise BadInput("split", split, "stands without --file", "Only the rows of --file have splits.")
+    if file is not None:
+        examples = read_examples(file, split)
+        with common.opened() as app:
+            return classifiers.train_classifier(app, examples, tenant=tenant, seed=seed, actor=actor)
+    if tenant is None:
         fix = "Name --file, or --tenant for its scored decisions."
-        raise BadInput("file", None, "neither examples nor a tenant to learn from", fix)
-    examples = None if file is None else read_examples(file, split)
+        raise BadInput("tenant" if prompts else "file", None, "no examples, and no tenant to learn from", fix)
+    asked = None if prompts is None else read_prompts(prompts)
     with common.opened() as app:
-        if examples is None:
-            assert tenant is not None
-            made = classifiers.train_on_scores(app, tenant, actor=common.actor)
-        else:
-            made = classifiers.train_classifier(app, examples, tenant=tenant, seed=seed, actor=common.actor)
-    warnings = [f"warning: {one}" for one in made["warnings"]]
-    return Answer(made, ("The classifier is stored.", *_described(made), *warnings))
+        if asked is None:
+            return classifiers.train_on_scores(app, tenant, actor=actor)
+        return classifiers.train_on_prompts(app, asked, tenant=tenant, seed=seed, actor=actor)
 
 
 @command(group, "list")

@@ -53,7 +53,7 @@ def need_library() -> None:
     try:
         import sklearn
     except ImportError as error:
-        text = "training needs scikit-learn; install Outlay with its extra: outlay[learned]"
+        text = "training needs scikit-learn; in the clone of Outlay run: python -m pip install '.[learned]'"
         raise Rejected("extra_missing", text) from error
     assert sklearn is not None
 

@@ -41,16 +41,18 @@ def read_examples(path: str, split: str | None = None) -> list[Example]:
     return [example(row, f"row {place}") for place, row in chosen]
 
 
-def read_rows(path: str) -> list[tuple[int, Mapping[str, Any]]]:
+def read_rows(path: str, fix: str = _FIX) -> list[tuple[int, Mapping[str, Any]]]:
     """
     Read a file of CSV or JSON Lines, each row with its line.
 
+    Args:
+        fix: What to tell who gives a file without rows, or of another kind.
     Raises:
         BadInput: The file cannot be read, or has no rows.
     """
-    rows = list(_rows(_text(path), path))
+    rows = list(_rows(_text(path), path, fix))
     if not rows:
-        raise BadInput("file", path, "has no rows", _FIX)
+        raise BadInput("file", path, "has no rows", fix)
     return rows
 
 
@@ -70,27 +72,27 @@ def _text(path: str) -> str:
         raise BadInput("file", path, "is not UTF-8 text", "Save it as UTF-8.") from error
 
 
-def _rows(text: str, path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows(text: str, path: str, fix: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if text.lstrip()[:1] == "{":
-        yield from _json_rows(text, path)
+        yield from _json_rows(text, path, fix)
         return
     csv.field_size_limit(PROMPT_MAX)
     try:
         yield from enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2)
     except csv.Error as error:
-        raise BadInput("file", path, f"is no CSV: {error}", _FIX) from error
+        raise BadInput("file", path, f"is no CSV: {error}", fix) from error
 
 
-def _json_rows(text: str, path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _json_rows(text: str, path: str, fix: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for place, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise BadInput(f"{path}:{place}", line, "is no JSON object", _FIX) from error
+            raise BadInput(f"{path}:{place}", line, "is no JSON object", fix) from error
         if not isinstance(row, dict):
-            raise BadInput(f"{path}:{place}", line, "is no JSON object", _FIX)
+            raise BadInput(f"{path}:{place}", line, "is no JSON object", fix)
         yield place, row
 
 

@@ -63,6 +63,19 @@ def test_an_owner_is_told_what_a_policy_may_promise(outlay: Any, tmp_path: Path)
     assert "not enough evidence" in few
 
 
+def test_prompts_of_the_tenants_own_calls_are_joined_with_its_scores(
+    outlay: Any, tmp_path: Path, decision: str
+) -> None:
+    """Too few are refused, with what became of each row, and a decision that is not there is one of them."""
+    prompts = examples(tmp_path, f"decision,prompt\n{decision},hello\nnothing,hello\n")
+    few = outlay("train", "--tenant", "acme", "--prompts", prompts, "--json")
+    assert (few.status, few.error["code"]) == (1, "examples_refused")
+    assert "0 of 2 rows have scores for both tiers; 1 have no score; 1 name no" in few.error["message"]
+    outlay("score", decision, "pass", "--json")
+    scored = outlay("train", "--tenant", "acme", "--prompts", prompts, "--json").error["message"]
+    assert "1 lack a score of a larger tier's answer (outlay score ID SCORE --model MODEL)" in scored
+
+
 def test_a_split_of_the_file_can_be_kept_back(outlay: Any, tmp_path: Path) -> None:
     """Only the rows of the split are trained on."""
     more = HEAD + ROWS + "kept back,mail,0,1,eval\n"
