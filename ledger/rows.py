@@ -85,7 +85,9 @@ AFTER_RELEASE: Final = 2
 NEVER_US: Final = 2**63 - 1
 
 
-_NOT_COLUMNS: Final = frozenset({"fresh", "was"})
+Rare = tuple[int | str | None, ...]
+"""What a row had, when it was read, in the columns that calls do not change."""
+_NOT_COLUMNS: Final = frozenset({"fresh", "was", "rare"})
 
 
 def columns(row_type: type) -> tuple[str, ...]:
@@ -117,6 +119,7 @@ class Account:
     timezone: str
     opened_at: int
     fresh: bool = False
+    rare: Rare = ()
 
 
 @dataclass(slots=True)
@@ -142,6 +145,7 @@ class Lot:
     reversed: int = 0
     scheduled: int = 0
     fresh: bool = False
+    rare: Rare = ()
 
     @property
     def due_us(self) -> int:
@@ -197,6 +201,7 @@ class Window:
     held_expected: int
     overage: int
     fresh: bool = False
+    rare: Rare = ()
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ MUTABLE: Final[dict[type, tuple[str, ...]]] = {
     ),
     Lot: ("remaining", "repaid", "reversed", "scheduled"),
     Budget: ("limit_amt", "raised_amt", "valid_until", "timezone", "tiled_until"),
-    Window: ("local_date", "ends_at", "limit_amt", "spent", "held", "held_expected", "overage"),
+    Window: ("spent", "held", "held_expected", "overage", "local_date", "ends_at", "limit_amt"),
     Hold: (
         "state", "captured", "actual", "charged", "debt", "absorbed", "refunded", "late", "settle_hash",
         "settle_seq", "detail", "expires_at", "closed_at",
@@ -49,6 +49,8 @@ MUTABLE: Final[dict[type, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+OFTEN: Final[dict[type, int]] = {Account: 7, Lot: 1, Window: 4}
+"""The first so many of these columns change with calls; the others by an order, or where a window begins."""
 _CHUNKS: Final = (32, 8, 2)  # 32 rows of 28 columns stay below the 999 parameters of an old SQLite
 
 
@@ -97,6 +99,7 @@ class Texts:
     lots_of: str
     insert: dict[type, Bulk]
     update: dict[type, Bulk]
+    update_often: dict[type, Bulk]
 
 
 def _names(row_type: type) -> str:
@@ -160,7 +163,11 @@ def texts(dialect: str) -> Texts:
             f"id IN (SELECT lot_id FROM ledger_draw WHERE hold_id {among})",  # noqa: S608 - our own names
         ),
         insert={row_type: insert(table, columns(row_type), dialect) for row_type, table in ROWS.items()},
-        update={row_type: _update(row_type, dialect) for row_type in MUTABLE},
+        update={row_type: _update(row_type, names, dialect) for row_type, names in MUTABLE.items()},
+        update_often={
+            row_type: _update(row_type, MUTABLE[row_type][:often], dialect)
+            for row_type, often in OFTEN.items()
+        },
     )
 
 
@@ -210,11 +217,11 @@ def guard_of(row_type: type) -> tuple[str, ...]:
     return (*key, "was") if row_type is Hold else key
 
 
-def _update(row_type: type, dialect: str) -> Bulk:
+def _update(row_type: type, changed: tuple[str, ...], dialect: str) -> Bulk:
     """
     Write the update of many rows by primary key; a hold also by the state that it was read in.
     """
-    table, changed = ROWS[row_type], MUTABLE[row_type]
+    table = ROWS[row_type]
     guard = tuple("state" if name == "was" else name for name in guard_of(row_type))
     kinds = _kinds(table, (*changed, *guard))
     if dialect == "sqlite":

@@ -7,7 +7,7 @@ transaction, so everything read after it is what the lock's former holder commit
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Engine, Table
 
@@ -27,10 +27,11 @@ from ledger.rows import (
     Window,
     columns,
 )
-from ledger.statements import MUTABLE, Bulk, Texts, attachment, guard_of, texts
+from ledger.statements import MUTABLE, OFTEN, Bulk, Texts, attachment, guard_of, texts
 from ledger.types import Attachment, Operation, Refund, Reverse
 
 Getter = Callable[[Any], tuple[Any, ...]]
+R = TypeVar("R", Account, Lot, Window)
 
 _INSERT_ORDER: Final[tuple[type, ...]] = (Account, Lot, Budget, Window, Hold, HoldWindow, Transfer, Draw, Op)
 _NEVER_CHANGED: Final = (Transfer, Draw)  # tuples in the order of their columns: sent as they are
@@ -39,6 +40,12 @@ _INSERTED: Final[dict[type, Getter]] = {
 }
 _UPDATED: Final[dict[type, Getter]] = {
     row_type: attrgetter(*changed, *guard_of(row_type)) for row_type, changed in MUTABLE.items()
+}
+_OFTEN: Final[dict[type, Getter]] = {
+    row_type: attrgetter(*MUTABLE[row_type][:often], *guard_of(row_type)) for row_type, often in OFTEN.items()
+}
+_RARE: Final[dict[type, Getter]] = {
+    row_type: attrgetter(*MUTABLE[row_type][often:]) for row_type, often in OFTEN.items()
 }
 
 
@@ -130,9 +137,25 @@ class SqlStore:
                 values = made if row_type in _NEVER_CHANGED else list(map(_INSERTED[row_type], made))
                 inserts.append(Write(self._texts.insert[row_type], values, counted=True))
             if len(made) < len(rows):
-                values = [_UPDATED[row_type](row) for row in rows if not row.fresh]
-                updates.append(Write(self._texts.update[row_type], values, counted=True))
+                updates += self._updates(row_type, [row for row in rows if not row.fresh])
         return [*inserts, *updates, *self._attached(attached)]
+
+    def _updates(self, row_type: type, rows: list[Any]) -> list[Write]:
+        """
+        Return the updates of rows: of those in which only what calls change has changed, only that.
+        """
+        rare = _RARE.get(row_type)
+        often = [] if rare is None else [row for row in rows if rare(row) == row.rare]
+        rest = rows if rare is None else [row for row in rows if rare(row) != row.rare]
+        parts = (
+            (often, self._texts.update_often, _OFTEN),
+            (rest, self._texts.update, _UPDATED),
+        )
+        return [
+            Write(bulks[row_type], list(map(values[row_type], some)), counted=True)
+            for some, bulks, values in parts
+            if some
+        ]
 
     def _attached(self, attached: Sequence[Attachment]) -> list[Write]:
         """
@@ -151,12 +174,17 @@ class SqlStore:
         return found
 
 
+def _as_read(row: R) -> R:
+    row.rare = _RARE[type(row)](row)
+    return row
+
+
 def _take_accounts(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -> None:
     """
     Put accounts, keys, budgets, windows and lots into the books of their tenants.
     """
     for row in rows["lock"]:
-        books[row[0]].account = Account(*row)
+        books[row[0]].account = _as_read(Account(*row))
     for row in rows["ops"]:
         op = Op(*row)
         op.fresh = False
@@ -171,7 +199,7 @@ def _take_accounts(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]
 
 def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
     for row in rows:
-        window = Window(*row)
+        window = _as_read(Window(*row))
         books[window.tenant].windows.setdefault(window.budget_id, {}).setdefault(window.starts_at, window)
 
 
@@ -179,7 +207,7 @@ def _take_lots(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None
     for row in rows:
         owner = books.get(row[1])  # an operation may name a lot of somebody else
         if owner is not None and row[0] not in owner.lots:
-            owner.add_lot(Lot(*row))
+            owner.add_lot(_as_read(Lot(*row)))
 
 
 def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:

@@ -66,15 +66,19 @@ class Item:
     def finish(self) -> None:
         """
         Give the answer to whoever waits for it.
+
+        The ticket knows its item; the item lets go of the ticket, or only the garbage collector would ever
+        free the two, and every caller would wait for that.
         """
+        ticket, self.ticket = self.ticket, None
         if self.asleep is not None:
             self.asleep.release()
-        elif self.ticket is not None:
+        elif ticket is not None:
             if self.error is not None:
-                self.ticket.set_exception(self.error)
+                ticket.set_exception(self.error)
             else:
                 assert self.result is not None
-                self.ticket.set_result(self.result)
+                ticket.set_result(self.result)
 
     def answer(self) -> Result:
         """

@@ -2,10 +2,12 @@
 The writer: answers after COMMIT, failures, attachments, cancellation, shutdown.
 """
 
+import gc
 import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from typing import Any
@@ -412,3 +414,24 @@ def test_threads_race_for_exactly_k(engine: Engine, open_ledger: Callable[..., L
     assert reasons == {Reason.CREDIT_BUSY}
     with reading(engine) as connection:
         assert verify(connection).ok
+
+
+def test_an_answered_ticket_is_freed_at_once(engine: Engine) -> None:
+    """
+    Neither the caller's ticket nor the operation behind it waits for the garbage collector.
+    """
+    with Ledger(engine) as ledger:
+        opened(ledger)
+        ticket = ledger.submit(reserve("a"))
+        assert isinstance(ticket.result(), Held)
+        left = weakref.ref(ticket)
+        gc.disable()
+        try:
+            del ticket
+            ledger.submit(reserve("b")).result()  # the writer's own hands are full of something else
+            deadline = time.monotonic() + 10
+            while left() is not None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert left() is None
+        finally:
+            gc.enable()
