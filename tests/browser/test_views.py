@@ -415,7 +415,7 @@ def test_scores_of_an_answer_are_shown_with_who_gave_them(
 
 
 def test_a_storm_of_refusals_is_one_line(page: Page, app: App, books: ModuleType, now_us: int) -> None:
-    """The log shows what was served; refused calls are grouped by code, and listed where they are asked for."""
+    """The log shows what was served; refused calls are grouped by code, and listed where asked for."""
     books.tenant(app, "acme", now_us - 60_000_000)
     books.play(app, books.Call("acme", now_us - 9_000_000))
     for number in range(40):
