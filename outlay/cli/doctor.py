@@ -156,7 +156,7 @@ def check_upstream(settings: "Settings") -> Check:
 
 def check_clock(settings: "Settings") -> Check:
     """
-    The clock is not behind this version, the books, or the database's own clock.
+    The clock is not behind this version or the books, and goes with the database's own clock.
     """
     from outlay.clock import iso, now_us
 
@@ -164,9 +164,10 @@ def check_clock(settings: "Settings") -> Check:
     if now_us() < BUILT_US:
         return Check("clock", FAIL, f"it says {iso(now_us())}", fix)
     with _found("clock", fix) as found:
-        behind = _latest_us(settings) - now_us()
-        if behind > SKEW_MAX_US:
-            found.append(Check("clock", FAIL, f"{behind // 1_000_000} s behind the database", fix))
+        behind = _behind_us(settings)
+        if abs(behind) > SKEW_MAX_US:
+            side = "behind" if behind > 0 else "ahead of"
+            found.append(Check("clock", FAIL, f"{abs(behind) // 1_000_000} s {side} the database", fix))
         else:
             found.append(Check("clock", OK, iso(now_us())))
     return found[0]
@@ -231,13 +232,15 @@ def _policy_text(settings: "Settings") -> str | None:
     return None if row is None else row.text
 
 
-def _latest_us(settings: "Settings") -> int:
-    """Return the latest instant that the database knows: of its own clock, or of its newest booking."""
+def _behind_us(settings: "Settings") -> int:
+    """Return how far this machine is behind the newest booking, or behind a database that has a clock."""
+    from outlay.clock import now_us
+
     if not _has_books(settings):
         return 0
     with _engine(settings) as engine, engine.connect() as connection:
         booked = connection.exec_driver_sql("SELECT max(at) FROM ledger_transfer").scalar() or 0
         if engine.dialect.name != "postgresql":
-            return int(booked)
+            return max(0, int(booked) - now_us())
         clock = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp()) * 1000000").scalar()
-        return max(int(booked), int(clock or 0))
+        return max(int(booked), int(clock or 0)) - now_us()

@@ -309,3 +309,25 @@ def test_doctor_sees_a_clock_behind_the_books(
     ran = outlay("doctor", "--json")
     assert ran.status == 1
     assert next(check for check in ran.data["checks"] if check["state"] == "failed")["name"] == "clock"
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("hours", "told"), [(-1, "behind"), (1, "ahead of")])
+def test_doctor_compares_the_clock_with_the_databases_own(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, hours: int, told: str
+) -> None:
+    """
+    A machine whose clock is ahead captures the holds of everybody, and lets their credit expire.
+    """
+    import outlay.clock as clock
+    from outlay.cli.doctor import check_clock
+    from outlay.settings import Settings
+    from outlay.wiring import open_app
+
+    settings = Settings(database_url=postgres_url)
+    open_app(settings, migrate=True).close()
+    assert check_clock(settings).state == "ok"
+    now = clock.now_us()
+    monkeypatch.setattr(clock, "now_us", lambda: now + hours * 3_600_000_000)
+    found = check_clock(settings)
+    assert (found.state, told in found.found) == ("failed", True)
