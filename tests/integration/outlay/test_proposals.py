@@ -18,6 +18,7 @@ from outlay.learned.examples import Example
 from outlay.learned.proposals import PROMISES, proposals
 from outlay.learned.train import train
 from outlay.wiring import App
+from router.learned_read import read_model
 from router.types import Hints
 
 KINDS = {"greet the guest": 0.01, "sum the bill": 0.08, "prove the claim": 0.6}
@@ -117,6 +118,21 @@ def test_the_policy_is_warned_of_more_risk_than_is_proven(app: App) -> None:
     assert "max_failed_ratio = 0.1 only up to" in over[0]
     assert f"outlay classifier show {made['version']}" in over[0]
     assert "at no risk" in warned(0.01, "0.01")[0]
+
+
+def test_what_was_learned_by_heart_promises_nothing() -> None:
+    """Where failures are luck, a model knows those of its own rows; only rows it does not know may speak."""
+    chance = random.Random(5)
+    words = [f"w{n}" for n in range(400)]
+    rows = [
+        Example(" ".join(chance.choices(words, k=8)), "mail", float(chance.random() > 0.3), 1.0)
+        for _ in range(500)
+    ]
+    made = train(rows)
+    model = read_model(made.weights)
+    by_heart = proposals([(model.score(row.prompt, "mail").risk, row.weak < 0.5) for row in rows])
+    assert by_heart[1]["state"] == "proven"  # what it would promise of its own rows
+    assert [one["state"] for one in made.quality["proposals"][:4]] == ["infeasible"] * 4
 
 
 def test_what_is_foreign_goes_to_the_large_tier_and_is_counted_in_the_share() -> None:
