@@ -62,7 +62,8 @@ def look(row: Example) -> Seen:
     """
     Read the prompt of an example once.
     """
-    text = excerpt(row.prompt)
+    cut = excerpt(row.prompt).encode("utf-16", "surrogatepass")
+    text = cut.decode("utf-16", "replace")  # half of a character could not be stored
     return Seen(row, tuple(terms(text)), shape(text))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from outlay.errors import BadInput
+from outlay.fields import is_storable
 from outlay.learned.examples import Example
 
 BYTES_MAX: Final = 500_000_000
@@ -107,7 +108,7 @@ def example(row: Mapping[str, Any], where: str) -> Example:
     if not isinstance(prompt, str) or not 0 < len(prompt) <= PROMPT_MAX:
         raise BadInput(f"{where}: prompt", prompt, "is not a text of 1 to 1,000,000 characters", _FIX)
     task = next((row[name] for name in _TASKS if row.get(name)), "")
-    if not isinstance(task, str) or len(task) > 200:
+    if not isinstance(task, str) or len(task) > 200 or not is_storable(task):
         raise BadInput(f"{where}: task", task, "is not a text of at most 200 characters", _FIX)
     return Example(prompt, task, _score(row, "weak", where), _score(row, "strong", where))
 

@@ -214,6 +214,19 @@ def test_examples_are_recognised_in_any_order() -> None:
     assert data_hash(small()) != data_hash(small(weak=0.5))
 
 
+def test_half_of_a_character_in_a_prompt_can_be_trained_on(tmp_path: Path) -> None:
+    """Exports that cut texts leave such, and no database takes it; in the name of a task it is refused."""
+    file = tmp_path / "examples"
+    line = '{{"prompt": "{word} number {n} \\ud83d", "task": "mail", "weak": {weak}, "strong": 1}}\n'
+    rows = (line.format(word="prove" if n % 2 else "greet", n=n, weak=1 - n % 2) for n in range(210))
+    file.write_text("".join(rows))
+    assert train(read_examples(str(file))).weights.encode()
+    file.write_text('{"prompt": "hello", "task": "\\ud83d", "weak": 0, "strong": 1}')
+    with pytest.raises(BadInput) as refused:
+        read_examples(str(file))
+    assert refused.value.field == "row 1: task"
+
+
 def test_a_split_without_rows_names_those_that_there_are(tmp_path: Path) -> None:
     """Neither a misspelt split nor an empty file reads as a matter of too few rows."""
     file = tmp_path / "examples"
