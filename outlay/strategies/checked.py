@@ -72,11 +72,12 @@ def tiers(value: Any) -> None:
 
 def verifier(value: Any) -> None:
     """
-    See that something can verify; None verifies nothing.
+    See that something can verify; None verifies nothing. A class that nobody made an instance of cannot.
     """
     from outlay.strategies.verify import Judge
 
-    if value is None or isinstance(value, Judge) or callable(getattr(value, "check", value)):
+    can = isinstance(value, Judge) or callable(getattr(value, "check", value))
+    if value is None or (can and not isinstance(value, type)):
         return
     fix = "Give JsonSchema, Matches, Length, StatedConfidence, Judge, or a function of the message."
     raise BadInput("verify", value, "can verify nothing", fix)

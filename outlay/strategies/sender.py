@@ -114,7 +114,7 @@ def outcome_of_failure(error: BaseException, send: object) -> Outcome:
 
         return _unbilled(outcome_of_error(error))
     status = getattr(error, "status_code", None)
-    if isinstance(status, int):
+    if isinstance(status, int) and status >= 400:
         return _unbilled(Failed(status, str(getattr(error, "type", None) or "")))
     return Uncertain(f"no_answer: {type(error).__name__}")
 

@@ -294,13 +294,14 @@ class Status(Exception):  # noqa: N818 - a test's own
         (Status(529, "overloaded_error"), Failed(529, "overloaded_error")),
         (Status(400), Failed(400)),
         (Status(502), Uncertain),
+        (Status(200), Uncertain),
         (TimeoutError(), Uncertain),
         (KeyboardInterrupt(), Uncertain),
         (sender.Unsendable("send", None, "no", "fix"), NotSent),
     ],
 )
 def test_what_was_raised_says_whether_it_may_have_been_billed(error: BaseException, outcome: Any) -> None:
-    """A signed error is free; silence, and a 5xx that nobody signed, may have been billed."""
+    """A signed error is free; silence, a 5xx that nobody signed, and an error after an answer may be billed."""
     found = sender.outcome_of_failure(error, lambda body: None)
     assert found == outcome if not isinstance(outcome, type) else isinstance(found, outcome)
 
