@@ -16,7 +16,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 
+from ledger.sqlite_file import SqliteFile
+
 READ_ONLY = "ledger_read_only"
+SQLITE_FILE = "ledger_sqlite_file"
 BUSY_TIMEOUT_MS = 10_000
 _WAL_ATTEMPTS = 500
 _WAL_PAUSE_S = 0.02
@@ -74,10 +77,23 @@ def _parse(url: str) -> URL:
 def _sqlite_engine(url: URL) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise DatabaseUrlError("SQLite needs a file: write sqlite:///FILE")
-    Path(str(url.database).removeprefix("file:")).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=10, max_overflow=40)
+    scheme = "file:" if str(url.database).startswith("file:") else ""
+    path = Path(str(url.database).removeprefix("file:")).absolute()  # a process may change its folder
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = SqliteFile(str(path))
+    engine = create_engine(
+        url.set(database=f"{scheme}{path}"),
+        connect_args={"check_same_thread": False},
+        pool_size=10,
+        max_overflow=40,
+        execution_options={SQLITE_FILE: file},
+    )
     event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "connect", lambda *_: file.opened())
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "do_connect", lambda *_: file.check())
+    event.listen(engine, "checkout", lambda *_: file.check_lately())
+    event.listen(engine, "commit", lambda *_: file.check())
     return engine
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from ledger.connect import SQLITE_FILE
 from ledger.drivers import Query, Write, check_count, own_connection, processed
+from ledger.sqlite_file import CommitLog
 from ledger.statements import Bulk
 
 
@@ -23,6 +25,7 @@ class SqliteDriver:
         connection = own_connection(engine)
         assert isinstance(connection, sqlite3.Connection)
         self._connection = connection
+        self._log = CommitLog(engine.get_execution_options()[SQLITE_FILE])
 
     def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
         """
@@ -70,9 +73,10 @@ class SqliteDriver:
 
     def commit(self) -> None:
         """
-        Commit and wait for the disk.
+        Commit and wait for the disk; then see that it went to the file that has the name.
         """
         self._connection.execute("COMMIT")
+        self._log.check()
 
     def recover(self) -> bool:
         """

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Engine
 
+from ledger.sqlite_file import BooksMoved
 from ledger.statements import Bulk
 
 Query = tuple[str, tuple[Any, ...]]
@@ -25,6 +26,7 @@ class Trouble(StrEnum):
     INTEGRITY = "integrity"  # a race on a new key, or a poisoned operation
     POISON = "poison"  # an operation that the database cannot take
     READ_ONLY = "read_only"  # the database takes no writes: trying again would only keep callers waiting
+    MOVED = "moved"  # nor does it help where the file is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +149,13 @@ def trouble(error: BaseException) -> Trouble:
         return _postgres_trouble(error)
     cause = getattr(error, "orig", None)  # SQLAlchemy wraps what happens while it connects
     if isinstance(cause, BaseException):
-        return Trouble.LOST
+        return Trouble.MOVED if isinstance(cause, BooksMoved) else Trouble.LOST
     return Trouble.LOST if isinstance(error, OSError) else Trouble.POISON
 
 
 def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
+    if isinstance(error, BooksMoved):
+        return Trouble.MOVED
     code = getattr(error, "sqlite_errorcode", 0) or 0
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Trouble.BUSY

@@ -44,6 +44,7 @@ BATCH_MAX: Final = 256
 PATIENCE_S: Final = 15.0
 _PAUSE_MIN_S: Final = 0.002
 _PAUSE_MAX_S: Final = 0.5
+_HOPELESS: Final = (Trouble.READ_ONLY, Trouble.MOVED)
 
 
 class _Failed(Exception):  # noqa: N818 - carries the meaning of an error out of one attempt
@@ -84,7 +85,7 @@ class Committer:
                     self._split(items, failed)
                     return
                 raced = raced or failed.kind is Trouble.INTEGRITY
-                if failed.kind is Trouble.READ_ONLY or time.monotonic() + pause_s > deadline:
+                if failed.kind in _HOPELESS or time.monotonic() + pause_s > deadline:
                     _give_up(items, failed)
                     return
                 time.sleep(pause_s)
@@ -111,7 +112,7 @@ class Committer:
             driver.commit()
         except Exception as error:
             kind = trouble(error)
-            if committing and kind is Trouble.LOST:
+            if committing and kind in (Trouble.LOST, Trouble.MOVED):
                 for item, outcome in zip(items, outcomes, strict=True):
                     item.ambiguous = item.ambiguous or outcome.applied
             raise _Failed(kind) from error
@@ -141,7 +142,7 @@ class Committer:
         """
         Leave the transaction; a connection that cannot do that is dropped.
         """
-        if failed.kind in (Trouble.LOST, Trouble.READ_ONLY) or not self._recovered():
+        if failed.kind in (Trouble.LOST, *_HOPELESS) or not self._recovered():
             self.disconnect()
 
     def _recovered(self) -> bool:

@@ -42,27 +42,52 @@ def missing_file(url: str) -> Path | None:
 
 def refuse_foreign(url: str) -> None:
     """
-    Keep our tables out of an SQLite file that another program made.
+    Keep our tables out of an SQLite file that another program made, and from where one of ours is missing.
 
     Raises:
-        BadInput: The file holds tables, and none of them is ours.
+        BadInput: The file holds tables, and none of them is ours; or it is gone, and left its log behind.
     """
     path = sqlite_file(url)
-    if path is None or not path.is_file():
+    if path is None:
         return
-    tables = _tables(path)
+    if not path.exists() and log_left(path):
+        why, fix = "was deleted or moved", f"put it back beside its log {path}-wal, or move that away"
+        raise BadInput("database_url", str(path), why, fix)
+    tables = _tables(path) if path.is_file() else None
     if tables and not tables & _OURS:
         fix = "name a file of Outlay's own, as in sqlite:///outlay.db"
         raise BadInput("database_url", str(path), "this is the database of another program", fix)
 
 
-def _tables(path: Path) -> frozenset[str]:
-    """Name the tables of a file; none where SQLite cannot read it, which the opening will say."""
+def log_left(path: Path) -> bool:
+    """
+    Tell whether there is a write-ahead log of a file: what was committed last may be in it alone.
+    """
+    log = Path(f"{path}-wal")
+    return log.is_file() and log.stat().st_size > 0
+
+
+def refuse_new(url: str) -> None:
+    """
+    Keep a mistyped path from becoming new books without a word.
+
+    Raises:
+        BadInput: There are no books in the SQLite file, or no file; the path is named.
+    """
+    refuse_foreign(url)
+    path = sqlite_file(url)
+    if path is not None and (missing_file(url) is not None or _tables(path) == frozenset()):
+        fix = "Check the path (OUTLAY_DATABASE_URL, --database-url); new books are made by: outlay db upgrade"
+        raise BadInput("database_url", str(path), "there are no books", fix)
+
+
+def _tables(path: Path) -> frozenset[str] | None:
+    """Name the tables of a file; None where SQLite cannot read it, which the opening will say."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     except sqlite3.Error:
-        return frozenset()
+        return None
     return frozenset(str(name) for (name,) in found)
 
 

@@ -231,6 +231,7 @@ _PUBLIC: Final[Mapping[str, _Make]] = {
     "ledger.errors.OutcomeUnknown": _outcome_unknown,
     "ledger.errors.OperationFailed": _rejected("operation_failed"),
     "ledger.errors.LedgerClosed": _unavailable,
+    "ledger.sqlite_file.BooksMoved": _unreachable,
     "ledger.drivers.RowMissing": _rejected("operation_failed"),
     "ledger.connect.DatabaseUrlError": _input("database_url"),
     "ledger.seals.SealFileError": _input("seal"),

@@ -10,12 +10,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from ledger import Ledger, LedgerError, OperationFailed
 from ledger.types import Attachment, Operation, Refused
-from outlay.spool import Closing, Spool, any_left, left_behind, spool_path
+from outlay.spool import Closing, Spool, any_left, database_of, left_behind, spool_path
 
 RETRY_S: Final = 1.0
 WAITING_MAX: Final = 100_000
@@ -112,10 +111,7 @@ class Later:
         return self._spool
 
     def _database(self) -> str:
-        url = self._ledger.engine.url
-        if url.get_backend_name() == "sqlite":
-            url = url.set(database=str(Path(str(url.database)).resolve()))
-        return url.render_as_string(hide_password=True)
+        return database_of(self._ledger.engine.url)
 
     def __len__(self) -> int:
         """

@@ -17,6 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import URL
+
 import circuit.tables
 import outlay.tables
 from ledger.types import Attachment, Operation, Release, Settle
@@ -120,6 +122,15 @@ class Spool:
         os.close(self._fd)
 
 
+def database_of(url: URL) -> str:
+    """
+    Name a database by its address: the same from every folder and for every password.
+    """
+    if url.get_backend_name() == "sqlite":
+        url = url.set(database=str(Path(str(url.database)).resolve()))
+    return url.render_as_string(hide_password=True)
+
+
 def spool_path(folder: str, database_url: str, owner: str) -> Path:
     """
     Return the file of a process: named after its database, so that no other database gets its lines.
@@ -132,6 +143,13 @@ def any_left(folder: str, database_url: str) -> bool:
     Tell whether there is any file of this database, whosever it is.
     """
     return any(Path(folder).glob(f"{_database(database_url)}-*{ENDING}"))
+
+
+def waiting_bytes(folder: str, database_url: str) -> int:
+    """
+    Tell how much waits for this database.
+    """
+    return sum(path.stat().st_size for path in Path(folder).glob(f"{_database(database_url)}-*{ENDING}"))
 
 
 def left_behind(folder: str, database_url: str) -> Iterator[Spool]:

@@ -97,10 +97,10 @@ def check_database(settings: "Settings") -> Check:
     from outlay.database import missing_file, refuse_foreign
 
     with _found("database", "check OUTLAY_DATABASE_URL, and that the server runs") as found:
-        if (path := missing_file(settings.database_url)) is not None:
-            fix = "it is made at first use, or by: outlay db upgrade"
-            return Check("database", WARN, f"{path} does not exist yet", fix)
         refuse_foreign(settings.database_url)
+        if (path := missing_file(settings.database_url)) is not None:
+            fix = "check the path; new books are made by: outlay db upgrade"
+            return Check("database", WARN, f"{path} does not exist", fix)
         with _engine(settings) as engine, engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
         found.append(Check("database", OK, f"{engine.dialect.name} answers"))
@@ -144,6 +144,26 @@ def check_policy(settings: "Settings") -> Check:
     return found[0]
 
 
+def check_waiting(settings: "Settings") -> Check:
+    """
+    No call waits on disk to be closed: books that were out of reach when it ended take it later.
+    """
+    from sqlalchemy import make_url
+
+    from outlay.spool import database_of, waiting_bytes
+
+    folder = settings.spool_folder
+    with _found("waiting calls", "check OUTLAY_SPOOL") as found:
+        database = database_of(make_url(settings.database_url))
+        waiting = 0 if folder is None else waiting_bytes(folder, database)
+        if waiting:
+            fix = "whatever opens these books next closes them, such as: outlay gateway"
+            found.append(Check("waiting calls", WARN, f"{waiting} bytes in {folder} are not booked yet", fix))
+        else:
+            found.append(Check("waiting calls", OK, "none"))
+    return found[0]
+
+
 def check_upstream(settings: "Settings") -> Check:
     """
     There is a key for the provider; calls that Outlay sends need one.
@@ -173,7 +193,7 @@ def check_clock(settings: "Settings") -> Check:
     return found[0]
 
 
-_OF_THE_MACHINE: Final = (check_siblings, check_zones, check_upstream)
+_OF_THE_MACHINE: Final = (check_siblings, check_zones, check_upstream, check_waiting)
 _OF_THE_BOOKS: Final = (("schema", check_schema), ("policy", check_policy), ("clock", check_clock))
 
 

@@ -80,13 +80,23 @@ class Common:
         return dataclasses.replace(settings, database_url=normal_url(self.database_url))
 
     @contextmanager
-    def opened(self) -> Iterator["App"]:
+    def opened(self, *, new: bool = False) -> Iterator["App"]:
         """
         Open the books for one command, and close them whatever happens.
+
+        Args:
+            new: Make them where there are none yet, and say so.
         """
+        from outlay.database import missing_file, refuse_new
         from outlay.wiring import open_app
 
-        app = open_app(self.settings())
+        settings = self.settings()
+        if not new:
+            refuse_new(settings.database_url)
+        made = missing_file(settings.database_url)
+        app = open_app(settings)
+        if made is not None and not self.as_json:
+            typer.echo(f"New books: {made}", err=True)
         try:
             yield app
         finally:

@@ -57,7 +57,7 @@ def gateway(
     settings = common.settings()
     host, port = host or settings.host, port or settings.port
     _check_level(log_level)
-    with common.opened():  # says what is wrong in one sentence, and upgrades before workers race to do so
+    with common.opened(new=True):  # says what is wrong in one sentence; upgrades before workers race to
         _check_address(host, port)
     _warn_about_tls(host)
     os.environ["OUTLAY_DATABASE_URL"] = settings.database_url  # the workers read their own environment

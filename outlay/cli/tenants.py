@@ -55,7 +55,7 @@ def create(
     from outlay.admin.tenants import create_tenant
 
     terms: dict[str, Any] = {"credit": credit, "daily_budget": daily_budget, "timezone": timezone}
-    with common.opened() as app:
+    with common.opened(new=True) as app:
         made = create_tenant(app, tenant, **terms, multiplier=multiplier, actor=common.actor)
     return Answer(made, (Pairs(tuple(made.items())), "Keep the key: it is shown this once."))
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
+from ledger.types import Release
 from outlay.cli import servers
+from outlay.spool import Spool, database_of, spool_path
 
 Outlay = Callable[..., Any]
 Contents = Callable[[], tuple[str, ...]]
@@ -32,6 +35,7 @@ ENOUGH: dict[tuple[str, ...], list[str]] = {
     ("seal", "export"): ["--to", "never-made"], ("db", "backup"): ["--to", "never-made"],
     ("db", "restore"): [__file__], ("db", "archive"): ["--before", "2020-01-01", "--to", "never-made"],
 }  # fmt: skip
+MAKING = {("db", "upgrade"), ("db", "restore"), ("tenant", "create"), ("gateway",), ("up",)}
 BOOKLESS = {("policy", "validate"), ("policy", "schema"), ("version",), ("doctor",), ("db", "current")}
 
 
@@ -94,6 +98,75 @@ def test_doctor_reports_broken_books_as_a_finding(kind: str, outlay: Outlay, tmp
     assert checks["database"]["fix"]
     assert checks["clock"]["state"] == "skipped"
     assert "secret" not in ran.out
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty"])
+def test_a_mistyped_path_is_named_and_makes_no_books(
+    kind: str, leaf: tuple[str, ...], outlay: Outlay, tmp_path: Path
+) -> None:
+    """
+    A command that needs books refuses where there are none, and leaves everything as it was.
+    """
+    path = tmp_path / "mistyped.db"
+    if kind == "empty":
+        path.touch()
+    if leaf in BOOKLESS or leaf in MAKING:
+        return
+    ran = outlay(*leaf, *ENOUGH.get(leaf, []), "--json", "--database-url", f"sqlite:///{path}")
+    assert ran.status in (1, 2), ran
+    assert "outlay db upgrade" in ran.error["fix"]
+    assert path.exists() == (kind == "empty")
+    if leaf[0] != "db":
+        assert (ran.error["code"], ran.error["value"]) == ("bad_input", str(path))
+        assert not path.exists() or path.stat().st_size == 0
+
+
+def test_the_commands_that_begin_make_books_and_say_so(outlay: Outlay, tmp_path: Path) -> None:
+    """
+    The first tenant makes them, too; scripts get the answer alone.
+    """
+    path = tmp_path / "new" / "outlay.db"
+    ran = outlay("tenant", "create", "acme", "--database-url", f"sqlite:///{path}")
+    assert (ran.status, ran.err) == (0, f"New books: {path}\n")
+    quiet = outlay("tenant", "create", "acme", "--json", "--database-url", f"sqlite:///{tmp_path}/b.db")
+    assert (quiet.status, quiet.err) == (0, "")
+    assert outlay("balance", "acme", "--database-url", f"sqlite:///{path}").err == ""
+
+
+@pytest.mark.parametrize("words", [["balance", "acme"], ["tenant", "create", "new"], ["db", "upgrade"]])
+def test_books_that_left_their_log_are_not_made_anew(
+    words: list[str], outlay: Outlay, tmp_path: Path
+) -> None:
+    """
+    Where a file is gone and its log is not, new books would end what was committed last.
+    """
+    path, log = tmp_path / "gone.db", tmp_path / "gone.db-wal"
+    log.write_bytes(b"what was committed last")
+    where = ("--json", "--database-url", f"sqlite:///{path}")
+    ran = outlay(*words, *where)
+    assert (ran.status, ran.error["code"], ran.error["value"]) == (2, "bad_input", str(path))
+    assert str(log) in ran.error["fix"]
+    assert log.read_bytes() == b"what was committed last"
+    assert not path.exists()
+    checks = {check["name"]: check for check in outlay("doctor", *where).data["checks"]}
+    assert (checks["database"]["state"], str(log) in checks["database"]["fix"]) == ("failed", True)
+
+
+def test_doctor_tells_of_calls_that_wait_on_disk(
+    outlay: Outlay, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Closings that the books have not taken are a warning, for the books they belong to.
+    """
+    monkeypatch.setenv("OUTLAY_SPOOL", str(tmp_path / "spool"))
+    spool = Spool(spool_path(str(tmp_path / "spool"), database_of(make_url(f"sqlite:///{books}")), "dead"))
+    spool.append(Release("acme", "release:h", 0, "h"), ())
+    checks = {check["name"]: check for check in outlay("doctor", "--json").data["checks"]}
+    assert checks["waiting calls"]["state"] == "warning"
+    other = ("doctor", "--json", "--database-url", f"sqlite:///{tmp_path}/other.db")
+    checks = {check["name"]: check for check in outlay(*other).data["checks"]}
+    assert checks["waiting calls"]["state"] == "ok"
+    spool.close()
 
 
 @pytest.mark.parametrize("words", [["key", "create", "--tenant", "acme"], ["halt", "--reason", "x", "--yes"]])
