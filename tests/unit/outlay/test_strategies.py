@@ -301,7 +301,7 @@ class Status(Exception):  # noqa: N818 - a test's own
     ],
 )
 def test_what_was_raised_says_whether_it_may_have_been_billed(error: BaseException, outcome: Any) -> None:
-    """A signed error is free; silence, a 5xx that nobody signed, and an error after an answer may be billed."""
+    """A signed error is free; silence, an unsigned 5xx, and an error after an answer may be billed."""
     found = sender.outcome_of_failure(error, lambda body: None)
     assert found == outcome if not isinstance(outcome, type) else isinstance(found, outcome)
 
