@@ -14,6 +14,7 @@ from router import pace
 from router.afford import Ladder
 from router.ask import Ask, resolve
 from router.candidates import Candidates, Place
+from router.ceiling import ceiling_of, ceiling_reason
 from router.costs import Costs
 from router.degrade import Lowered, active_steps, apply_steps, priority_refusal, smallest_share
 from router.observe import counterfactual, observed
@@ -105,7 +106,7 @@ class _Decision:
         ask = resolve(self.profile, self.policy, self.known)
         if isinstance(ask, Refusal):
             return ask
-        ceiling = self._ceiling_nanos(ask)
+        ceiling = ceiling_of(self.profile, ask.route, self.policy)
         costs = Costs(self.profile, self.prices, self.now_us, asked=ask.facts, ceiling_nanos=ceiling or 0)
         candidates = self._candidates(ask, costs)
         start = candidates.start()
@@ -127,7 +128,12 @@ class _Decision:
         lowered = session.kept(lowered, asked)
         reasons = (*ask.reasons, *self._constraint(ask, start, candidates), *self._outage(start, healthy))
         reasons = (*reasons, *self._too_slow(ask, start, candidates))
-        reasons = (*reasons, *self._ceiling_reason(ceiling), *self._exempt_reason(ask), *lowered.reasons)
+        reasons = (
+            *reasons,
+            *ceiling_reason(self.profile, ceiling),
+            *self._exempt_reason(ask),
+            *lowered.reasons,
+        )
         paced = pace.paced(self.tide, self.profile, self.known, self.policy, start, candidates, costs)
         return Choice(
             asked_model=self.profile.asked_model,
@@ -162,13 +168,6 @@ class _Decision:
         lowered = apply_steps(self.policy, self.level, self.share, lowered, candidates, costs)
         gain = pace.gain_of(self.profile, self.known.evidence)
         return pace.apply_pace(self.tide, gain, self.policy, lowered, candidates, costs)
-
-    def _ceiling_nanos(self, ask: Ask) -> int | None:
-        """Give what stands in for the bound of a request that has none; None if nothing does."""
-        if not self.profile.bound.unbounded:
-            return None
-        own = ask.route.unbounded_nanos if ask.route is not None else None
-        return own if own is not None else self.policy.limits.unbounded_nanos
 
     # reasons
 
@@ -218,18 +217,14 @@ class _Decision:
         text = f"{start.facts.id} is out of service; {healthy.facts.id} serves"
         return (Reason(ReasonCode.PROVIDER_UNHEALTHY, text, {"model": start.facts.id, "until_us": until}),)
 
-    def _ceiling_reason(self, ceiling: int | None) -> tuple[Reason, ...]:
-        if ceiling is None:
-            return ()
-        fields = ", ".join(part.field for part in self.profile.bound.unbounded)
-        text = f"the cost of {fields} has no bound; the policy's ceiling is held"
-        return (Reason(ReasonCode.UNBOUNDED_CEILING, text, {"ceiling_nanos": ceiling}),)
-
     def _exempt_reason(self, ask: Ask) -> tuple[Reason, ...]:
-        if not ask.exempt or self.level == 0:
+        if not ask.exempt:
             return ()
+        told = pace.exempted(self.tide, pace.gain_of(self.profile, self.known.evidence), ask.priority)
+        if self.level == 0:
+            return told
         text = f"priority {ask.priority} is exempt from the {self.level} active steps"
-        return (Reason(ReasonCode.EXEMPT, text, {"level": self.level, "ratio": self.ratio}),)
+        return (Reason(ReasonCode.EXEMPT, text, {"level": self.level, "ratio": self.ratio}), *told)
 
     # refusals
 

@@ -10,6 +10,7 @@ from pricing.table import PriceTable
 from router.afford import Ladder
 from router.ask import effective_priority, resolve, route_of
 from router.candidates import Candidates
+from router.ceiling import ceiling_of, ceiling_reason
 from router.costs import Costs
 from router.degrade import Lowered, smallest_share
 from router.effort import fit_effort
@@ -96,6 +97,7 @@ class _Observed:
         self.prices = prices
         self.level = level
         self.now_us = now_us
+        self.ceiling = ceiling_of(profile, route_of(profile, policy), policy)
 
     def choice(self) -> Choice | Refusal:
         """Give the one offer; refused is only what cannot be sent, as nobody knows its model or price."""
@@ -113,7 +115,7 @@ class _Observed:
             ratio=share.ratio if share is not None else 1.0,
             gauge=share.gauge if share is not None else None,
             offers=(offer,),
-            reasons=(*told, self._reason(would)),
+            reasons=(*told, *ceiling_reason(self.profile, self.ceiling), self._reason(would)),
             counterfactual=counterfactual(offer, paced),
             would=would,
             paced=paced,
@@ -149,8 +151,11 @@ class _Observed:
         except LookupError:
             return None
 
+    def _costs(self, asked: ModelFacts | None) -> Costs:
+        return Costs(self.profile, self.prices, self.now_us, asked=asked, ceiling_nanos=self.ceiling or 0)
+
     def _offer(self, facts: ModelFacts) -> Offer:
-        costs = Costs(self.profile, self.prices, self.now_us, asked=facts)
+        costs = self._costs(facts)
         rank, tokens = self.policy.model_ranks.get(facts.id), self.profile.max_tokens
         asked_effort = self.profile.asked_effort
         return Offer(
@@ -171,7 +176,7 @@ class _Observed:
             ask = replace(ask, rank=ask.asked_rank, preferred=None, tokens_cap=None)
         if self.profile.asked_model != AUTO:  # the caller's own words stand, whatever the class allows
             ask = replace(ask, tokens_cap=None)
-        costs = Costs(self.profile, self.prices, self.now_us, asked=None)
+        costs = self._costs(None)
         candidates = Candidates(self.profile, ask, self.policy, costs, {}, self.now_us, self.known)
         start = candidates.start()
         if start is None:

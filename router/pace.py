@@ -256,6 +256,19 @@ def apply_pace(
     return _by_rung(now, policy, before, capped, candidates, costs)
 
 
+def exempted(now: Tide | None, gain: tuple[float, str] | None, priority: Priority) -> tuple[Reason, ...]:
+    """
+    Say that a call is exempt from what pacing does to other calls now: its rung, or weighing their gain.
+    """
+    if now is None:
+        return ()
+    weighs = gain is not None and now.upgrades is not None and now.upgrades < 1.0
+    if now.state.rung == 0 and not weighs:
+        return ()
+    text = f"{_told(now)}; priority {priority} is exempt from what that lowers"
+    return (Reason(ReasonCode.EXEMPT, text, {**now.numbers, "mode": "pace"}),)
+
+
 def paced(
     now: Tide | None,
     profile: Profile,

@@ -362,9 +362,14 @@ def _rollback(shown: dict[str, Any], tenant: str | None, versions: Sequence[int]
 
 @st.dialog("Roll back", on_dismiss=frame.close_dialog)
 def _rollback_dialog(version: int, tenant: str | None) -> None:
-    st.markdown("The older text becomes a new version, in force at once.")
+    ends = tenant is not None and version == 0
+    if ends:
+        st.markdown(f"{plain(str(tenant))} loses its own policy; the one for everybody holds for it at once.")
+    else:
+        st.markdown("The older text becomes a new version, in force at once.")
     if st.button("Roll back now", type="primary"):
         result = session.attempt(
             lambda: policies.rollback_policy(session.books(), version, tenant=tenant, actor=session.actor())
         )
-        _done(result, "Saved as version {version}; it is in force now.")
+        saved = "Saved as version {version}; it is in force now."
+        _done(result, "The policy for everybody holds for {tenant} again." if ends else saved)

@@ -178,7 +178,8 @@ def rollback_policy(app: App, version: int, *, tenant: str | None = None, actor:
     if text is None:
         raise _unknown_version(tenant, version)
     policy = None if text == "" else loaded(text)
-    made = _append(app, text, policy, tenant=tenant, actor=actor, note=f"rollback to version {number}")
+    note = f"rollback to version {number}" if policy is not None else "back to the policy for everybody"
+    made = _append(app, text, policy, tenant=tenant, actor=actor, note=note)
     warnings = [] if policy is None else _warned(app, policy, tenant)
     return {"version": made, "restored": number, "tenant": tenant, "warnings": warnings}
 

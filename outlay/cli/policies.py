@@ -17,6 +17,9 @@ ForTenant = Annotated[str | None, typer.Option("--tenant", metavar="TENANT", hel
 _HISTORY = (("version", "version"), ("at", "at"), ("actor", "actor"), ("note", "note"))
 
 
+_TO = "What to go back to; 0 is the packaged one, with --tenant the one for everybody."
+
+
 def register(app: typer.Typer) -> None:
     """
     Put these commands on the command line.
@@ -105,7 +108,7 @@ def history(common: Common, tenant: OfTenant = None) -> Answer:
 @command(group, "rollback")
 def rollback(
     common: Common,
-    version: Annotated[int, typer.Argument(metavar="VERSION", min=0, max=2**31, help="What to go back to.")],
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=0, max=2**31, help=_TO)],
     tenant: ForTenant = None,
 ) -> Answer:
     """Put an older version in force again, as a new version."""
@@ -130,8 +133,10 @@ def applied(done: dict[str, Any]) -> Answer:
     """
     Say which version is in force now, and for whom.
     """
-    whom = "everybody" if done.get("tenant") is None else done["tenant"]
-    said = f"Version {done['version']} is in force for {whom}."
+    tenant = done.get("tenant")
+    said = f"Version {done['version']} is in force for {tenant or 'everybody'}."
+    if tenant is not None and done.get("restored") == 0:
+        said = f"{tenant} has no policy of its own any more; the one for everybody holds."
     return Answer(done, (said, *_warnings(done)))
 
 

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from circuit.types import State
 from ledger import reads
 from ledger import tables as ledger_tables
+from outlay.reports_calls import LOWERING
 from outlay.tables import decision, refusal_count
 from outlay.wiring import App
 from router.types import ReasonCode
 
-LOWERING: Final = (ReasonCode.DEGRADED, ReasonCode.AFFORDABILITY, ReasonCode.PROVIDER_UNHEALTHY)
 _OTHER: Final = "other"
 _BOOKED: Final = sa.func.coalesce(sa.func.sum(ledger_tables.hold.c.actual), 0)
 _COLUMNS: Final = (

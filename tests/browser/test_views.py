@@ -359,6 +359,22 @@ def test_an_older_version_is_brought_back(page: Page, app: App) -> None:
     assert "below = 0.60" in shown["text"]
 
 
+def test_a_tenant_goes_back_to_the_policy_for_everybody(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """The choice stands in its history by that name, and the page then says whose policy holds."""
+    books.tenant(app, "acme", now_us)
+    policies.apply_policy(app, policies.show_policy(app)["text"], tenant="acme", actor="ana")
+    test = page("policy", "acme")
+    assert "acme's own" in texts(test)
+    test.selectbox(key="rollback").set_value(0).run()
+    _button(test, "Roll back").click().run()
+    _button(test, "Roll back now").click().run()
+    assert "The policy for everybody holds for acme again" in texts(test)
+    assert "acme has no policy of its own" in texts(test)
+    assert policies.show_policy(app, tenant="acme")["tenant"] is None
+
+
 def test_a_decision_is_explained_by_its_id(page: Page, app: App, books: ModuleType, now_us: int) -> None:
     """The why view has the reasons in order, with their numbers as money."""
     books.tenant(app, "acme", now_us - 60_000_000)

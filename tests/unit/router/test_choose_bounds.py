@@ -101,6 +101,20 @@ def test_observe_mode_caps_no_call_by_its_class(
     assert outcome.would.offer.max_tokens == 300
 
 
+def test_observe_mode_holds_the_ceiling_of_what_has_no_bound(
+    body: Any, profile: Any, prices: PriceTable, policy_with: Callable[[str, str], Policy]
+) -> None:
+    """A search without max_uses is bounded by its task's 2 USD, as enforced; without a ceiling it goes."""
+    policy = policy_with("[degradation]\n", '[enforcement]\nmode = "observe"\n[degradation]\n')
+    search = body(tools=[{"type": "web_search_20250305", "name": "web_search"}])
+    for task, held in (("research", True), ("crm/summary", False)):
+        asked = profile(search, hints=Hints(task=task))
+        choice = choose(asked, Headroom(()), policy, prices, level=0, unhealthy={}, now_us=NOW_US)
+        assert isinstance(choice, Choice)
+        assert (choice.offers[0].cost_bound_nanos >= 2_000_000_000) is held
+        assert ("unbounded_ceiling" in [reason.code for reason in choice.reasons]) is held
+
+
 @pytest.mark.parametrize("spent", [0.0, 0.99])
 def test_observe_mode_refuses_what_cannot_be_priced_as_asked(
     body: Any, profile: Any, decide: Any, money: Any, policy_with: PolicyWith, spent: float

@@ -165,6 +165,19 @@ def test_exempt_and_pinned_calls_are_left_alone(decide: Decide) -> None:
         assert ReasonCode.PACED not in codes(choice)
 
 
+def test_an_exempt_call_says_what_it_is_exempt_from(decide: Decide) -> None:
+    """With the numbers of the pace while it lowers others, by rung or by worth; not where money lasts."""
+    for asked, gain in ((130, None), (72, 0.0)):
+        assert ReasonCode.PACED in codes(decide(70, known(asked), gain=gain))
+        choice = decide(70, known(asked), gain=gain, priority="critical")
+        reason = next(one for one in choice.reasons if one.code == ReasonCode.EXEMPT)
+        assert (reason.numbers["mode"], reason.numbers["gauge"]) == ("pace", "tenant/day")
+        assert reason.numbers["left_nanos"] == 70 * USD
+        assert "critical is exempt" in reason.text
+    assert ReasonCode.EXEMPT not in codes(decide(70, known(60), priority="critical"))
+    assert ReasonCode.EXEMPT not in codes(decide(70, known(130), pin=True))
+
+
 def test_a_floor_holds(decide: Decide) -> None:
     """A call with the floor medium is not served from small."""
     assert decide(70, known(300), floor="medium").offers[0].tier == "medium"

@@ -57,6 +57,8 @@ def test_a_tenants_own_policy_wins_until_it_is_ended(app: App, acme: dict[str, A
     assert tier(app, "beta") == (EVERYBODY, 1, "small")
     assert tenants.show_tenant(app, "acme")["policy"] == {"tenant": "acme", "version": 1}
     ended = policies.rollback_policy(app, 0, tenant="acme", actor="t")
+    told = policies.policy_history(app, "acme")["versions"][0]["note"]
+    assert told == "back to the policy for everybody"
     assert (ended["version"], ended["restored"]) == (2, 0)
     assert tier(app) == (EVERYBODY, 1, "small")
     assert policies.show_policy(app, tenant="acme")["tenant"] is None
