@@ -31,6 +31,7 @@ LOWERING: Final = (
     ReasonCode.PACED,
     ReasonCode.DOWNGRADE_PROVEN,
     ReasonCode.AFFORDABILITY,
+    ReasonCode.ONLY_AFFORDABLE,
     ReasonCode.PROVIDER_UNHEALTHY,
     ReasonCode.FALLBACK,
     ReasonCode.SESSION_ESCALATED,

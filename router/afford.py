@@ -3,7 +3,8 @@ Which offers the money can bear: the call as chosen, then shrunk, then from lowe
 
 The ledger takes the first offer that fits inside its lock. Offers are worked out against what is left when
 calls in flight settle at their expected cost; money that is merely held makes the ledger answer "busy"
-(`waits`).
+(`waits`). A lower tier that will probably cost more (it has no warm cache) is offered only where nothing else
+fits what is left: who has the money is served, and nobody is led there of choice.
 """
 
 from collections.abc import Iterator
@@ -88,6 +89,8 @@ class Ladder:
         for offer in self._fallbacks(lowered, chosen, room):
             if offer.cost_bound_nanos < offers[-1].cost_bound_nanos:
                 offers.append(offer)
+        if self._charge(offers[-1].cost_bound_nanos) > room.nanos:
+            offers.extend(self._dearer(lowered, chosen, room))
         if len(offers) > OFFERS_MAX:
             offers = [*offers[: OFFERS_MAX - 1], offers[-1]]
         return tuple(offers)
@@ -142,6 +145,34 @@ class Ladder:
         tokens = self._fitting(last, whole, min(whole, self._policy.limits.min_max_tokens), room)
         if tokens is not None:
             yield self._shrunk(lowered, last, tokens, chosen, room)
+
+    def _dearer(self, lowered: Lowered, chosen: Offer, room: Room) -> Iterator[Offer]:
+        """Find the highest tier that the room bears with the whole answer, though it will cost more there."""
+        for place in self._lower_places(lowered):
+            whole = self._candidates.max_tokens(place.facts, place.rank, lowered.tokens_cap)
+            tokens = self._fitting(place, whole, self._least(whole), room)
+            if tokens is not None:
+                yield self.offer(lowered, place, tokens, (self._all_that_fits(place, tokens, chosen, room),))
+                return
+
+    def _all_that_fits(self, place: Place, tokens: int, chosen: Offer, room: Room) -> Reason:
+        expected = self._costs.expected(place.facts, tokens)
+        numbers: dict[str, Number] = {
+            "gauge": room.gauge,
+            "room_nanos": room.nanos,
+            "needed_nanos": self._charge(chosen.cost_bound_nanos),
+            "bound_nanos": self._charge(self._costs.bound(place.facts, tokens)),
+            "max_tokens": tokens,
+            "expected_nanos": expected,
+            "kept_expected_nanos": chosen.expected_cost_nanos,
+        }
+        text = (
+            f"{room.gauge} has {format_usd(room.nanos)} USD left and does not bear the"
+            f" {format_usd(self._charge(chosen.cost_bound_nanos))} USD that {chosen.model} may cost: else"
+            f" refused, the call goes to {place.facts.id}, max_tokens {tokens}, though it will probably cost"
+            f" {format_usd(expected)} USD there instead of {format_usd(chosen.expected_cost_nanos)} USD"
+        )
+        return Reason(ReasonCode.ONLY_AFFORDABLE, text, numbers)
 
     def _lower_places(self, lowered: Lowered) -> Iterator[Place]:
         for rank in range(lowered.place.rank + 1, self._ask.floor_rank + 1):

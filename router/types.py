@@ -102,6 +102,7 @@ class ReasonCode(StrEnum):
     ESCALATED = "escalated"
     STRATEGY = "strategy"
     AFFORDABILITY = "affordability"
+    ONLY_AFFORDABLE = "only_affordable"
     SWITCH_SUPPRESSED_CACHE = "switch_suppressed_cache"
     SESSION_ESCALATED = "session_escalated"
     OBSERVED = "observed"

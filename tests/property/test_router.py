@@ -220,19 +220,37 @@ def test_offers_keep_every_constraint(situation: Any, nanos: int) -> None:
     assert len(bounds) <= 6
 
 
-@given(situations(), MONEY)
+@given(situations(), MONEY, st.none() | st.integers(1, 99))
 @settings(max_examples=400, deadline=None)
-def test_a_downgrade_never_raises_the_expected_cost(situation: Any, nanos: int) -> None:
-    """No lower tier is chosen or offered for money's sake at a higher expected cost than full quality."""
+def test_a_downgrade_never_raises_the_expected_cost_of_choice(
+    situation: Any, nanos: int, percent: int | None
+) -> None:
+    """
+    No lower tier is chosen or offered for money's sake at a higher expected cost than full quality, but where
+    it is all that fits what is left, so that the call would be refused; then it comes last, and says so.
+    """
     profile, policy, level, _ = situation
     healthy = (profile, policy, level, {})
-    outcome, whole = run(healthy, left(nanos)), run(healthy, Headroom())
-    if isinstance(outcome, Refusal) or isinstance(whole, Refusal):
+    whole = run(healthy, Headroom())
+    if isinstance(whole, Refusal):
         return
     best = whole.offers[0]
+    if percent is not None:  # a part of what the call needs, where the choice is hard
+        nanos = min(best.cost_bound_nanos * percent // 100, LIMIT)
+    outcome = run(healthy, left(nanos))
+    if isinstance(outcome, Refusal):
+        return
     for offer in outcome.offers:
-        if rank(offer.tier) > rank(best.tier) and best.max_tokens == profile.max_tokens:
-            assert offer.expected_cost_nanos <= best.expected_cost_nanos
+        lower = rank(offer.tier) > rank(best.tier) and best.max_tokens == profile.max_tokens
+        dearer = lower and offer.expected_cost_nanos > best.expected_cost_nanos
+        told = any(reason.code == "only_affordable" for reason in offer.reasons)
+        assert told or not dearer
+        if told:
+            *others, last = outcome.offers
+            assert offer is last
+            assert rank(offer.tier) > rank(others[0].tier)
+            assert offer.expected_cost_nanos > others[0].expected_cost_nanos
+            assert offer.cost_bound_nanos <= nanos < min(other.cost_bound_nanos for other in others)
 
 
 @given(situations(), MONEY)

@@ -152,3 +152,51 @@ def test_scarce_money_does_not_buy_a_dearer_downgrade(
     request = profile(body(messages=[*turns, {"role": "user", "content": "z"}]), expected=1000)
     offers = decide(request, left(7 * USD // 10), under=flat).offers
     assert [offer.tier for offer in offers] == ["large", "small"]
+
+
+@pytest.fixture
+def warm(body: Any, profile: Any) -> Any:
+    """A session of 80,000 tokens, warm at Opus: $0.016 to read there, $0.20 to write at Sonnet."""
+    text = {"type": "text", "text": "x" * 250_000, "cache_control": {"type": "ephemeral"}}
+    turns = [{"role": "user", "content": [text]}, {"role": "assistant", "content": "y"}]
+    floor = {"hints": Hints(floor="medium"), "rights": Rights(loosen=True)}
+    return profile(body(messages=[*turns, {"role": "user", "content": "z"}]), expected=1000, **floor)
+
+
+def test_a_dearer_tier_is_offered_before_a_refusal(warm: Any, decide: Any, flat: Any) -> None:
+    """
+    What is left does not bear the worst case at Opus, but that at Sonnet: the call is served, and told at
+    what price. The worst case at Opus is some $1.3 for the prompt alone, at Sonnet some $0.65; of the budget
+    $0.75 are left.
+    """
+    room = 3 * USD // 4
+    kept, moved = decide(warm, left(room), under=flat).offers
+    assert (kept.tier, moved.tier) == ("large", "medium")
+    assert moved.cost_bound_nanos <= room < kept.cost_bound_nanos
+    assert moved.expected_cost_nanos > kept.expected_cost_nanos
+    (reason,) = moved.reasons
+    assert reason.code == "only_affordable"
+    assert reason.numbers == {
+        "gauge": "tenant/day",
+        "room_nanos": room,
+        "needed_nanos": kept.cost_bound_nanos,
+        "bound_nanos": moved.cost_bound_nanos,
+        "max_tokens": moved.max_tokens,
+        "expected_nanos": moved.expected_cost_nanos,
+        "kept_expected_nanos": kept.expected_cost_nanos,
+    }
+
+
+def test_a_dearer_tier_is_not_offered_while_anything_else_fits(warm: Any, decide: Any, flat: Any) -> None:
+    """With enough for a shortened answer of the warm model, the conversation stays; so it does with more."""
+    least = decide(warm, left(3 * USD // 4), under=flat).offers[0]
+    for room in (least.cost_bound_nanos - USD // 1_000, least.cost_bound_nanos, 2 * least.cost_bound_nanos):
+        offers = decide(warm, left(room), under=flat).offers
+        assert {offer.tier for offer in offers} == {"large"}
+
+
+def test_a_dearer_tier_is_offered_only_with_room_for_its_answer(warm: Any, decide: Any, flat: Any) -> None:
+    """Nobody pays more for an answer that is cut off: without that room the call is refused."""
+    whole = decide(warm, left(3 * USD // 4), under=flat).offers[1]
+    prompt_only = whole.cost_bound_nanos - whole.max_tokens * 10_000  # at $10 a million tokens
+    assert len(decide(warm, left(prompt_only + 500 * 10_000), under=flat).offers) == 1
