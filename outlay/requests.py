@@ -82,7 +82,7 @@ def scopes(request: CallRequest) -> tuple[str, ...]:
     user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
     named = (("key", request.key_id), ("task", hints.task), ("user", user))
     own = tuple(f"{kind}:{canonical(name)}" for kind, name in named if isinstance(name, str) and name != "")
-    tags = tuple(f"tag:{name}={value}" for name, value in hints.tags)
+    tags = tuple(canonical(f"tag:{name}={value}") for name, value in hints.tags)  # as budgets are kept
     return tuple(dict.fromkeys((*own, *tags, *request.link.scopes)))
 
 

@@ -46,6 +46,15 @@ def test_no_way_to_write_a_name_escapes_its_budget(
     assert call(BODY, task="other")[0] == 200
 
 
+def test_a_mark_joins_the_equals_sign_of_a_tag_on_both_sides(
+    gateway: Any, tenant: tuple[str, str], call: Any
+) -> None:
+    """Form C makes one character of "=" and a stroke over it; tag and budget are compared after that."""
+    value = "\u0338x"
+    set_budget(gateway.app, tenant[0], "0", scope=f"tag:team={value}", actor="test")
+    assert call(tags=f"team={value}")[0] == 429
+
+
 @pytest.mark.parametrize("said", [NAME, NFD])
 def test_a_task_beyond_ascii_finds_its_route(
     gateway: Any, tenant: tuple[str, str], http: Any, call: Any, said: str
