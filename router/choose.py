@@ -128,12 +128,7 @@ class _Decision:
         lowered = session.kept(lowered, asked)
         reasons = (*ask.reasons, *self._constraint(ask, start, candidates), *self._outage(start, healthy))
         reasons = (*reasons, *self._too_slow(ask, start, candidates))
-        reasons = (
-            *reasons,
-            *ceiling_reason(self.profile, ceiling),
-            *self._exempt_reason(ask),
-            *lowered.reasons,
-        )
+        reasons = (*reasons, *ceiling_reason(self.profile, ceiling), *self._exempt_reason(ask))
         paced = pace.paced(self.tide, self.profile, self.known, self.policy, start, candidates, costs)
         return Choice(
             asked_model=self.profile.asked_model,
@@ -143,7 +138,7 @@ class _Decision:
             ratio=self.ratio,
             gauge=self.share.gauge if self.share is not None else None,
             offers=ladder.offers(lowered),
-            reasons=reasons,
+            reasons=(*reasons, *lowered.reasons),
             counterfactual=counterfactual(ladder.offer(Lowered(asked, asked.rank), asked, None), paced),
             paced=paced,
         )
