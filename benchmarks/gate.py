@@ -4,7 +4,8 @@ Does the gate keep its promise: of the calls that it lets go to the small tier, 
 A call fails where the small model was wrong and the large one right. Per dataset a classifier is trained on
 the rows of `--train`; the rows of `--eval` are halved at random, again and again: on one half the threshold
 is chosen (`router/threshold.py`), on the other it is judged. Beside it stands what most do, a threshold tuned
-on the first half. Then the classifier and the threshold of one dataset meet the traffic of another.
+on the first half, and what training itself proposed, held against all rows of `--eval`. Then the classifier
+and the threshold of one dataset meet the traffic of another.
 
     python -m benchmarks.gate --train routellm_outcomes.csv.gz --eval routellm_outcomes.csv.gz --json
 
@@ -26,7 +27,7 @@ from typing import Any
 
 from benchmarks.inputs import Outcome, asked, count, read_outcomes, refusals, share, shares, trainable
 from outlay.errors import BadInput
-from outlay.learned.train import ROWS_MIN, train
+from outlay.learned.train import ROWS_MIN, Model, train
 from router.gate import GateStatus, gate
 from router.learned import LearnedModel, risk
 from router.learned_read import read_model
@@ -66,11 +67,6 @@ class Judged:
     state: str
     tuned_broken: float
     tuned_share_small: float
-
-
-def learned(rows: Sequence[Outcome]) -> LearnedModel:
-    """Train on rows."""
-    return read_model(train([row.example for row in rows]).weights)
 
 
 def rating(model: LearnedModel, row: Outcome, task_class: str) -> Rated:
@@ -121,6 +117,14 @@ def _tuned(rated: Sequence[Rated], alpha: float) -> float | None:
     return ordered[good[-1]][0] if good else None
 
 
+def proposed(trained: Model, rated: Sequence[Rated]) -> list[dict[str, Any]]:
+    """Hold what training proposed, without these rows, against what became of them."""
+    return [
+        {**one, "on_eval": None if one["max_risk"] is None else asdict(_apply(one["max_risk"], rated))}
+        for one in trained.quality["proposals"]
+    ]
+
+
 def transfer(
     model: LearnedModel, home: Sequence[Rated], rows: Sequence[Outcome], alpha: float, confidence: float
 ) -> dict[str, Any]:
@@ -163,7 +167,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if not names:
         fix = f"Give {ROWS_MIN} rows of a data set to train on, and others of it to judge."
         raise BadInput(f"{options.train}: dataset", dict(taught), f"too few rows of {sorted(found)}", fix)
-    models = {name: learned([row for row in train_rows if row.dataset == name]) for name in names}
+    trained = {name: train([row.example for row in train_rows if row.dataset == name]) for name in names}
+    models = {name: read_model(made.weights) for name, made in trained.items()}
     rows = {name: [row for row in eval_rows if row.dataset == name] for name in names}
     rated = {
         name: [rating(models[name], row, row.example.task_class) for row in rows[name]] for name in names
@@ -182,6 +187,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                     asdict(judge(rated[name], alpha, options.confidence, options.times))
                     for alpha in options.alpha
                 ],
+                "proposed": proposed(trained[name], rated[name]),
             }
             for name in names
         },
@@ -212,6 +218,13 @@ def show(found: Mapping[str, Any]) -> None:
                 f"{name:10} {one['alpha']:6.2f} {one['broken']:7.3f} {one['share_small']:6.1%} "
                 f"{one['failed_ratio']:7.1%} {one['infeasible']:10.1%}  {one['state']}"
                 f" (tuned: broken {one['tuned_broken']:.3f}, small {one['tuned_share_small']:.1%})"
+            )
+        for one in of["proposed"]:
+            seen = one["on_eval"] or {"share_small": 0.0, "failed_ratio": 0.0}
+            print(
+                f"{name:10} {one['promise']:6.2f} proposed by training: {one['state']}, "
+                f"small {one['share']:.1%}; seen: small {seen['share_small']:.1%}, "
+                f"of which {seen['failed_ratio']:.1%} failed"
             )
     for way in found["transfer"]:
         for one in way["alphas"]:
