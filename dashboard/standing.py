@@ -27,21 +27,38 @@ def state_text(row: TenantRow) -> str:
     """
     Say in a word what keeps a tenant from spending, if anything does.
     """
-    return _STATES[row.stops[0].obstacle] if row.stops else "running"
+    if row.stops:
+        return _STATES[row.stops[0].obstacle]
+    if row.tight is not None:
+        return "credit low" if row.tight.gauge == "credit" else "budget low"
+    return "running"
 
 
 def why_text(row: TenantRow) -> str:
     """
-    Say in sentences why no call of a tenant passes, and what ends that; empty where calls pass.
+    Say in sentences why no call of a tenant passes and what ends that, or why its latest one did not.
     """
-    return " ".join(_SENTENCES[stop.obstacle](stop, row) for stop in row.stops)
+    if row.stops or row.tight is None:
+        return " ".join(_SENTENCES[stop.obstacle](stop, row) for stop in row.stops)
+    at = moment(row.tight.at_us, row.timezone)
+    return f"The latest call was refused at {at}, and a cheaper one may pass: {row.tight.text}."
+
+
+def warn(row: TenantRow) -> None:
+    """
+    Warn where no call passes, or where the latest one was refused for money that is still missing.
+    """
+    if why := why_text(row):
+        said = f"**No call passes.** {plain(why)}" if row.stops else plain(why)
+        st.warning(said, icon=":material/block:" if row.stops else ":material/warning:")
 
 
 def why_column(rows: Sequence[TenantRow]) -> Mapping[str, Sequence[str]]:
     """
-    Return a column that says why nothing passes, where some tenant is stopped.
+    Return a column that says why nothing passes, where that is so for some tenant.
     """
-    return {"Why": [why_text(row) for row in rows]} if any(row.stops for row in rows) else {}
+    told = [why_text(row) for row in rows]
+    return {"Why": told} if any(told) else {}
 
 
 def scheduled_text(row: TenantRow) -> str:

@@ -250,9 +250,10 @@ def _rows(
 def _observed(app: "App", conn: Connection, row: TenantRow) -> TenantRow:
     """Leave out what stops no call of a tenant that is only observed: money and its spend breaker."""
     standing = tuple(stop for stop in row.stops if stop.obstacle in STOPS_OBSERVED)
-    if standing == row.stops or app.policies.applied(conn, row.tenant).policy.enforcement.mode != "observe":
+    if standing == row.stops and row.tight is None:
         return row
-    return replace(row, stops=standing)
+    mode = app.policies.applied(conn, row.tenant).policy.enforcement.mode
+    return replace(row, stops=standing, tight=None) if mode == "observe" else row
 
 
 def _credits(rows: Sequence[TenantRow]) -> Credits:

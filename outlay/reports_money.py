@@ -13,8 +13,19 @@ from sqlalchemy import Connection
 from ledger import reads, tables
 from ledger.read_models import AccountRow
 from ledger.rows import COUNTS_COST, DAY, KIND_NAMES, WALLET
-from outlay.reports_budgets import BudgetLine, BudgetWindow, day_of, own_budgets
-from outlay.reports_standing import Guards, Lots, Obstacle, Scheduled, Stop, lots_of, money_stops
+from outlay.reports_budgets import BudgetWindow, day_of, own_budgets
+from outlay.reports_standing import (
+    Guards,
+    Lots,
+    Obstacle,
+    Scheduled,
+    Stop,
+    Tight,
+    lots_of,
+    money_stops,
+    refused_last,
+    tight,
+)
 
 BURN_POINTS: Final = 240
 _STEP_MIN_US: Final = 1_000_000
@@ -40,6 +51,7 @@ class TenantRow:
     Attributes:
         scheduled: Credit that comes later.
         stops: What lets none of its calls pass, in the order in which a call meets it.
+        tight: What its latest call was refused for, where the money is still too little for it.
     """
 
     tenant: str
@@ -51,6 +63,7 @@ class TenantRow:
     multiplier_ppm: int
     scheduled: tuple[Scheduled, ...] = ()
     stops: tuple[Stop, ...] = ()
+    tight: Tight | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +97,8 @@ def tenant_rows(conn: Connection, now_us: int, standing: Guards) -> tuple[Tenant
     """
     Return every tenant with its credits, its budgets and what stands in its way, by name.
     """
-    budgets, lots = own_budgets(conn, now_us), lots_of(conn, now_us)
-    return tuple(
-        _tenant_row(row, budgets.get(row.tenant, ()), lots.get(row.tenant, Lots()), standing)
-        for row in reads.tenants(conn)
-    )
+    known = _Known(conn, now_us, None, standing)
+    return tuple(known.row(row) for row in reads.tenants(conn))
 
 
 def tenant_row(conn: Connection, tenant: str, now_us: int, standing: Guards) -> TenantRow | None:
@@ -96,26 +106,38 @@ def tenant_row(conn: Connection, tenant: str, now_us: int, standing: Guards) -> 
     Return one tenant; None where there is no account of this name.
     """
     row = reads.account(conn, tenant)
-    if row is None:
-        return None
-    budgets, lots = own_budgets(conn, now_us, tenant), lots_of(conn, now_us, tenant)
-    return _tenant_row(row, budgets.get(tenant, ()), lots.get(tenant, Lots()), standing)
+    return None if row is None else _Known(conn, now_us, tenant, standing).row(row)
 
 
-def _tenant_row(row: AccountRow, budgets: tuple[BudgetLine, ...], lots: Lots, standing: Guards) -> TenantRow:
-    frozen = (Stop(Obstacle.FROZEN),) if row.frozen else ()
-    money = money_stops(row.credit_nanos, row.debt_nanos, lots, budgets)
-    return TenantRow(
-        tenant=row.tenant,
-        timezone=row.timezone,
-        opened_us=row.opened_us,
-        credits=Credits(row.credit_nanos, row.held_nanos, row.available_nanos, row.debt_nanos),
-        day=day_of(budgets),
-        frozen=row.frozen,
-        multiplier_ppm=row.multiplier_ppm,
-        scheduled=lots.scheduled,
-        stops=(*standing.stops(row.tenant), *frozen, *money),
-    )
+class _Known:
+    """
+    What is read once for all tenants, or for one.
+    """
+
+    def __init__(self, conn: Connection, now_us: int, tenant: str | None, standing: Guards) -> None:
+        self._standing = standing
+        self._budgets = own_budgets(conn, now_us, tenant)
+        self._lots = lots_of(conn, now_us, tenant)
+        self._refused = refused_last(conn, tenant)
+
+    def row(self, row: AccountRow) -> TenantRow:
+        """Put together what is known of one tenant."""
+        budgets, lots = self._budgets.get(row.tenant, ()), self._lots.get(row.tenant, Lots())
+        frozen = (Stop(Obstacle.FROZEN),) if row.frozen else ()
+        money = money_stops(row.credit_nanos, row.debt_nanos, lots, budgets)
+        usable = row.available_nanos + lots.due_nanos
+        return TenantRow(
+            tenant=row.tenant,
+            timezone=row.timezone,
+            opened_us=row.opened_us,
+            credits=Credits(row.credit_nanos, row.held_nanos, row.available_nanos, row.debt_nanos),
+            day=day_of(budgets),
+            frozen=row.frozen,
+            multiplier_ppm=row.multiplier_ppm,
+            scheduled=lots.scheduled,
+            stops=(*self._standing.stops(row.tenant), *frozen, *money),
+            tight=tight(self._refused.get(row.tenant), usable, budgets),
+        )
 
 
 def burn_down(

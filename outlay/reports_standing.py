@@ -5,10 +5,11 @@ Of money it says what is certain: an empty purse, a window with nothing left. Wh
 what is left is decided for each call.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -16,6 +17,8 @@ from sqlalchemy import Connection
 from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch, tenant_scope
 from ledger import tables
 from outlay.reports_budgets import BudgetLine
+from outlay.tables import decision
+from pricing.money import parse_usd
 
 
 class Obstacle(StrEnum):
@@ -32,6 +35,7 @@ class Obstacle(StrEnum):
     BUDGET_USED_UP = "budget_used_up"
 
 
+_MONEY_CODES: Final = ("outlay_credit_exhausted", "outlay_daily_budget_reached", "outlay_priority_refused")
 STOPS_OBSERVED: Final = frozenset({Obstacle.ALL_HALTED, Obstacle.HALTED, Obstacle.FROZEN})
 """What stops calls even in observe mode."""
 
@@ -130,6 +134,72 @@ def money_stops(
             ends_us = line.now.resets_us if line.now.limit_nanos > 0 else line.raised_until_us
             found.append(Stop(Obstacle.BUDGET_USED_UP, ends_us, "", line.now.limit_nanos, line.window))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """
+    A tenant's latest decision, where it was a refusal for money.
+    """
+
+    at_us: int
+    text: str
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tight:
+    """
+    A tenant's latest call was refused for money, and there is no more of it now: cheaper calls may pass.
+
+    Attributes:
+        gauge: What was too little: `credit`, or scope and window of a budget.
+        text: The refusal in words.
+    """
+
+    gauge: str
+    at_us: int
+    text: str
+
+
+def tight(refused: Refused | None, available_nanos: int, budgets: Sequence[BudgetLine]) -> Tight | None:
+    """
+    Tell whether what a call was refused for still holds; None where it does not, or nobody can say.
+    """
+    if refused is None:
+        return None
+    numbers = refused.numbers
+    scope, window = numbers.get("budget_scope"), numbers.get("budget_window")
+    named = numbers.get("gauge", "credit" if scope is None else f"{scope}/{window}")
+    line = next((line.now for line in budgets if f"{line.scope}/{line.window}" == named), None)
+    left, ratio = (available_nanos, None) if line is None else (line.remaining_nanos, line.remaining_ratio)
+    if line is None and (named != "credit" or "below" in numbers):
+        return None
+    needed, below = numbers.get("needed_usd"), numbers.get("below")
+    short = isinstance(needed, str) and left is not None and left < parse_usd(needed)
+    low = isinstance(below, float) and ratio is not None and ratio < below
+    return Tight(str(named), refused.at_us, refused.text) if short or low else None
+
+
+def refused_last(conn: Connection, tenant: str | None = None) -> Mapping[str, Refused]:
+    """
+    Return what the latest call of each tenant, or of one, was refused for, where that was money.
+    """
+    newest, account = decision.alias("newest"), tables.account
+    last = sa.select(newest.c.id).where(newest.c.tenant == account.c.tenant)
+    last = last.order_by(newest.c.at_us.desc()).limit(1)
+    query = sa.select(decision.c.tenant, decision.c.at_us, decision.c.reasons).select_from(
+        account.join(decision, decision.c.id == last.correlate(account).scalar_subquery())
+    )
+    query = query.where(decision.c.code.in_(_MONEY_CODES))
+    if tenant is not None:
+        query = query.where(account.c.tenant == tenant)
+    found = ((row.tenant, row.at_us, json.loads(row.reasons)[-1:]) for row in conn.execute(query))
+    return {
+        name: Refused(at_us, str(told[0].get("text", "")), told[0].get("numbers") or {})
+        for name, at_us, told in found
+        if told
+    }
 
 
 def lots_of(conn: Connection, now_us: int, tenant: str | None = None) -> Mapping[str, Lots]:

@@ -66,8 +66,8 @@ def _banners(seen: Overview) -> None:
         whose = "All spending" if switch.scope == GLOBAL else f"Spending of {plain(_scope(switch.scope))}"
         since = f"since {moment(switch.changed_us, seen.period.zone)} by {plain(switch.actor)}"
         st.error(f"**{whose} is halted** {since}: {plain(switch.reason)}", icon=":material/front_hand:")
-    if seen.tenant is not None and (why := standing.why_text(seen.tenants[0])):
-        st.warning(f"**No call passes.** {plain(why)}", icon=":material/block:")
+    if seen.tenant is not None:
+        standing.warn(seen.tenants[0])
     if seen.policy.enforcement == "observe":
         st.info(
             "**Observe mode**: nothing is refused or degraded; decisions record what enforcement had done. "

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import frame, session
 from dashboard.frame import Card
 from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, share, usd, words
-from dashboard.standing import budgets_table, scheduled_text, state_text, why_column, why_text
+from dashboard.standing import budgets_table, scheduled_text, state_text, warn, why_column
 from outlay import reports
 from outlay.admin import money, tenants
 from outlay.errors import BadInput, OutlayError
@@ -86,8 +86,7 @@ def _one(row: TenantRow) -> None:
     for name, dialog in (("top up", _top_up_dialog), ("budget", _budget_dialog), ("freeze", _freeze_dialog)):
         if frame.dialog_is(name):
             dialog(row)
-    if row.stops:
-        st.warning(f"**No call passes.** {plain(why_text(row))}", icon=":material/block:")
+    warn(row)
     _cards(row)
     _budgets(row)
     _statement(row)

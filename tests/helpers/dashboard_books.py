@@ -44,6 +44,7 @@ class Call:
     parent: str | None = None
     strategy: str | None = None
     role: str | None = None
+    refusal: dict[str, Any] | None = None
 
 
 def open_books(url: str) -> App:
@@ -110,6 +111,7 @@ def _record(call: Call, decision_id: str) -> dict[str, Any]:
             "spent_nanos": int(5 * USD * (1 - call.ratio)), "expected_held_nanos": 12_000_000,
         }  # fmt: skip
         reasons.append({"code": call.reason or "degraded", "text": text, "numbers": numbers})
+    reasons += [] if call.refusal is None else [call.refusal]
     cost = call.cost_nanos
     asked_cost = cost * PRICE[call.asked] // PRICE[call.served]
     offers = [_offer(call.served, cost)]
