@@ -151,7 +151,7 @@ class _Passage:
     def _so_far(self, why: str) -> Outcome:
         if self._meter is None:
             return Uncertain(why, given_up=True)
-        return final(self._meter.outcome(why, given_up=True))
+        return self._meter.outcome(why, given_up=True)
 
     async def _settle(self, outcome: Outcome) -> dict[str, str] | None:
         """
@@ -160,8 +160,8 @@ class _Passage:
         Returns:
             None where this attempt is not what the client is answered: the call goes on, or was refused.
         Raises:
-            ApiError: the books are out of reach. What was sent may have been billed and is not to be repeated;
-                after a question of the flow's own nothing of the call itself was sent, so that it may be.
+            ApiError: the books are out of reach. What was sent may have been billed and is not to be
+                repeated; after a question of the flow's own nothing of the call was sent, so that it may be.
         """
         self._open = False
         try:

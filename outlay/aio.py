@@ -14,36 +14,29 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ledger import LedgerError
-from outlay.calls import FORSAKEN, CallRequest, NotSent, Outcome, Refused, Result, Sending
+from outlay.calls import FORSAKEN, CallRequest, NotSent, Outcome, Refused, Result, Sending, final
 from outlay.clock import now_us
 from outlay.effects import CheckSwitches, CloseHold, Ended, Look, Remember, Send, fail, feed
 from outlay.engine import RECHECKS_MAX, SWITCH_FRESH_S, Engine, LedgerEffect
 from outlay.errors import OutlayError
 from outlay.flow import run
-from outlay.leases import Lease
 from outlay.refusals import from_circuit
 from outlay.shared_reads import SharedReads
+from outlay.underway import UnderWay
 from outlay.wiring import App
 
 READERS: Final = 4
 T = TypeVar("T")
 
 
-class AsyncCall:
+class AsyncCall(UnderWay):
     """
-    One call under way: it wants something sent (`sending`), or has ended (`result`).
-
-    After `sending`, `resume` must be awaited exactly once, whatever happens to the caller; it may answer with
-    another attempt to be sent. Until then the hold is renewed (`lease`).
+    One call under way, of an event loop; its methods are awaited.
     """
 
     def __init__(self, calls: "AsyncCalls", tenant: str, steps: Generator[Any, Any, Result]) -> None:
+        super().__init__(calls.engine.leases, tenant, steps)
         self._calls = calls
-        self._tenant = tenant
-        self.lease: Lease | None = None
-        self._steps = steps
-        self.sending: Sending | None = None
-        self.result: Result | None = None
 
     async def resume(self, outcome: Outcome) -> Result | Sending:
         """
@@ -58,39 +51,21 @@ class AsyncCall:
 
     async def abandon(self, outcome: Outcome) -> None:
         """
-        Say what came of what was sent where nobody is left to send more: what the flow wants next (the call
-        itself, after a question of the flow's own) is given back.
+        Say what came of what was sent, and that nobody sends more: what the flow wants next is given back.
         """
         with suppress(OutlayError):  # nothing could be held any more
             while self.sending is not None:
-                await self.resume(outcome)
+                await self.resume(final(outcome))
                 outcome = FORSAKEN
-
-    @property
-    def following(self) -> Result | Sending:
-        """
-        Give what the call wants now.
-        """
-        wants = self.result if self.sending is None else self.sending
-        assert wants is not None
-        return wants
 
     async def advance(self, reply: Any) -> None:
         """
         Run the flow until it wants something sent or ends.
         """
-        self.sending = None
-        if self.lease is not None:
-            self.lease.end()
-        effect = feed(self._steps, reply)
+        effect = self._feed(reply)
         while not isinstance(effect, Send | Ended):
             effect = await self._calls.step(self._steps, effect)
-        if isinstance(effect, Ended):
-            self.result = effect.value
-        else:
-            sending = self.sending = effect.sending
-            leases = self._calls.engine.leases
-            self.lease = leases.keep(self._tenant, sending.decision_id, sending.expires_us)
+        self._reach(effect)
 
 
 class AsyncCalls:

@@ -6,34 +6,27 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from outlay.calls import FORSAKEN, CallRequest, Outcome, Refused, Result, Sending
+from outlay.calls import FORSAKEN, CallRequest, Outcome, Refused, Result, Sending, final
 from outlay.clock import now_us
 from outlay.effects import CheckSwitches, Ended, Send, feed
 from outlay.engine import Engine
 from outlay.errors import OutlayError
 from outlay.flow import run
-from outlay.leases import Lease
 from outlay.refusals import from_circuit
+from outlay.underway import UnderWay
 from outlay.wiring import App
 
 T = TypeVar("T")
 
 
-class Call:
+class Call(UnderWay):
     """
-    One call under way: it wants something sent (`sending`), or has ended (`result`).
-
-    After `sending`, `resume` must be called exactly once, whatever happens to the caller: it closes the
-    hold, and may answer with another attempt to be sent. Until then the hold is renewed (`lease`).
+    One call under way, of a thread.
     """
 
     def __init__(self, engine: Engine, tenant: str, steps: Generator[Any, Any, Result]) -> None:
+        super().__init__(engine.leases, tenant, steps)
         self._engine = engine
-        self._tenant = tenant
-        self._steps = steps
-        self.lease: Lease | None = None
-        self.sending: Sending | None = None
-        self.result: Result | None = None
         self._advance(None)
 
     def resume(self, outcome: Outcome) -> Result | Sending:
@@ -49,35 +42,18 @@ class Call:
 
     def abandon(self, outcome: Outcome) -> None:
         """
-        Say what came of what was sent where nobody is left to send more: what the flow wants next (the call
-        itself, after a question of the flow's own) is given back.
+        Say what came of what was sent, and that nobody sends more: what the flow wants next is given back.
         """
         with suppress(OutlayError):  # nothing could be held any more
             while self.sending is not None:
-                self.resume(outcome)
+                self.resume(final(outcome))
                 outcome = FORSAKEN
 
-    @property
-    def following(self) -> Result | Sending:
-        """
-        Give what the call wants now.
-        """
-        wants = self.result if self.sending is None else self.sending
-        assert wants is not None
-        return wants
-
     def _advance(self, reply: Any) -> None:
-        self.sending = None
-        if self.lease is not None:
-            self.lease.end()
-        effect = feed(self._steps, reply)
+        effect = self._feed(reply)
         while not isinstance(effect, Send | Ended):
             effect = self._engine.step(self._steps, effect)
-        if isinstance(effect, Ended):
-            self.result = effect.value
-        else:
-            sending = self.sending = effect.sending
-            self.lease = self._engine.leases.keep(self._tenant, sending.decision_id, sending.expires_us)
+        self._reach(effect)
 
 
 class Calls:

@@ -81,8 +81,7 @@ class Passage(_Passage):
         Tell the flow what came of it as its caller is told to stop; what the flow wants next is given back.
         """
         was_open, self._open = self._open, False
-        if was_open or self.goes_on:
-            self._call.abandon(final(outcome) if was_open else FORSAKEN)
+        self._call.abandon(outcome if was_open else FORSAKEN)
 
     def answered(self, http: httpx2.Response) -> None:
         """
@@ -136,8 +135,7 @@ class AsyncPassage(_Passage):
         Tell the flow what came of it as its caller is told to stop; what the flow wants next is given back.
         """
         was_open, self._open = self._open, False
-        if was_open or self.goes_on:
-            await self._call.abandon(final(outcome) if was_open else FORSAKEN)
+        await self._call.abandon(outcome if was_open else FORSAKEN)
 
     async def answered(self, http: httpx2.Response) -> None:
         """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from outlay.calls import CallRequest, Sending, final
+from outlay.calls import CallRequest, Sending
 from outlay.strategies import sender
 from outlay.strategies.steps import Do, Steps
 
@@ -77,7 +77,7 @@ class Trying:
         except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
             outcome, error = sender.outcome_of_failure(raised, self.send), raised
         except BaseException as raised:
-            yield Do(partial(call.abandon, final(sender.outcome_of_failure(raised, self.send))))
+            yield Do(partial(call.abandon, sender.outcome_of_failure(raised, self.send)))
             raise
         yield Do(partial(call.resume, outcome))
         return message, error
