@@ -15,9 +15,9 @@ class UnderWay:
     One call under way: it wants something sent (`sending`), or has ended (`result`).
 
     Whoever sends it tells by `resume` what came of that, once, and sends what the call wants next, if
-    anything: the call itself after a question of the flow's own, or another attempt. Who is told to stop calls
-    `abandon` instead, at any time. Until then the hold of what is sent is renewed (`lease`); one that nobody
-    closes is captured when it expires.
+    anything: the call itself after a question of the flow's own, or another attempt. Who is told to stop
+    calls `abandon` instead, at any time. Until then the hold of what is sent is renewed (`lease`); one that
+    nobody closes is captured when it expires.
     """
 
     def __init__(self, leases: Leases, tenant: str, steps: Generator[Any, Any, Result]) -> None:
