@@ -31,6 +31,7 @@ from ledger.rows import (
     PROMO,
     PROMO_POOL,
     REFUND,
+    SCHEDULED,
     SETTLED,
     USAGE,
 )
@@ -38,6 +39,7 @@ from ledger.types import Settle
 from pricing.money import PPM, scale_ceil
 
 ROWS_AT_ONCE: Final = 10_000
+_BEGINS: Final = (KIND["repay"], KIND["activate"])
 _KIND_BY_SOURCE: Final = {CASH: PAID, PROMO_POOL: PROMO, ADJUSTMENTS: ADJUST, USAGE: REFUND}
 
 
@@ -208,7 +210,12 @@ def _windows(connection: Connection, expected: _Sums, overage: _Sums) -> Iterato
 
 
 def _budgets(connection: Connection) -> Iterator[str]:
+    window = tables.budget_window.c
+    latest = select(window.budget_id, func.max(window.ends_at)).group_by(window.budget_id)
+    ends = {row[0]: row[1] for row in connection.execute(latest)}
     for row in connection.execute(select(tables.budget)):
+        if row.tiled_until != ends.get(row.id, 0):
+            yield f"budget {row.id!r} has windows until {row.tiled_until}, its last one ends otherwise"
         if row.window_kind not in range(4) or row.id != budget_id(row.tenant, row.scope, row.window_kind):
             yield f"budget {row.id!r} is one of {row.scope!r} of {row.tenant!r}"
 
@@ -219,12 +226,16 @@ def _lots(connection: Connection) -> Iterator[str]:
     """
     transfer = tables.transfer.c
     made: dict[str, Any] = {}
+    begun: set[str] = set()
     query = select(
-        transfer.tenant, transfer.seq, transfer.debit, transfer.at, transfer.hold_id, transfer.kind
-    )
+        transfer.tenant, transfer.seq, transfer.debit, transfer.at, transfer.hold_id, transfer.kind,
+        transfer.lot_id,
+    )  # fmt: skip
     sources = or_(transfer.lot_id.is_not(None), transfer.debit == USAGE)
     for row in connection.execute(query.where(sources)):
         made[transfer_id(row.tenant, row.seq)] = row
+        if row.debit == SCHEDULED and row.kind in _BEGINS:
+            begun.add(row.lot_id)
     for lot in connection.execute(select(tables.grant_lot)):
         origin = made.get(lot.id)
         if origin is None or origin.tenant != lot.tenant:
@@ -233,11 +244,13 @@ def _lots(connection: Connection) -> Iterator[str]:
         later = origin.kind == KIND["schedule"]
         if (lot.kind, lot.created_at) != (_KIND_BY_SOURCE.get(origin.debit), origin.at):
             yield f"lot {lot.id} is not of the kind or the instant of its transfer"
+        if lot.scheduled != int(later and lot.id not in begun):
+            yield f"lot {lot.id} is not scheduled as its transfers say"
         if lot.effective_at < lot.created_at or (lot.effective_at > lot.created_at and not later):
             yield f"lot {lot.id} takes effect at another instant than its transfer"
         if lot.kind == REFUND:
-            wanted = (origin.hold_id, origin.at + REFUND_GRACE_US, 0)
-            if (lot.source_ref, lot.expires_at, lot.priority) != wanted:
+            ends = (None, origin.at + REFUND_GRACE_US)
+            if (lot.source_ref, lot.priority) != (origin.hold_id, 0) or lot.expires_at not in ends:
                 yield f"lot {lot.id} is not the refund that its transfer made"
 
 

@@ -242,7 +242,10 @@ def give_back(
 
 def _refill(books: Books, hold: Hold, seq: int, amount: int, now_us: int) -> None:
     """
-    Put money back into lots, newest draw first; what cannot go back becomes a refund lot with a grace period.
+    Put money back into lots, newest draw first; what cannot go back becomes a refund lot.
+
+    It has a grace period where its lots have ended. Money that had repaid the debt of the call came from no
+    lot that is known: it gets no end, with all that comes back with it, rather than one that nobody set.
     """
     left, back, homeless = amount, dict[str, int](), 0
     for lot_id, drawn in reversed(_owed(books, hold)):
@@ -259,7 +262,7 @@ def _refill(books: Books, hold: Hold, seq: int, amount: int, now_us: int) -> Non
             lot.remaining += part
     homeless += left
     if homeless > 0:
-        lot_id, expires_us = transfer_id(books.tenant, seq), now_us + REFUND_GRACE_US
+        lot_id, expires_us = transfer_id(books.tenant, seq), None if left > 0 else now_us + REFUND_GRACE_US
         add_lot(books, REFUND, lot_id, homeless, now_us, expires_us, priority=0, source_ref=hold.id)
 
 

@@ -82,8 +82,12 @@ class Auditor:
             return "refused", "unknown_tenant"
         book = self.tenants[op.tenant] = Book(op.tenant, op.timezone, op.multiplier_ppm, op.now_us)
         book.limits["tenant", "day"] = Limit("charge", op.timezone, op.daily_limit_nanos)
+        book.opened = op.now_us
+        book.tell_account(op, op.now_us)
+        book.tell_limit(op, ("tenant", "day"), op.now_us)
         if op.credit_nanos:
-            self._income(book, op.credit_nanos, "paid", op.now_us, op.key, None, 0)
+            name, _ = self._income(book, op.credit_nanos, "paid", op.now_us, op.key, None, 0)
+            book.tell_lot(op, name, op.now_us, "opening credit")
         answer = ("opened", op.credit_nanos)
         book.keys[op.key] = ("OpenAccount", body_of(op), answer, op.now_us)
         return answer
@@ -164,7 +168,8 @@ class Auditor:
                 lot.takes.append(-part)
                 homeless -= part
         if homeless:
-            book.lots[name] = Lot(name, "refund", 0, homeless, now, now, now + GRACE_US)
+            ends = None if rest else now + GRACE_US  # the rest had repaid debt, with money from anywhere
+            book.lots[name] = Lot(name, "refund", 0, homeless, now, now, ends)
         return repaid
 
     def _what_is_due(self, book: Book, now: int) -> tuple[str, ...]:
@@ -225,12 +230,14 @@ class Auditor:
             name, repaid = self._income(
                 book, op.amount_nanos, op.kind, now, op.key, op.expires_us, op.priority
             )  # fmt: skip
+            book.tell_lot(op, name, now)
             return "topped_up", name, book.wallet, repaid
         name = f"{book.name}-{len(book.moves) + 1}"
         self._move(book, "schedule", SOURCES[op.kind][0], "scheduled", op.amount_nanos, now, op.key, lot=name)
         book.lots[name] = Lot(
             name, op.kind, op.priority, op.amount_nanos, since, now, op.expires_us, waits=True
         )  # fmt: skip
+        book.tell_lot(op, name, now)
         return "topped_up", name, book.wallet, 0
 
     def _adjust(self, book: Book, op: Adjust, now: int) -> Answer:
@@ -240,6 +247,7 @@ class Auditor:
             return "refused", "field_invalid"
         if op.amount_nanos > 0:
             name, repaid = self._income(book, op.amount_nanos, "adjust", now, op.key, None, 0)
+            book.tell_lot(op, name, now)
             return "adjusted", name, op.amount_nanos, book.wallet, repaid, 0
         taken = min(-op.amount_nanos, book.free)
         short = -op.amount_nanos - taken
@@ -273,6 +281,8 @@ class Auditor:
             self._move(book, op.kind, "receivable", source, amount - taken, now, op.key, lot=lot.id)
         lot.reversed += amount
         book.frozen = book.frozen or op.freeze
+        if op.freeze:
+            book.tell_account(op, now)
         name = f"{book.name}-{len(book.moves)}"
         return "reversed", name, amount, taken, amount - taken, book.wallet, book.frozen
 
@@ -289,6 +299,7 @@ class Auditor:
             limit.standing, limit.raised, limit.until = op.limit_nanos, None, None
         else:
             limit.raised, limit.until = op.limit_nanos, op.valid_until_us
+        book.tell_limit(op, place, now)
         return "budget_set", op.limit_nanos, before
 
     def _setaccount(self, book: Book, op: SetAccount, now: int) -> Answer:
@@ -301,6 +312,9 @@ class Auditor:
             for (scope, kind), limit in book.limits.items():
                 ends = limit.move(kind, op.timezone, now)
                 since = ends if (scope, kind) == ("tenant", "day") else since
+            for place in sorted(book.limits, key=lambda place: (place[0], calendar.KINDS.index(place[1]))):
+                book.tell_limit(op, place, now)
+        book.tell_account(op, now)
         overage = "absorb" if book.absorbs else "debt"
         return "account_set", book.frozen, book.zone, since, book.ppm, overage
 

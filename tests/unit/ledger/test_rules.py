@@ -344,6 +344,19 @@ def test_refund_to_an_expired_lot_gets_a_grace_period(ledger: MemoryLedger) -> N
     assert ledger.rows("ledger_budget_window")[0][6] == 80
 
 
+def test_refund_of_what_repaid_debt_never_ends(ledger: MemoryLedger) -> None:
+    """
+    A call that went into debt, and was paid for by a top-up without an end, gives back money without an end.
+    """
+    ledger.do(reserve("a", 100))
+    ledger.do(Settle("acme", "s", NOW, "h-a", 1_500))
+    assert wallet(ledger) == (0, 0, 500)
+    ledger.do(TopUp("acme", "t", NOW, 600))
+    assert ledger.do(Refund("acme", "1", NOW, "h-a", 1_500)) == Refunded("acme-6", 1_500, 1_600)
+    assert ledger.do(Sweep("acme", "", NOW + 31 * DAY_US)) == Swept((), 0)
+    assert wallet(ledger) == (1_600, 0, 0)
+
+
 def test_lot_is_not_forfeited_under_a_hold(ledger: MemoryLedger) -> None:
     """
     Expired credit that an open hold may need stays until the hold closes.
