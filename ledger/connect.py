@@ -6,8 +6,10 @@ a read that later writes would fail at once where another writer was faster and 
 that never write say so with `reading(engine)` and then wait for nobody. PostgreSQL: READ COMMITTED.
 """
 
+import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,12 +58,11 @@ def make_engine(url: str) -> Engine:
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite_engine(parsed)
+        return _within_process(_sqlite_engine(parsed))
     if parsed.get_backend_name() in ("postgresql", "postgres"):
         address = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(
-            address, connect_args=_POSTGRESQL, pool_pre_ping=True, pool_size=5, max_overflow=20
-        )
+        options = {"connect_args": _POSTGRESQL, "pool_pre_ping": True, "pool_size": 5, "max_overflow": 20}
+        return _within_process(create_engine(address, **options))
     raise DatabaseUrlError(
         f"database {parsed.get_backend_name()!r} is not supported: use sqlite or postgresql"
     )
@@ -94,6 +95,21 @@ def _sqlite_engine(url: URL) -> Engine:
     event.listen(engine, "do_connect", lambda *_: file.check())
     event.listen(engine, "checkout", lambda *_: file.check_lately())
     event.listen(engine, "commit", lambda *_: file.check())
+    return engine
+
+
+def _within_process(engine: Engine) -> Engine:
+    """
+    Keep connections to the process that made them: a fork of it begins with none, and opens its own.
+    """
+    mine = weakref.ref(engine)
+
+    def forked() -> None:
+        if (inherited := mine()) is not None:
+            inherited.dispose(close=False)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forked)
     return engine
 
 

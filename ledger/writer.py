@@ -228,6 +228,7 @@ class Writer:
         """
         Queue an operation; a full queue answers at once.
         """
+        self._check_open()  # before a lock that nobody unlocks in a fork
         item = Item(op, attach)
         ticket = item.ticket = Ticket(item, self._release_abandoned)
         if not self._put(item):
@@ -255,6 +256,7 @@ class Writer:
         """
         Carry an operation out: on this thread when nobody else is at work, else through the queue.
         """
+        self._check_open()
         if not self._queue and self._commit.acquire(blocking=False):
             try:
                 self._check_open()

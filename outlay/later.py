@@ -7,6 +7,7 @@ expires); this brings the true cost.
 """
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ class Later:
         self._ledger = ledger
         self._folder = folder
         self._owner = owner
+        self._pid = os.getpid()
         self._memory = Memory()
         self._spool: Spool | None = None
         self._lock = threading.Lock()
@@ -77,8 +79,10 @@ class Later:
 
     def add(self, op: Operation, attach: Sequence[Attachment] = ()) -> None:
         """
-        Keep an operation until it is written.
+        Keep an operation until it is written; a fork leaves the calls of its parent to that.
         """
+        if os.getpid() != self._pid:
+            return
         with self._lock:
             self._keep(op, attach)
         self._start()
@@ -124,6 +128,8 @@ class Later:
         Try once more, then leave what is on disk to the next process; what is in memory is given up, and its
         holds are captured when they expire.
         """
+        if os.getpid() != self._pid:
+            return
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

@@ -8,6 +8,7 @@ caller has stopped taking a stream without closing it, and none for longer than 
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -88,6 +89,7 @@ class Leases:
         self._wake = threading.Condition()
         self._next = math.inf
         self._closed = False
+        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -112,6 +114,8 @@ class Leases:
         """
         Renew nothing more; what is open expires, unless it is closed before.
         """
+        if os.getpid() != self._pid:
+            return
         with self._wake:
             self._closed = True
             self._wake.notify()

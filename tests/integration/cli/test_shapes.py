@@ -189,6 +189,26 @@ def test_statement_adds_up_and_comes_as_csv(outlay: Outlay) -> None:
     assert len(empty.splitlines()) == 1
 
 
+def test_history_says_who_changed_what_and_comes_as_csv(outlay: Outlay) -> None:
+    """
+    JSON, CSV and the table have the same changes, with actor and reason; formulas are disarmed.
+    """
+    outlay("budget", "set", "acme", "3", "--reason", "=1+1", "--actor", "ann")
+    outlay("tenant", "set", "acme", "--frozen", "--reason", "unpaid", "--actor", "ben")
+    changes = outlay("tenant", "history", "acme", "--json").data["changes"]
+    frozen = changes[-1]
+    assert [frozen[name] for name in ("actor", "subject", "setting", "from", "to", "reason")] == [
+        "ben", "account", "frozen", False, True, "unpaid",
+    ]  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(outlay("tenant", "history", "acme", "--csv").out)))
+    assert [row["setting"] for row in rows] == [change["setting"] for change in changes]
+    (lowered,) = [row for row in rows if row["actor"] == "ann"]
+    assert (lowered["from"], lowered["to"], lowered["reason"]) == ("5.00", "3.00", "'=1+1")
+    shown = outlay("tenant", "history", "acme", "--of", "account", "--limit", "1").out
+    assert "unpaid" in shown
+    assert "ann" not in shown
+
+
 def test_budget_is_set_and_raised_for_a_while(outlay: Outlay) -> None:
     """
     "none" is no limit, "0" is a limit; a raise needs an end and must be higher.
@@ -288,7 +308,8 @@ def test_doctor_names_what_is_wrong_and_its_fix(outlay: Outlay, monkeypatch: pyt
     found = outlay("doctor", "--json").data
     states = {check["name"]: check["state"] for check in found["checks"]}
     assert found["ok"] is True
-    assert list(states) == ["packages", "time zones", "upstream key", "database", "schema", "policy", "clock"]
+    of_the_machine = ["packages", "time zones", "upstream key", "waiting calls"]
+    assert list(states) == [*of_the_machine, "database", "schema", "policy", "clock"]
     assert states["upstream key"] == "warning"
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
     ran = outlay("doctor", "--json")
