@@ -2,10 +2,12 @@
 Opening, topping up and configuring an account (pure).
 """
 
+from operator import itemgetter
 from typing import Final
 
 from ledger.budget import bounds_from, budget_id, current_window, keep_window, known_timezone, new_window
 from ledger.chain import GENESIS
+from ledger.journal import note_account, note_budget, note_lot
 from ledger.outcome import AMOUNT_MAX, Outcome, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import account_of, schedule, take_in, transfer_id
 from ledger.rows import COUNTS_CHARGE, COUNTS_NAMES, DAY, OVERAGE_NAMES, WINDOW_NAMES, Account, Books, Budget
@@ -74,12 +76,16 @@ def open_account(books: Books, op: OpenAccount, now_us: int, _digest: str) -> Ou
         opened_at=now_us, fresh=True,
     )  # fmt: skip
     books.changes.account = True
-    _add_budget(books, "tenant", DAY, COUNTS_CHARGE).limit_amt = op.daily_limit_nanos
+    budget = _add_budget(books, "tenant", DAY, COUNTS_CHARGE)
+    budget.limit_amt = op.daily_limit_nanos
+    note_account(books, op, books.account, now_us)
+    note_budget(books, op, budget, now_us)
     transfer = None
     if op.credit_nanos > 0:
         seq, _ = take_in(books, op.credit_nanos, kind="paid", now_us=now_us, key=op.key, expires_us=None,
                          priority=0, source_ref="opening credit")  # fmt: skip
         transfer = transfer_id(op.tenant, seq)
+        note_lot(books, op, transfer, now_us)
     return Outcome(AccountOpened(op.tenant, books.account.wallet, transfer), applied=True)
 
 
@@ -112,7 +118,9 @@ def top_up(books: Books, op: TopUp, now_us: int, _digest: str) -> Outcome:
             books, op.amount_nanos, kind=op.kind, now_us=now_us, key=op.key, expires_us=op.expires_us,
             priority=op.priority, source_ref=op.source_ref,
         )  # fmt: skip
-    return Outcome(ToppedUp(transfer_id(op.tenant, seq), account_of(books).wallet, repaid), applied=True)
+    transfer = transfer_id(op.tenant, seq)
+    note_lot(books, op, transfer, now_us)
+    return Outcome(ToppedUp(transfer, account_of(books).wallet, repaid), applied=True)
 
 
 def room_for(books: Books, amount: int) -> bool:
@@ -163,6 +171,7 @@ def set_budget(books: Books, op: SetBudget, now_us: int, _digest: str) -> Outcom
     before = None if budget is None else budget.limit_at(now_us)
     budget = budget or _add_budget(books, op.scope, kind, counts)
     _limit(budget, op)
+    note_budget(books, op, budget, now_us)
     books.changes.budgets[budget.id] = budget
     window = current_window(books, budget, now_us)
     if window.starts_at in books.windows.get(budget.id, {}):
@@ -216,7 +225,8 @@ def set_account(books: Books, op: SetAccount, now_us: int, _digest: str) -> Outc
         account.overage = OVERAGE_NAMES.index(op.overage)
     zone_from_us = None
     if op.timezone is not None and op.timezone != account.timezone:
-        zone_from_us = _move_to_zone(books, op.timezone, now_us)
+        zone_from_us = _move_to_zone(books, op, op.timezone, now_us)
+    note_account(books, op, account, now_us)
     answer = AccountSet(
         bool(account.frozen),
         account.timezone,
@@ -227,7 +237,7 @@ def set_account(books: Books, op: SetAccount, now_us: int, _digest: str) -> Outc
     return Outcome(answer, applied=True)
 
 
-def _move_to_zone(books: Books, zone: str, now_us: int) -> int | None:
+def _move_to_zone(books: Books, op: SetAccount, zone: str, now_us: int) -> int | None:
     """
     Let every budget's current window end as it would have, and start the next one in the new zone there.
 
@@ -236,7 +246,7 @@ def _move_to_zone(books: Books, zone: str, now_us: int) -> int | None:
     """
     account_of(books).timezone = zone
     since = None
-    for (scope, kind), budget in books.budgets.items():
+    for (scope, kind), budget in sorted(books.budgets.items(), key=itemgetter(0)):
         current = current_window(books, budget, now_us)
         keep_window(books, budget, current)
         budget.timezone = zone
@@ -246,6 +256,7 @@ def _move_to_zone(books: Books, zone: str, now_us: int) -> int | None:
         keep_window(books, budget, following)
         budget.tiled_until = span.ends_us
         books.changes.budgets[budget.id] = budget
+        note_budget(books, op, budget, now_us)
         if (scope, kind) == ("tenant", DAY):
             since = current.ends_at
     return since

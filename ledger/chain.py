@@ -1,5 +1,5 @@
 """
-The hash chain over a tenant's transfers: changing any byte of any row breaks it (pure).
+Hash chains over a tenant's transfers, settings and seals: changing any byte of any row breaks one (pure).
 """
 
 from collections.abc import Callable
@@ -23,6 +23,13 @@ def _compact_json() -> Callable[[Any], str]:
 
 
 compact_json: Final = _compact_json()
+
+
+def row_hash(*values: object) -> str:
+    """
+    Return SHA-256 over a row and the hash of the row before, written as one JSON list.
+    """
+    return sha256(compact_json(values).encode()).hexdigest()
 
 
 def transfer_hash(

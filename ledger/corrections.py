@@ -8,6 +8,7 @@ next top-up repays first. Every correction has a reason and an actor, kept with 
 from typing import Final
 
 from ledger.accounts import room_for
+from ledger.journal import note_account, note_lot
 from ledger.outcome import Outcome, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import ORIGINS, account_of, draw, post, take_in, transfer_id
 from ledger.rows import ADJUSTMENTS, LOT_NAMES, PAID, RECEIVABLE, SCHEDULED, WALLET, Books, Lot
@@ -32,6 +33,7 @@ def adjust(books: Books, op: Adjust, now_us: int, _digest: str) -> Outcome:
             books, op.amount_nanos, kind="adjust", now_us=now_us, key=op.key, expires_us=None, priority=0,
             source_ref="",
         )  # fmt: skip
+        note_lot(books, op, transfer_id(op.tenant, seq), now_us)
     else:
         seq, debt = _take(books, -op.amount_nanos, op.key, now_us)
     wallet = account_of(books).wallet
@@ -90,6 +92,7 @@ def reverse(books: Books, op: Reverse, now_us: int, _digest: str) -> Outcome:
     account = account_of(books)
     if op.freeze:
         account.frozen = 1
+        note_account(books, op, account, now_us)
     answer = Reversed(
         transfer_id(op.tenant, account.seq), amount, taken, amount - taken, account.wallet,
         bool(account.frozen),

@@ -295,6 +295,23 @@ class Draw(NamedTuple):
     amount: int
 
 
+class Setting(NamedTuple):
+    """
+    One entry of the journal of settings: how an order left its subject; never changed once written.
+    """
+
+    tenant: str
+    n: int
+    subject: str
+    value: str
+    op_key: str
+    actor: str
+    reason: str
+    at: int
+    prev_hash: str
+    hash: str
+
+
 @dataclass(slots=True)
 class Op:
     """
@@ -327,6 +344,7 @@ class Changes:
     transfers: list[Transfer] = field(default_factory=list)
     draws: list[Draw] = field(default_factory=list)
     ops: dict[str, Op] = field(default_factory=dict)
+    settings: list[Setting] = field(default_factory=list)
     events: list[HoldEvent] = field(default_factory=list)
 
 
@@ -336,7 +354,8 @@ class Books:
     One tenant's rows as far as a batch needs them, and what was changed.
 
     `windows` has, by budget, the rows that have not ended and those of the loaded holds. Before `next_due_us`
-    no loaded hold expires, before `lots_due_us` no loaded lot takes effect or ends.
+    no loaded hold expires, before `lots_due_us` no loaded lot takes effect or ends. The end of the journal of
+    settings is loaded for orders, which may write to it, and for nothing else.
     """
 
     tenant: str
@@ -351,6 +370,8 @@ class Books:
     ops: dict[str, Op] = field(default_factory=dict)
     next_due_us: int = NEVER_US
     lots_due_us: int = NEVER_US
+    settings_n: int = 0
+    settings_head: str = ""
     changes: Changes = field(default_factory=Changes)
 
     def add_lot(self, lot: Lot) -> None:

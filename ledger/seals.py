@@ -1,23 +1,26 @@
 """
-Daily seals: what each tenant's chain and balance were at the end of each day, and proof against them.
+Daily seals: what each tenant's chains and balance were at the end of each day, and proof against them.
 
-A seal of a day (UTC) names the last transfer of that day, its hash, and the balances then; the seals of a
-tenant form a chain of their own. A copy of them kept elsewhere finds a history that somebody rewrote as a
-whole, hashes included, which the chain alone cannot. Days without a transfer need no seal.
+A seal of a day (UTC) names the last transfer until its end, the last entry of the journal of settings, their
+hashes, and the balances then; the seals of a tenant form a chain of their own. A copy of them kept elsewhere
+finds a history that somebody rewrote as a whole, hashes included, which the chains alone cannot. Days without
+a transfer or an entry need no seal. Seals older than the journal name no entry.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Table, and_, exists, func, insert, or_, select, update
 
 from ledger import tables
-from ledger.chain import GENESIS, compact_json
+from ledger.chain import GENESIS, row_hash
 from ledger.history import debt_at
+from ledger.journal_proof import entry
 
 FORMAT: Final = "outlay-seals/1"
 DAY_US: Final = 86_400 * 1_000_000
@@ -40,6 +43,8 @@ class Seal:
     at: int
     prev_hash: str
     hash: str
+    settings_n: int = 0
+    settings_hash: str = GENESIS
 
 
 class SealFileError(ValueError):
@@ -48,11 +53,15 @@ class SealFileError(ValueError):
     """
 
 
-def seal_hash(*values: object) -> str:
+_CHAINED: Final = attrgetter(*[field.name for field in fields(Seal)][:9])
+
+
+def seal_hash(seal: Seal) -> str:
     """
-    Return SHA-256 over a seal's values: tenant to `at`, then the hash of the seal before.
+    Return the hash that a seal must have: over all its values, and the hash of the seal before.
     """
-    return sha256(compact_json(values).encode()).hexdigest()
+    told = seal.settings_n, seal.settings_hash
+    return row_hash(*_CHAINED(seal), *(() if told == (0, GENESIS) else told))
 
 
 def make_seals(engine: Engine, now_us: int) -> tuple[Seal, ...]:
@@ -70,16 +79,17 @@ def make_seals(engine: Engine, now_us: int) -> tuple[Seal, ...]:
 
 
 def _unsealed(until_us: int) -> Any:
-    """Find the tenants whose first transfer without a seal lies in a day that has ended."""
-    account, seal, transfer = tables.account, tables.seal, tables.transfer
-    done = select(func.coalesce(func.max(seal.c.seq_to), 0)).where(seal.c.tenant == account.c.tenant)
-    first = and_(
-        transfer.c.tenant == account.c.tenant,
-        transfer.c.seq == done.scalar_subquery() + 1,
-        transfer.c.at < until_us,
-    )
-    query = select(account.c.tenant).where(exists().where(first))
-    return query.order_by(account.c.tenant)
+    """Find the tenants whose first transfer or entry without a seal lies in a day that has ended."""
+    account, seal, transfer, setting = tables.account, tables.seal, tables.transfer, tables.setting
+
+    def first(table: Table, number: Any, sealed: Any) -> Any:
+        done = select(func.coalesce(func.max(sealed), 0)).where(seal.c.tenant == account.c.tenant)
+        following = number == done.correlate(account).scalar_subquery() + 1
+        return exists().where(and_(table.c.tenant == account.c.tenant, following, table.c.at < until_us))
+
+    moved = first(transfer, transfer.c.seq, seal.c.seq_to)
+    was_set = first(setting, setting.c.n, seal.c.settings_n)
+    return select(account.c.tenant).where(or_(moved, was_set)).order_by(account.c.tenant)
 
 
 def _seal_tenant(connection: Connection, tenant: str, until_us: int) -> Iterator[Seal]:
@@ -110,21 +120,38 @@ def _last_seal(connection: Connection, tenant: str) -> Seal | None:
 
 
 def _next_seal(connection: Connection, tenant: str, last: Seal | None, until_us: int) -> Seal | None:
-    transfer = tables.transfer
-    seq_from = 1 if last is None else last.seq_to + 1
-    first = select(transfer.c.at).where(transfer.c.tenant == tenant, transfer.c.seq == seq_from)
-    at = connection.execute(first).scalar_one_or_none()
-    if at is None or at - at % DAY_US + DAY_US > until_us:
-        return None
+    last = last or Seal(tenant, "", 0, 0, GENESIS, 0, 0, 0, GENESIS, GENESIS)
+    begins = _transfer(connection, tenant, last.seq_to + 1), _setting(connection, tenant, last.settings_n + 1)
+    at = min((row.at for row in begins if row is not None), default=until_us)
     ends_us = at - at % DAY_US + DAY_US
-    query = select(transfer).where(transfer.c.tenant == tenant, transfer.c.at < ends_us)
-    row = connection.execute(query.order_by(transfer.c.at.desc(), transfer.c.seq.desc()).limit(1)).one()
-    day = (_EPOCH + timedelta(microseconds=at)).date().isoformat()
-    values = (
-        tenant, day, seq_from, row.seq, row.hash, row.wallet_after,
-        debt_at(connection, tenant, ends_us - 1), row.at, GENESIS if last is None else last.hash,
+    if ends_us > until_us:
+        return None
+    moved, was_set = _last_transfer(connection, tenant, ends_us), _last_setting(connection, last, ends_us)
+    seal = Seal(
+        tenant, (_EPOCH + timedelta(microseconds=at)).date().isoformat(), last.seq_to + 1,
+        last.seq_to if moved is None else moved.seq, last.head_hash if moved is None else moved.hash,
+        0 if moved is None else moved.wallet_after, debt_at(connection, tenant, ends_us - 1),
+        max(row.at for row in (moved, was_set) if row is not None), last.hash, "",
+        last.settings_n if was_set is None else was_set.n,
+        last.settings_hash if was_set is None else was_set.hash,
     )  # fmt: skip
-    return Seal(*values, seal_hash(*values))
+    return replace(seal, hash=seal_hash(seal))
+
+
+def _last_transfer(connection: Connection, tenant: str, before_us: int) -> Row[Any] | None:
+    transfer = tables.transfer
+    query = select(transfer).where(transfer.c.tenant == tenant, transfer.c.at < before_us)
+    newest = query.order_by(transfer.c.at.desc(), transfer.c.seq.desc()).limit(1)
+    return connection.execute(newest).one_or_none()
+
+
+def _last_setting(connection: Connection, last: Seal, before_us: int) -> Row[Any] | None:
+    """Find the last entry before an instant that no seal names yet."""
+    setting = tables.setting
+    query = select(setting).where(
+        setting.c.tenant == last.tenant, setting.c.n > last.settings_n, setting.c.at < before_us
+    )
+    return connection.execute(query.order_by(setting.c.n.desc()).limit(1)).one_or_none()
 
 
 def seals(connection: Connection, tenant: str | None = None) -> tuple[Seal, ...]:
@@ -142,19 +169,26 @@ def export(connection: Connection, at: str) -> str:
     """
     Write all seals, and where each chain stands now, as one JSON document to be kept elsewhere.
     """
-    account = tables.account
-    heads = [
-        {"tenant": row.tenant, "seq": row.seq, "head_hash": row.head_hash, "wallet": str(row.wallet),
-         "debt": str(row.debt)}
-        for row in connection.execute(select(account).where(account.c.seq > 0).order_by(account.c.tenant))
-    ]  # fmt: skip
     document = {
         "format": FORMAT,
         "exported_at": at,
         "seals": [_plain(seal) for seal in seals(connection)],
-        "heads": heads,
+        "heads": list(_heads(connection)),
     }
     return json.dumps({**document, "digest": _digest(document)}, indent=1)
+
+
+def _heads(connection: Connection) -> Iterator[dict[str, object]]:
+    account, setting = tables.account, tables.setting
+    ends = select(setting.c.tenant, func.max(setting.c.n).label("n")).group_by(setting.c.tenant).subquery()
+    newest = select(setting).join(ends, and_(setting.c.tenant == ends.c.tenant, setting.c.n == ends.c.n))
+    settings = {row.tenant: (row.n, row.hash) for row in connection.execute(newest)}
+    for row in connection.execute(select(account).order_by(account.c.tenant)):
+        n, head = settings.get(row.tenant, (0, GENESIS))
+        yield {
+            "tenant": row.tenant, "seq": row.seq, "head_hash": row.head_hash, "wallet": str(row.wallet),
+            "debt": str(row.debt), "settings_n": n, "settings_hash": head,
+        }  # fmt: skip
 
 
 def _plain(seal: Seal) -> dict[str, object]:
@@ -168,15 +202,19 @@ def _digest(document: Mapping[str, object]) -> str:
 @dataclass(frozen=True, slots=True)
 class _Point:
     """
-    Where a chain stood, according to the file.
+    Where a tenant's chains stood, according to the file.
     """
 
     tenant: str
     seq: int
     head_hash: str
     wallet: int
-    debt: int
+    settings_n: int
+    settings_hash: str
     when: str
+
+
+_NOWHERE: Final = _Point("", 0, GENESIS, 0, 0, GENESIS, "")
 
 
 def check_export(connection: Connection, text: str) -> Iterator[str]:
@@ -187,15 +225,15 @@ def check_export(connection: Connection, text: str) -> Iterator[str]:
         SealFileError: the text is no export, or was changed.
     """
     broken: set[str] = set()
-    good: dict[str, int] = {}
-    for point in sorted(_points(text), key=lambda point: (point.tenant, point.seq)):
+    good: dict[str, _Point] = {}
+    for point in sorted(_points(text), key=lambda point: (point.tenant, point.seq, point.settings_n)):
         if point.tenant in broken:
             continue  # whatever follows the first difference differs as well
-        problem = _difference(connection, point, good.get(point.tenant, 0) + 1)
+        problem = _difference(connection, point, good.get(point.tenant, _NOWHERE))
         if problem is not None:
             broken.add(point.tenant)
             yield problem
-        good[point.tenant] = point.seq
+        good[point.tenant] = point
 
 
 def _points(text: str) -> list[_Point]:
@@ -206,24 +244,44 @@ def _points(text: str) -> list[_Point]:
             raise SealFileError(f"its format is {document['format']!r}, not {FORMAT!r}")
         if digest != _digest(document):
             raise SealFileError("its content does not match its digest: it was changed or is cut off")
-        names = {field.name for field in fields(Seal)}
-        ended = [Seal(**{name: row[name] for name in names}) for row in document["seals"]]
-        points = [
-            _Point(s.tenant, s.seq_to, s.head_hash, int(s.wallet), int(s.debt), f"sealed for {s.day}")
-            for s in ended
-        ]
-        return points + [
-            _Point(row["tenant"], row["seq"], row["head_hash"], int(row["wallet"]), int(row["debt"]),
-                   f"exported at {document['exported_at']}")
-            for row in document["heads"]
-        ]  # fmt: skip
+        ended = [_point(row, row["seq_to"], f"sealed for {row['day']}") for row in document["seals"]]
+        when = f"exported at {document['exported_at']}"
+        return [*ended, *(_point(row, row["seq"], when) for row in document["heads"])]
     except SealFileError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SealFileError("it is no export of seals") from error
 
 
-def _difference(connection: Connection, point: _Point, seq_from: int) -> str | None:
+def _point(row: Mapping[str, Any], seq: int, when: str) -> _Point:
+    """
+    Read where chains stood; a file older than the journal of settings says nothing of it.
+    """
+    return _Point(
+        row["tenant"], seq, row["head_hash"], int(row["wallet"]), row.get("settings_n", 0),
+        row.get("settings_hash", GENESIS), when,
+    )  # fmt: skip
+
+
+def _difference(connection: Connection, point: _Point, good: _Point) -> str | None:
+    """
+    Say what of a point is no longer so; what came until the point before it is.
+    """
+    moved = None if point.seq == 0 else _unlike_transfer(connection, point, good.seq + 1)
+    if moved is not None or point.settings_n == 0:
+        return moved
+    row, name = _setting(connection, point.tenant, point.settings_n), entry(point.tenant, point.settings_n)
+    if row is None:
+        return f"{name}, {point.when}, is gone"
+    if row.hash != point.settings_hash:
+        return (
+            f"{name} has not the hash that was {point.when}: "
+            f"the settings were rewritten in {point.tenant}#{good.settings_n + 1} to #{point.settings_n}"
+        )
+    return None
+
+
+def _unlike_transfer(connection: Connection, point: _Point, seq_from: int) -> str | None:
     row = _transfer(connection, point.tenant, point.seq)
     name = f"transfer {point.tenant}-{point.seq}"
     if row is None:
@@ -244,21 +302,30 @@ def _transfer(connection: Connection, tenant: str, seq: int) -> Row[Any] | None:
     return connection.execute(query).one_or_none()
 
 
+def _setting(connection: Connection, tenant: str, n: int) -> Row[Any] | None:
+    setting = tables.setting
+    query = select(setting).where(setting.c.tenant == tenant, setting.c.n == n)
+    return connection.execute(query).one_or_none()
+
+
+def _sealed(seal: Seal) -> _Point:
+    return _point(asdict(seal), seal.seq_to, "sealed")
+
+
 def check_seals(connection: Connection) -> Iterator[str]:
     """
-    Compare the seals in the books with the transfers, and with each other.
+    Compare the seals in the books with transfers and settings, and with each other.
     """
     last: Seal | None = None
     for seal in seals(connection):
         before = last if last is not None and last.tenant == seal.tenant else None
         name = f"seal {seal.tenant} {seal.day}"
-        values = tuple(getattr(seal, field.name) for field in fields(Seal))[:-1]
-        if seal.hash != seal_hash(*values) or seal.prev_hash != (GENESIS if before is None else before.hash):
+        if seal.hash != seal_hash(seal) or seal.prev_hash != (GENESIS if before is None else before.hash):
             yield f"{name} does not match its hash"
         if seal.seq_from != (1 if before is None else before.seq_to + 1):
             yield f"{name} begins at {seal.seq_from}: a seal before it is missing"
-        point = _Point(seal.tenant, seal.seq_to, seal.head_hash, seal.wallet, seal.debt, "sealed")
-        problem = _difference(connection, point, seal.seq_from)
+        point, good = _sealed(seal), _NOWHERE if before is None else _sealed(before)
+        problem = _difference(connection, point, good)
         if problem is not None:
             yield f"{name}: {problem}"
         elif debt_at(connection, seal.tenant, seal.at - seal.at % DAY_US + DAY_US - 1) != seal.debt:

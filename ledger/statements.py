@@ -17,7 +17,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import Integer, String, Text, TypeEngine
 
 from ledger import tables
-from ledger.rows import Account, Budget, Draw, Hold, HoldWindow, Lot, Op, Transfer, Window, columns
+from ledger.rows import Account, Budget, Draw, Hold, HoldWindow, Lot, Op, Setting, Transfer, Window, columns
 
 Processor = Callable[[Any], Any] | None
 
@@ -31,6 +31,7 @@ ROWS: Final[dict[type, Table]] = {
     Transfer: tables.transfer,
     Draw: tables.draw,
     Op: tables.op,
+    Setting: tables.setting,
 }
 MUTABLE: Final[dict[type, tuple[str, ...]]] = {
     Account: (
@@ -97,6 +98,7 @@ class Texts:
     windows_of: str
     draws: str
     lots_of: str
+    settings: str
     insert: dict[type, Bulk]
     update: dict[type, Bulk]
     update_often: dict[type, Bulk]
@@ -161,6 +163,11 @@ def texts(dialect: str) -> Texts:
         lots_of=_select(
             Lot,
             f"id IN (SELECT lot_id FROM ledger_draw WHERE hold_id {among})",  # noqa: S608 - our own names
+        ),
+        settings=(
+            "SELECT s.tenant, s.n, s.hash FROM ledger_account AS a JOIN ledger_setting AS s "  # noqa: S608 - our own names
+            "ON s.tenant = a.tenant AND s.n = (SELECT max(n) FROM ledger_setting WHERE tenant = a.tenant) "
+            f"WHERE a.tenant {among}"
         ),
         insert={row_type: insert(table, columns(row_type), dialect) for row_type, table in ROWS.items()},
         update={row_type: _update(row_type, names, dialect) for row_type, names in MUTABLE.items()},

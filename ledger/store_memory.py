@@ -20,6 +20,7 @@ from ledger.rows import (
     HoldWindow,
     Lot,
     Op,
+    Setting,
     Transfer,
     Window,
     columns,
@@ -37,6 +38,7 @@ ROW_TYPES: Final[dict[str, type]] = {
     "ledger_transfer": Transfer,
     "ledger_draw": Draw,
     "ledger_op": Op,
+    "ledger_setting": Setting,
 }
 
 
@@ -52,6 +54,7 @@ class MemoryLedger:
         self._lock = Lock()
         self._books: dict[str, Books] = {}
         self._transfers: list[Transfer] = []
+        self._settings: list[Setting] = []
         self._hold_windows: dict[tuple[str, str, int], HoldWindow] = {}
 
     def do(self, op: Operation, attach: Sequence[Attachment] = ()) -> Result:
@@ -105,6 +108,7 @@ class MemoryLedger:
         if self._tap is not None and changes.events:
             self.attached.extend(self._tap(changes.events))
         self._transfers.extend(changes.transfers)
+        self._settings.extend(changes.settings)
         self._hold_windows.update(changes.hold_windows)
         books.changes = Changes()
         books.next_due_us = min(
@@ -119,6 +123,8 @@ class MemoryLedger:
         found: list[Any] = [row for rows in every for row in rows]
         if table == "ledger_transfer":
             found = list(self._transfers)
+        if table == "ledger_setting":
+            found = list(self._settings)
         if table == "ledger_hold_window":
             found = list(self._hold_windows.values())
         return sorted((attrgetter(*columns(ROW_TYPES[table]))(row) for row in found), key=repr)

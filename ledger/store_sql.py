@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Engine, Table
 
 from ledger.drivers import Driver, Query, Write
+from ledger.journal import ORDERS
 from ledger.rows import (
     EXPIRED,
     RELEASED,
@@ -23,6 +24,7 @@ from ledger.rows import (
     HoldWindow,
     Lot,
     Op,
+    Setting,
     Transfer,
     Window,
     columns,
@@ -33,8 +35,10 @@ from ledger.types import Attachment, Operation, Refund, Reverse
 Getter = Callable[[Any], tuple[Any, ...]]
 R = TypeVar("R", Account, Lot, Window)
 
-_INSERT_ORDER: Final[tuple[type, ...]] = (Account, Lot, Budget, Window, Hold, HoldWindow, Transfer, Draw, Op)
-_NEVER_CHANGED: Final = (Transfer, Draw)  # tuples in the order of their columns: sent as they are
+_INSERT_ORDER: Final[tuple[type, ...]] = (
+    Account, Lot, Budget, Window, Hold, HoldWindow, Transfer, Draw, Op, Setting,
+)  # fmt: skip
+_NEVER_CHANGED: Final = (Transfer, Draw, Setting)  # tuples in the order of their columns: sent as they are
 _INSERTED: Final[dict[type, Getter]] = {
     row_type: attrgetter(*columns(row_type)) for row_type in _INSERT_ORDER
 }
@@ -96,12 +100,23 @@ class SqlStore:
             "by_key": (sql.by_key, keys),
             "due": (sql.due, (among, max(instants), among)),
         }
-        lots = [op.lot_id for op in ops if isinstance(op, Reverse)]
-        if lots:  # also one of which nothing is left
-            queries["lots_by_id"] = (sql.lots_by_id, (driver.many(lots),))
+        orders = [op for op in ops if type(op) in ORDERS]
+        if orders:
+            queries |= self._for_orders(driver, orders)
         if named:
             queries["by_id"] = (sql.by_id, (ids,))
             queries["hold_windows"] = (sql.hold_windows, (ids,))
+        return queries
+
+    def _for_orders(self, driver: Driver, orders: Sequence[Operation]) -> dict[str, Query]:
+        """
+        Return what only operators' orders need: where the journal of settings stands, and the lots they name.
+        """
+        tenants = sorted({op.tenant for op in orders})
+        queries: dict[str, Query] = {"settings": (self._texts.settings, (driver.many(tenants),))}
+        lots = [op.lot_id for op in orders if isinstance(op, Reverse)]
+        if lots:  # also one of which nothing is left
+            queries["lots_by_id"] = (self._texts.lots_by_id, (driver.many(lots),))
         return queries
 
     def _second_queries(
@@ -195,6 +210,8 @@ def _take_accounts(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]
     _take_windows(books, rows["windows"])
     _take_lots(books, rows["lots"])
     _take_lots(books, rows.get("lots_by_id", ()))
+    for tenant, n, head in rows.get("settings", ()):
+        books[tenant].settings_n, books[tenant].settings_head = n, head
 
 
 def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -265,6 +282,7 @@ def _changed_rows(books: Iterable[Books]) -> dict[type, list[Any]]:
         found[Transfer] += changes.transfers
         found[Draw] += changes.draws
         found[Op] += changes.ops.values()
+        found[Setting] += changes.settings
     return found
 
 

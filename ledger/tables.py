@@ -8,7 +8,6 @@ the order of fields in `ledger.rows`. CHECK constraints and triggers are the las
 """
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -19,10 +18,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
     text,
 )
-from sqlalchemy.schema import ExecutableDDLElement
+
+from ledger.guards import guard
 
 metadata = MetaData(
     naming_convention={
@@ -287,6 +286,23 @@ op = Table(
 )
 Index("ix_ledger_op_at", op.c.at)
 
+setting = Table(
+    "ledger_setting",
+    metadata,
+    _key("tenant"),
+    _instant_key("n"),
+    _words("subject"),  # account, budget:SCOPE/WINDOW or lot:ID
+    _words("value"),  # JSON: its settings as they were left
+    _words("op_key"),
+    _words("actor"),
+    _words("reason"),
+    _money("at"),
+    _words("prev_hash"),
+    _words("hash"),
+    CheckConstraint("n > 0", name="position"),
+    sqlite_with_rowid=False,
+)
+
 seal = Table(
     "ledger_seal",
     metadata,
@@ -300,7 +316,9 @@ seal = Table(
     _money("at"),
     _words("prev_hash"),
     _words("hash"),
-    CheckConstraint("0 < seq_from AND seq_from <= seq_to", name="span"),
+    _counter("settings_n"),  # the last entry of the journal of settings until then
+    Column("settings_hash", Text, nullable=False, server_default=text("''")),
+    CheckConstraint("0 < seq_from AND seq_from <= seq_to + 1 AND settings_n >= 0", name="span"),
     CheckConstraint("wallet >= 0 AND debt >= 0", name="balances"),
     sqlite_with_rowid=False,
 )
@@ -338,55 +356,7 @@ outbox = Table(
 )
 Index("ix_ledger_outbox_at", outbox.c.at)
 
-APPEND_ONLY = (transfer, draw, seal, archive)
-
-
-_SQLITE_GUARD = """
-CREATE TRIGGER {name}_no_update BEFORE UPDATE ON {name}
-BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END
-;;
-CREATE TRIGGER {name}_no_delete BEFORE DELETE ON {name}
-BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END
-;;
-CREATE TRIGGER {name}_no_replace BEFORE INSERT ON {name} WHEN EXISTS (SELECT 1 FROM {name} WHERE {same})
-BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END
-"""
-
-_POSTGRESQL_GUARD = """
-CREATE OR REPLACE FUNCTION ledger_append_only() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$
-;;
-CREATE TRIGGER {name}_no_change BEFORE UPDATE OR DELETE ON {name}
-FOR EACH ROW EXECUTE FUNCTION ledger_append_only()
-;;
-CREATE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name}
-FOR EACH STATEMENT EXECUTE FUNCTION ledger_append_only()
-"""
-
-
-def append_only_ddl(name: str, key: tuple[str, ...], dialect: str) -> tuple[str, ...]:
-    """
-    Return the statements that make a table append-only (the migrations hold a frozen copy).
-
-    SQLite also refuses an insert over an existing key, since `INSERT OR REPLACE` deletes without a trigger
-    where a connection has `recursive_triggers` off.
-    """
-    same = " AND ".join(f"{column} = NEW.{column}" for column in key)
-    template = _SQLITE_GUARD if dialect == "sqlite" else _POSTGRESQL_GUARD
-    return tuple(part.strip() for part in template.format(name=name, same=same).split(";;"))
-
-
-def _guard(table: Table) -> None:
-    """
-    Make `metadata.create_all` write the triggers too, as the migration does.
-    """
-    key = tuple(column.name for column in table.primary_key)
-    for dialect in ("sqlite", "postgresql"):
-        for statement in append_only_ddl(table.name, key, dialect):
-            ddl: ExecutableDDLElement = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
-            ddl = ddl.execute_if(dialect=dialect)
-            event.listen(table, "after_create", ddl)
-
+APPEND_ONLY = (transfer, draw, setting, seal, archive)
 
 for _table in APPEND_ONLY:
-    _guard(_table)
+    guard(_table)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 from ledger import tables
 from ledger.chain import GENESIS, transfer_hash
 from ledger.evidence import check_rows, in_parts
+from ledger.journal_proof import check_settings
 from ledger.rows import (
     ABSORBED,
     COUNTS_COST,
@@ -309,7 +310,8 @@ def _orphans(connection: Connection) -> Problems:
     Find rows of a tenant that has no account.
     """
     known = select(tables.account.c.tenant)
-    for table in (tables.transfer, tables.hold, tables.draw, tables.grant_lot, tables.budget):
+    owned = tables.transfer, tables.hold, tables.draw, tables.grant_lot, tables.budget, tables.setting
+    for table in owned:
         query = select(table.c.tenant).where(table.c.tenant.not_in(known)).distinct()
         for name in connection.execute(query).scalars():
             yield f"{table.name} has rows of {name!r}, which has no account"
@@ -320,4 +322,5 @@ _WHOLE: Final[dict[str, Callable[[Connection], Problems]]] = {
     "orphans": _orphans,
     "seals": check_seals,
     "rows": check_rows,
+    "settings": check_settings,
 }

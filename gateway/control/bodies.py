@@ -83,6 +83,7 @@ class TenantChange(Body):
     multiplier: str | None = None
     frozen: bool | None = None
     overage: str | None = None
+    reason: Reason = ""
 
 
 class TopUp(Body):
@@ -229,6 +230,12 @@ class Period(Query):
     since: str | None = None
     until: str | None = None
     limit: int | None = None
+
+
+class Changes(Period):
+    """Which changes of settings: of the account, of budgets or of lots, or all."""
+
+    of: str | None = None
 
 
 class AtInstant(Query):

@@ -14,7 +14,7 @@ from gateway.control import bodies, lots, quality
 from gateway.control.access import RANKS, Caller, admin_only
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
 from gateway.intake import forbidden
-from outlay.admin import breakers, decisions, keys, money, policies, preview, tenants
+from outlay.admin import breakers, decisions, history, keys, money, policies, preview, tenants
 from outlay.admin import routes as task_routes
 from outlay.errors import Rejected
 
@@ -52,6 +52,11 @@ def _tenants(house: "House") -> APIRouter:
     def set_tenant(tenant: str, body: bodies.TenantChange, caller: Operator) -> Answer:
         """Change a tenant."""
         return tenants.set_tenant(house.app, tenant, actor=caller.actor, **body.model_dump())
+
+    @router.get("/tenants/{tenant}/history")
+    def changes(tenant: str, query: Annotated[bodies.Changes, InQuery()], _caller: Viewer) -> Answer:
+        """List who changed which setting, from what to what."""
+        return history.history(house.app, tenant, **query.model_dump())
 
     return router
 

@@ -137,6 +137,7 @@ def set_tenant(
     multiplier: str | None = None,
     frozen: bool | None = None,
     overage: str | None = None,
+    reason: str = "",
     actor: str,
 ) -> dict[str, Any]:
     """
@@ -149,7 +150,7 @@ def set_tenant(
     Returns:
         The tenant as shown by `show_tenant`, and `timezone_from` where the zone changes later.
     """
-    actor = fields.word(actor, "actor")
+    reason, actor = fields.reason(reason), fields.word(actor, "actor")
     if (timezone, multiplier, frozen, overage) == (None, None, None, None):
         fix = "Name at least one of timezone, multiplier, frozen, overage."
         raise BadInput("settings", None, "nothing to change", fix)
@@ -158,7 +159,7 @@ def set_tenant(
     freeze = None if frozen is None else fields.flag(frozen, "frozen")
     bears = None if overage is None else fields.choice(overage, "overage", OVERAGE_NAMES)
     row, at_us = account(app, tenant), now_us()
-    op = SetAccount(row.tenant, order_key(None, at_us), at_us, freeze, zone, ppm, bears, actor)
+    op = SetAccount(row.tenant, order_key(None, at_us), at_us, freeze, zone, ppm, bears, actor, reason)
     result = carry_out(app, op, AccountSet)
     since = instant_text(result.timezone_from_us, result.timezone)
     return {**show_tenant(app, row.tenant), "timezone_from": since}

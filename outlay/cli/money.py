@@ -8,7 +8,7 @@ import typer
 
 from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Pairs, describe, table, to_csv
-from outlay.cli.params import Limit, Once, Reason, Tenant, Usd
+from outlay.cli.params import Csv, Limit, Once, Reason, Since, Tenant, Until, Usd
 
 group = typer.Typer(help="Budgets: limits per window, for a while or for good.")
 
@@ -103,13 +103,9 @@ def balance(
 
 
 def statement(
-    common: Common,
-    tenant: Tenant,
-    since: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day or instant.")] = None,
-    until: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Before this instant.")] = None,
-    limit: Limit = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
-) -> Answer:
+    common: Common, tenant: Tenant, since: Since = None, until: Until = None, limit: Limit = None,
+    as_csv: Csv = False,
+) -> Answer:  # fmt: skip
     """List what moved a tenant's credit."""
     from outlay.admin.money import statement as read
 

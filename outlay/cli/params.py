@@ -18,5 +18,8 @@ Once = Annotated[
         "--idempotency-key", metavar="KEY", help="The same key never books twice, however often it is sent."
     ),
 ]
+Since = Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day or instant.")]
+Until = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Before this instant.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, max=ROWS_MAX, help="At most this many rows.")]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Recorded with the version.")]

@@ -1,5 +1,5 @@
 """
-`outlay tenant`: create, list, show, set.
+`outlay tenant`: create, list, show, set, history.
 """
 
 from typing import Annotated, Any
@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, Rows, describe
-from outlay.cli.params import Tenant
+from outlay.cli.output import Pairs, Rows, describe, table, to_csv
+from outlay.cli.params import Csv, Limit, Reason, Since, Tenant, Until
 
 group = typer.Typer(help="Tenants: who pays, in which time zone, at which price.")
 
@@ -24,6 +24,8 @@ Overage = Annotated[
     str | None, typer.Option("--overage", metavar="KIND", help="Who bears cost above a hold: debt or absorb.")
 ]
 _MULTIPLIER = typer.Option("--multiplier", metavar="FACTOR", help='Charge per cost, as in "1.2".')
+Of = Annotated[str | None, typer.Option("--of", metavar="WHAT", help="account, budget or lot; all.")]
+_CHANGES = ("n", "at", "actor", "subject", "setting", "from", "to", "reason", "key")
 _COLUMNS = (
     ("tenant", "tenant"),
     ("credit_usd", "credit USD"),
@@ -89,14 +91,30 @@ def change(
     multiplier: Annotated[str | None, _MULTIPLIER] = None,
     frozen: Frozen = None,
     overage: Overage = None,
+    reason: Reason = "",
 ) -> Answer:
     """Change a tenant's settings; what is not named stays as it is."""
     from outlay.admin.tenants import set_tenant
 
     terms: dict[str, Any] = {"timezone": timezone, "multiplier": multiplier, "frozen": frozen}
     with common.opened() as app:
-        found = set_tenant(app, tenant, **terms, overage=overage, actor=common.actor)
+        found = set_tenant(app, tenant, **terms, overage=overage, reason=reason, actor=common.actor)
     return Answer(found, describe(found))
+
+
+@command(group, "history")
+def changes(
+    common: Common, tenant: Tenant, of: Of = None, since: Since = None, until: Until = None,
+    limit: Limit = None, as_csv: Csv = False,
+) -> Answer:  # fmt: skip
+    """List who changed which setting of a tenant, its budgets and its credit, from what to what."""
+    from outlay.admin.history import history
+
+    with common.opened() as app:
+        found = history(app, tenant, of=of, since=since, until=until, limit=limit)
+    lines = found["changes"]
+    shown = table(lines, _CHANGES[1:-1], "Nothing was set in this time.")
+    return Answer(found, (shown,), plain=to_csv(_CHANGES, lines) if as_csv else None)
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_constraints_and_triggers_equal_the_metadata(engine: Engine) -> None:
     migrate(engine, lambda config: command.upgrade(config, "head"))
     with engine.connect() as connection:
         assert (checks(connection), triggers(connection)) == wanted
-    assert len(wanted[1]) == (12 if engine.dialect.name == "sqlite" else 8)
+    assert len(wanted[1]) == (15 if engine.dialect.name == "sqlite" else 10)
 
 
 def test_downgrade_leaves_nothing_behind(engine: Engine) -> None:

@@ -168,8 +168,7 @@ class Auditor:
                 lot.takes.append(-part)
                 homeless -= part
         if homeless:
-            ends = None if rest else now + GRACE_US  # the rest had repaid debt, with money from anywhere
-            book.lots[name] = Lot(name, "refund", 0, homeless, now, now, ends)
+            book.lots[name] = Lot(name, "refund", 0, homeless, now, now, now + GRACE_US)
         return repaid
 
     def _what_is_due(self, book: Book, now: int) -> tuple[str, ...]:

@@ -65,6 +65,8 @@ def check(book: Book, ledger: MemoryLedger) -> None:
     _check_windows(book, books)
     rows = [row for row in ledger.rows("ledger_transfer") if row[0] == book.name]
     _check_moves(book, sorted(rows, key=lambda row: row[1]), books.account)
+    entries = [row for row in ledger.rows("ledger_setting") if row[0] == book.name]
+    _check_told(book, sorted(entries, key=lambda row: row[1]))
 
 
 def _check_account(book: Book, row: Any) -> None:
@@ -161,3 +163,15 @@ def _check_moves(book: Book, rows: list[tuple[Any, ...]], account: Any) -> None:
         head = sha256(json.dumps([head, *row[:-2]], separators=(",", ":")).encode()).hexdigest()
         assert row[-1] == head, f"hash of transfer {number}"
     assert account.head_hash == head, "head of the chain"
+
+
+def _check_told(book: Book, rows: list[tuple[Any, ...]]) -> None:
+    """Compare every entry of the journal of settings, and recompute its chain."""
+    assert len(rows) == len(book.told), "number of entries about settings"
+    head = ""
+    for row, (n, subject, settings, *given) in zip(rows, book.told, strict=True):
+        assert (row[1], row[2], json.loads(row[3])) == (n, subject, settings), f"setting {n}"
+        assert [*row[4:8]] == given, f"who set what in {n}"
+        assert row[8] == head, f"chain of settings at {n}"
+        head = sha256(json.dumps([head, *row[:8]], separators=(",", ":")).encode()).hexdigest()
+        assert row[9] == head, f"hash of setting {n}"

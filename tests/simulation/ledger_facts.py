@@ -142,6 +142,37 @@ class Book:
     limits: dict[tuple[str, str], Limit] = field(default_factory=dict)
     moves: list[tuple[Any, ...]] = field(default_factory=list)
     keys: dict[str, tuple[str, Any, Answer, int]] = field(default_factory=dict)
+    told: list[tuple[Any, ...]] = field(default_factory=list)
+    opened: int = 0
+
+    def tell(self, op: Operation, subject: str, now: int, **settings: Any) -> None:
+        """Note that an order set something: everything that is set of this subject now."""
+        who = getattr(op, "actor", None), getattr(op, "reason", "")
+        self.told.append((len(self.told) + 1, subject, settings, op.key, *who, now))
+
+    def tell_account(self, op: Operation, now: int) -> None:
+        """Note how the account was left."""
+        self.tell(
+            op, "account", now, frozen=int(self.frozen), multiplier_ppm=self.ppm, overage=int(self.absorbs),
+            timezone=self.zone, policy_version=0, opened_at=self.opened,
+        )  # fmt: skip
+
+    def tell_limit(self, op: Operation, place: tuple[str, str], now: int) -> None:
+        """Note how a budget was left."""
+        limit = self.limits[place]
+        self.tell(
+            op, f"budget:{place[0]}/{place[1]}", now, limit_amt=limit.standing, raised_amt=limit.raised,
+            valid_until=limit.until, counts=("charge", "cost").index(limit.counts), timezone=limit.zone,
+        )  # fmt: skip
+
+    def tell_lot(self, op: Operation, name: str, now: int, source: str = "") -> None:
+        """Note the terms of new credit."""
+        lot = self.lots[name]
+        kind = ("paid", "promo", "refund", "adjust").index(lot.kind)
+        self.tell(
+            op, f"lot:{name}", now, kind=kind, granted=lot.granted, priority=lot.priority,
+            effective_at=lot.since, expires_at=lot.expires, source_ref=source,
+        )  # fmt: skip
 
     def usable(self, now: int) -> list[Lot]:
         """Return the lots that are credit already, in the order of drawing."""

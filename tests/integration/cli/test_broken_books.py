@@ -25,6 +25,7 @@ ENOUGH: dict[tuple[str, ...], list[str]] = {
     ("topup",): ["acme", "5"], ("refund",): ["x"], ("balance",): ["acme"], ("statement",): ["acme"],
     ("budget", "set"): ["acme", "5"], ("budget", "raise"): ["acme", "8", "--until", "2999-01-01"],
     ("tenant", "create"): ["new"], ("tenant", "show"): ["acme"], ("tenant", "set"): ["acme", "--frozen"],
+    ("tenant", "history"): ["acme"],
     ("key", "create"): ["--tenant", "acme"], ("key", "revoke"): ["x"], ("route", "set"): ["crm/*", "small"],
     ("route", "show"): ["x"], ("policy", "preview"): ["-"],
     ("policy", "apply"): ["-"], ("policy", "rollback"): ["0"], ("halt",): ["--reason", "x", "--yes"],

@@ -215,6 +215,26 @@ def test_a_tenant_reaches_its_own_books_only(gateway: Any, tenant: Any, http: An
         assert http("GET", f"{base}/tenants/nobody/{what}", key=key)[0] == 403
 
 
+def test_who_changed_what_is_for_viewers_and_not_for_the_tenant(gateway: Any, http: Any) -> None:
+    """A lowered limit is told with the key that ordered it and why; a tenant's key sees nothing of it."""
+    base = gateway.url + PLANE
+    own = http("POST", f"{base}/tenants", json={"tenant": "told", "daily_budget": "5"})[1]["key"]
+    operator = create_key(gateway.app, role="operator", name="o", actor="test")
+    order = {"limit": "2", "reason": "too much"}
+    assert http("POST", f"{base}/tenants/told/budgets", key=operator["key"], json=order)[0] == 200
+    frozen = {"frozen": True, "reason": "unpaid"}
+    assert http("PATCH", f"{base}/tenants/told", key=operator["key"], json=frozen)[0] == 200
+    viewer = create_key(gateway.app, role="viewer", name="v", actor="test")["key"]
+    status, found, _ = http("GET", f"{base}/tenants/told/history?limit=2", key=viewer)
+    assert status == 200
+    lowered, stopped = found["changes"]
+    assert (lowered["from"], lowered["to"], lowered["reason"]) == ("5.00", "2.00", "too much")
+    assert (stopped["setting"], stopped["to"], stopped["reason"]) == ("frozen", True, "unpaid")
+    assert {lowered["actor"], stopped["actor"]} == {f"key:{operator['id']}"}
+    assert http("GET", f"{base}/tenants/told/history", key=own)[0] == 403
+    assert http("GET", f"{base}/tenants/told/history?of=keys", key=viewer)[0] == 400
+
+
 def test_openapi_is_served_and_loads_nothing_from_elsewhere(gateway: Any, http: Any) -> None:
     """The description is public, complete, and there is no page with foreign scripts."""
     status, spec, _ = http("GET", f"{gateway.url}{PLANE}/openapi.json", key=None)

@@ -24,6 +24,7 @@ BY = {
     "windows_of": "budget_id=? AND starts_at=?",
     "draws": "ix_ledger_draw_hold_id (hold_id=?)",
     "lots_by_id": "(id=?)",
+    "settings": "tenant=? AND n=?",
     "lots_of": "(id=?)",
 }
 

@@ -78,6 +78,22 @@ def test_each_day_with_transfers_is_sealed_once(filled: Engine) -> None:
         assert verify(connection).problems == ()
 
 
+def test_a_quiet_tenant_is_sealed_beside_a_busy_one(engine: Engine) -> None:
+    """
+    What is sealed of one tenant says nothing of another: each ended day of each has its seal.
+    """
+    with Ledger(engine) as ledger:
+        for tenant, payments in (("busy", 9), ("quiet", 1)):
+            ledger.do(OpenAccount(tenant, "open", START_US, "UTC", 0, None))
+            for day in range(3):
+                for turn in range(payments):
+                    ledger.do(TopUp(tenant, f"{day}/{turn}", START_US + day * DAY_US, 5))
+    made = [seal for day in range(1, 4) for seal in make_seals(engine, START_US + day * DAY_US)]
+    assert [(seal.tenant, seal.seq_to) for seal in made] == [
+        ("busy", 9), ("quiet", 1), ("busy", 18), ("quiet", 2), ("busy", 27), ("quiet", 3),
+    ]  # fmt: skip
+
+
 def test_no_later_transfer_falls_into_a_sealed_day(filled: Engine) -> None:
     """
     A process whose clock is behind books after the seal: on the day that follows.

@@ -20,27 +20,19 @@ from ledger.verify import verify
 ROWS_MAX = 4
 TABLES = (
     tables.account, tables.grant_lot, tables.budget, tables.budget_window, tables.hold, tables.hold_window,
-    tables.transfer, tables.draw, tables.op,
+    tables.transfer, tables.draw, tables.op, tables.setting,
 )  # fmt: skip
 # Columns of which the books hold no second account: nothing but the row itself says so. A row that is in no
 # chain could only be proved by a digest of its own; whoever adds one strikes its columns from here.
-SETTINGS = "a setting of now; its history is in the stored answers, which retention removes"
 LABEL = "explains, and moves no money"
 UNTOLD = {
     "ledger_account": {
-        "policy_version": LABEL, "frozen": SETTINGS, "multiplier_ppm": SETTINGS, "overage": SETTINGS,
-        "timezone": SETTINGS, "last_at": "may lie after every row: a setting also moves the clock",
+        "last_at": "may lie after every row: sealing moves the clock, and what moved it may be archived",
     },
-    "ledger_grant_lot": {
-        "priority": SETTINGS, "expires_at": SETTINGS, "source_ref": LABEL,
-        "effective_at": "of scheduled credit", "scheduled": "of a lot that was taken back whole",
-    },
-    "ledger_budget": {
-        "limit_amt": SETTINGS, "raised_amt": SETTINGS, "valid_until": SETTINGS, "timezone": SETTINGS,
-        "tiled_until": SETTINGS, "counts": "of a budget that no hold has counted in",
-    },
+    "ledger_grant_lot": {},
+    "ledger_budget": {},
     "ledger_budget_window": {
-        "starts_at": "of a window that no hold counts in", "ends_at": "where no window follows",
+        "starts_at": "of a window that no hold counts in", "ends_at": "where a gap follows",
         "local_date": LABEL, "limit_amt": LABEL,
     },
     "ledger_hold": {
@@ -54,6 +46,7 @@ UNTOLD = {
     "ledger_hold_window": {"expected": "of a hold that is closed", "refunded": "in a window of the cost"},
     "ledger_transfer": {},
     "ledger_draw": {"place": "of a draw without a call"},
+    "ledger_setting": {},
     "ledger_op": dict.fromkeys([column.name for column in tables.op.columns], LABEL),
 }  # fmt: skip
 COLUMNS = [(table, one) for table in TABLES for one in table.columns if one.name not in UNTOLD[table.name]]

@@ -19,6 +19,7 @@ import ledger.admission
 import ledger.budget
 import ledger.corrections
 import ledger.holds
+import ledger.journal
 import ledger.postings
 import ledger.rules
 from ledger.types import OpenAccount, Refund, Reserve, Settle, TopUp
@@ -458,6 +459,17 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
      clock_that_steps_back),
     ("observed hold takes held money", ledger.admission, "_open",
      "min(worst.charge, account.wallet - account.held)", "worst.charge", observed_only),
+    ("freeze told to nobody", ledger.corrections, "reverse", "note_account(books, op, account, now_us)",
+     "pass", charged_back),
+    ("new zone of a budget untold", ledger.accounts, "_move_to_zone",
+     "note_budget(books, op, budget, now_us)", "pass", new_zone),
+    ("limit told before it is set", ledger.accounts, "set_budget",
+     "_limit(budget, op)\n    note_budget(books, op, budget, now_us)",
+     "note_budget(books, op, budget, now_us)\n    _limit(budget, op)", raised_for_an_hour),
+    ("everybody is the system", ledger.journal, "_write", "op.actor", "'system'", corrected_by_hand),
+    ("settings in no chain", ledger.journal, "_write",
+     "books.settings_n, books.settings_head = body[1], head", "books.settings_n = body[1]",
+     raised_for_an_hour),
     ("hold counts on the day of settlement", ledger.holds, "_unhold", "window.held -= part.amount", "pass",
      hold_over_midnight),
 )  # fmt: skip
