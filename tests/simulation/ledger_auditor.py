@@ -168,7 +168,8 @@ class Auditor:
                 lot.takes.append(-part)
                 homeless -= part
         if homeless:
-            book.lots[name] = Lot(name, "refund", 0, homeless, now, now, now + GRACE_US)
+            ends = None if rest else now + GRACE_US  # the rest had repaid debt, with money from anywhere
+            book.lots[name] = Lot(name, "refund", 0, homeless, now, now, ends)
         return repaid
 
     def _what_is_due(self, book: Book, now: int) -> tuple[str, ...]:
