@@ -27,6 +27,8 @@ _PLANS: Final = (
     "SET jit = off; SET plan_cache_mode = force_generic_plan"
 )
 _REPLAN_EVERY: Final = 1_024
+ANSWER_S: Final = 15.0
+"""A server that says nothing for so long is given up: its kernel may answer for it for ever."""
 
 
 class PostgresDriver:
@@ -170,7 +172,8 @@ class PostgresDriver:
 
     def _wait(self, events: int) -> None:
         self._poll.modify(self._pgconn.socket, events)
-        self._poll.poll()
+        if not self._poll.poll(ANSWER_S * 1_000):
+            raise self._lost(f"the server did not answer for {ANSWER_S:g} seconds")
         self._pgconn.consume_input()
 
     def _sent(self, value: Any) -> bytes:

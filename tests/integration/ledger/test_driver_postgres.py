@@ -2,6 +2,8 @@
 The PostgreSQL driver under the writer: what is sent arrives unchanged, a server that goes away is noticed.
 """
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -9,12 +11,13 @@ import psycopg
 import pytest
 from sqlalchemy import BigInteger, Boolean, Column, Engine, Float, MetaData, Table, Text, text
 
-from ledger import Ledger, make_engine, reading, tables
+from ledger import Ledger, driver_postgres, make_engine, reading, tables
 from ledger.driver_postgres import PostgresDriver
 from ledger.drivers import Trouble, Write, trouble
 from ledger.statements import attachment
-from ledger.types import Held, Offer, OpenAccount, Reserve, Settle, Settled
+from ledger.types import Held, Offer, OpenAccount, Operation, Refused, Reserve, Settle, Settled
 from ledger.verify import verify
+from ledger.writer import Committer, Item
 
 NOW_US = 1_763_700_000 * 1_000_000
 words = MetaData()
@@ -113,3 +116,32 @@ def test_backends_that_are_killed_cost_no_answer(engine: Engine, postgres_url: s
     with reading(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM ledger_transfer")).scalar_one() == 601
         assert verify(connection).ok
+
+
+def test_a_server_that_hangs_is_given_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A server process that stands still, while its kernel still answers, keeps nobody waiting for ever; once it
+    runs again the key tells what became of the operation.
+    """
+    monkeypatch.setattr(driver_postgres, "ANSWER_S", 0.5)
+    committer = Committer(engine, None, patience_s=1.0)
+
+    def carry_out(op: Operation) -> Item:
+        item = Item(op, ())
+        committer.run((item,))
+        return item
+
+    assert carry_out(OpenAccount("acme", "open", NOW_US, "UTC", 1_000, None)).error is None
+    held = Reserve("acme", "key", NOW_US, "h", (Offer(10, 5, "{}"),))
+    driver = committer._driver
+    assert isinstance(driver, PostgresDriver)
+    stopped = driver._connection.info.backend_pid
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        assert isinstance(carry_out(Settle("acme", "s0", NOW_US, "other", 1, "{}")).result, Refused)
+        assert time.monotonic() - began < 30
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert isinstance(carry_out(held).result, Held)
+    committer.disconnect()
