@@ -48,6 +48,9 @@ def choose_threshold(rated: Sequence[tuple[float, bool]], alpha: float, confiden
     Args:
         rated: Score of each calibration call, low for one that the small tier probably serves as well, and
             whether it failed there.
+    Returns:
+        Also whether more calls may yet prove one (not enough evidence), as few enough failed where a walk
+        began, or too many failed there (infeasible).
     """
     calls = len(rated)
     delta = (1 - confidence) / len(STARTS)
@@ -57,15 +60,16 @@ def choose_threshold(rated: Sequence[tuple[float, bool]], alpha: float, confiden
     ordered = sorted(rated)
     scores = [score for score, _ in ordered]
     failures = list(accumulate((failed for _, failed in ordered), initial=0))
-    best = 0
+    best, may_be = 0, False
     for start in STARTS:
         for place in _places(max(least, round(start * calls)), calls):
             n = bisect_right(scores, scores[place - 1])
             if not kept_ahead(n, failures[n], alpha, delta):
+                may_be = may_be or failures[n] <= alpha * n
                 break
             best = max(best, n)
-    if best == 0:
-        return Threshold(GateStatus.INFEASIBLE)
+    if best == 0:  # few enough failed somewhere, but so few calls do not prove it; or more failed
+        return Threshold(GateStatus.NOT_ENOUGH if may_be else GateStatus.INFEASIBLE)
     return Threshold(GateStatus.PROVEN, scores[best - 1], best, failures[best], best / calls)
 
 

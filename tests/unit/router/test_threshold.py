@@ -37,6 +37,14 @@ def test_where_every_score_fails_as_often_it_is_infeasible() -> None:
     assert (chosen.status, chosen.score) == (GateStatus.INFEASIBLE, None)
 
 
+def test_what_few_calls_cannot_prove_is_not_called_infeasible() -> None:
+    """3 of the 150 of the lowest scores fail, which keeps 5 % but proves it of no call; more calls would."""
+    seen = [(n / 200, n in (5, 50, 80) or n >= 150) for n in range(200)]
+    assert choose_threshold(seen, 0.05, 0.95).status is GateStatus.NOT_ENOUGH
+    many = [(score, bad) for score, bad in seen for _ in range(20)]
+    assert choose_threshold(many, 0.05, 0.95).status is GateStatus.PROVEN
+
+
 def test_where_nothing_fails_everything_goes_to_the_small_tier() -> None:
     """The last candidate is the highest score."""
     chosen = choose_threshold([(place / 500, False) for place in range(500)], 0.1, 0.95)
