@@ -13,6 +13,7 @@ from circuit.types import State, model_scope
 from ledger.types import Operation, Settle
 from outlay import effects
 from outlay.admin.breakers import halt, resume
+from outlay.admin.decisions import explain
 from outlay.admin.money import set_budget
 from outlay.admin.policies import apply_policy
 from outlay.admin.tenants import create_tenant
@@ -312,6 +313,31 @@ def test_an_outage_is_routed_around_and_probed_by_exactly_one(app: App, calls: C
         call.resume(Completed(sent(call).model, USAGE))
     assert state_of(app, OPUS) is State.CLOSED
     assert sent(calls.start(asking())).model == OPUS
+
+
+def test_a_question_of_a_call_that_lost_its_probe_is_explained_with_it(
+    app: App, calls: Calls, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever id is explained, the one before the lost probe too, both calls of the provider are told."""
+    set_budget(app, "acme", "none", actor="t")
+    failing(calls, 20)
+    assert sent(calls.start(asking())).model != OPUS
+    apply_policy(app, with_breaker("").replace('classifier = "table"', 'classifier = "llm"'), actor="t")
+    clock.sleep(31)
+    call = calls.start(asking(model="outlay/large"))
+    asked = sent(call)
+    assert asked.link.inner
+    monkeypatch.setattr(app.circuit, "apply", lambda transitions: ())  # somebody else is always faster
+    call.resume(Completed(asked.model, USAGE, {"content": [{"type": "text", "text": "large"}]}))
+    going_on = sent(call)
+    assert going_on.model != OPUS
+    call.resume(Completed(going_on.model, USAGE))
+    first = asked.link.parent
+    assert first not in (None, going_on.decision_id)
+    for decision in (asked.decision_id, going_on.decision_id, first):
+        told = explain(app, str(decision))
+        assert {one["id"] for one in told["attempts"]} == {asked.decision_id, going_on.decision_id}, decision
+    assert (told["recorded"], told["hold"]["state"]) == (False, "released")
 
 
 def test_a_failed_probe_reopens_and_an_abandoned_one_is_handed_back(
