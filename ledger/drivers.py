@@ -27,6 +27,7 @@ class Trouble(StrEnum):
     POISON = "poison"  # an operation that the database cannot take
     READ_ONLY = "read_only"  # the database takes no writes: trying again would only keep callers waiting
     MOVED = "moved"  # nor does it help where the file is gone
+    FULL = "full"  # nor where there is no room
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,8 @@ def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
     code = getattr(error, "sqlite_errorcode", 0) or 0
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Trouble.BUSY
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return Trouble.FULL
     if code == sqlite3.SQLITE_READONLY:  # its extended codes (a file that moved) may pass
         return Trouble.READ_ONLY
     if isinstance(error, sqlite3.IntegrityError):
@@ -170,6 +173,7 @@ def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
 
 _POSTGRES_BUSY: Final = frozenset({"40001", "40P01", "55P03", "57014"})
 _POSTGRES_READ_ONLY: Final = "25006"
+_POSTGRES_FULL: Final = "53100"
 
 
 def _postgres_trouble(error: BaseException) -> Trouble:
@@ -180,6 +184,8 @@ def _postgres_trouble(error: BaseException) -> Trouble:
         return Trouble.BUSY
     if state == _POSTGRES_READ_ONLY:
         return Trouble.READ_ONLY
+    if state == _POSTGRES_FULL:
+        return Trouble.FULL
     if isinstance(error, psycopg.IntegrityError):
         return Trouble.INTEGRITY
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

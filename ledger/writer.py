@@ -44,7 +44,7 @@ BATCH_MAX: Final = 256
 PATIENCE_S: Final = 15.0
 _PAUSE_MIN_S: Final = 0.002
 _PAUSE_MAX_S: Final = 0.5
-_HOPELESS: Final = (Trouble.READ_ONLY, Trouble.MOVED)
+_HOPELESS: Final = (Trouble.READ_ONLY, Trouble.MOVED, Trouble.FULL)
 
 
 class _Failed(Exception):  # noqa: N818 - carries the meaning of an error out of one attempt

@@ -128,3 +128,27 @@ def test_a_process_that_changes_its_folder_keeps_its_books(
         assert isinstance(ledger.do(TopUp("acme", "a", NOW_US, 5)), ToppedUp)
     engine.dispose()
     assert list(elsewhere.iterdir()) == []
+
+
+def is_full(ledger: Ledger, number: int) -> bool:
+    """Top up once more, if there is room."""
+    try:
+        ledger.do(TopUp("acme", f"t{number}", NOW_US, 5))
+    except StoreUnavailable as error:
+        return "full" in str(error)
+    return False
+
+
+def test_a_full_database_is_told_at_once(file: Path) -> None:
+    """Nobody waits for room that comes only when somebody makes it; then the books go on."""
+    engine = make_engine(f"sqlite:///{file}")
+    with Ledger(engine) as ledger:
+        ledger.do(TopUp("acme", "before", NOW_US, 5))
+        connection = ledger._writer._committer._driver._connection  # type: ignore[union-attr]
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages}")
+        began = time.monotonic()
+        failed = next(number for number in range(1_000) if is_full(ledger, number))
+        assert time.monotonic() - began < 10
+        assert not getattr(ledger.do(TopUp("acme", f"t{failed}", NOW_US, 5)), "replayed", True)
+    engine.dispose()
