@@ -10,7 +10,7 @@ import pytest
 from circuit.health import Outcome as Health
 from outlay import requests
 from outlay.calls import Broken, CallRequest, Completed, Failed, NotSent, Uncertain
-from router.types import Hints, Offer
+from router.types import Hints
 
 BODY: dict[str, Any] = {
     "model": "claude-opus-5-5",
@@ -61,18 +61,6 @@ def test_budgets_that_may_limit_a_call_are_named_once_each() -> None:
     assert requests.scopes(named) == ("key:k", "task:t", "user:42", "tag:a=1", "tag:b=2")
     for metadata in (None, 7, {}, {"user_id": None}, {"user_id": 7}, {"user_id": ""}):
         assert requests.scopes(CallRequest("acme", {**BODY, "metadata": metadata})) == ()
-
-
-def test_a_key_stands_for_the_body_or_for_the_offers() -> None:
-    """The order of fields means nothing; any value does; own offers are told apart by name and cost."""
-    turned = dict(reversed(BODY.items()))
-    assert requests.digest(CallRequest("acme", BODY)) == requests.digest(CallRequest("acme", turned))
-    assert requests.digest(CallRequest("acme", BODY)) != requests.digest(
-        CallRequest("acme", {**BODY, "max_tokens": 6})
-    )
-    one, two, dear = (Offer(name, None, None, 0, cost, 1) for name, cost in (("a", 1), ("b", 1), ("a", 2)))
-    digests = {requests.digest(CallRequest("acme", {}, offers=(offer,))) for offer in (one, two, dear)}
-    assert len(digests) == 3
 
 
 @pytest.mark.parametrize(
