@@ -3,13 +3,16 @@ The journal of settings, held against the rows that it tells of and the orders t
 of `verify`).
 
 A setting that was changed by hand is unlike its last entry; an entry that was changed breaks the chain; one
-that was taken from the end leaves its order behind. Somebody who does all of it at once is found by seals.
+that was taken from the end leaves its order behind. Somebody who does all of it at once is found by seals. A
+hold must have the price and the rule for overage that its account had when it was opened.
 """
 
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, select
 
@@ -23,15 +26,23 @@ from ledger.types import OpenAccount, SetAccount, SetBudget, TopUp
 _ALWAYS_WRITE: Final = tuple(kind.__name__ for kind in (OpenAccount, TopUp, SetBudget, SetAccount))
 
 
+class _Terms(NamedTuple):
+    at: int
+    multiplier_ppm: int | None
+    overage: int | None
+
+
 @dataclass(slots=True)
 class _Told:
     """
-    What the journals say: the last entry of each subject, who gave which order, and since when they go.
+    What the journals say: the last entry of each subject, who gave which order, after which instant they tell
+    everything, and the multiplier and rule for overage of each account from each instant on.
     """
 
     last: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
     orders: dict[tuple[str, str], tuple[str, str, int]] = field(default_factory=dict)
     since: dict[str, int] = field(default_factory=dict)
+    terms: dict[str, list[_Terms]] = field(default_factory=dict)
 
 
 def check_settings(connection: Connection) -> Iterator[str]:
@@ -42,6 +53,7 @@ def check_settings(connection: Connection) -> Iterator[str]:
     yield from _walk(connection, told)
     yield from _compare(connection, told)
     yield from _orders(connection, told)
+    yield from _holds(connection, told)
 
 
 def _walk(connection: Connection, told: _Told) -> Iterator[str]:
@@ -53,7 +65,8 @@ def _walk(connection: Connection, told: _Told) -> Iterator[str]:
     for row in in_parts(connection, select(table).order_by(table.c.tenant, table.c.n)):
         if row.tenant != tenant:
             tenant, number, head, clock = row.tenant, 0, GENESIS, row.at
-            told.since[tenant] = row.at
+            found = row.op_key == ""  # by the migration, which tells nothing of its own instant
+            told.since[tenant] = row.at if found else row.at - 1
         if row.n != number + 1:
             yield f"{entry(tenant, row.n)} follows {number}"
         if row.prev_hash != head or row.hash != row_hash(head, *row[:8]):
@@ -63,6 +76,10 @@ def _walk(connection: Connection, told: _Told) -> Iterator[str]:
         number, head, clock = row.n, row.hash, row.at
         told.last[tenant, row.subject] = row.n, row.value
         told.orders[tenant, row.op_key] = row.actor, row.reason, row.at
+        if row.subject == ACCOUNT:
+            known = _read(row.value)
+            terms = _Terms(row.at, known.get("multiplier_ppm"), known.get("overage"))
+            told.terms.setdefault(tenant, []).append(terms)
 
 
 def entry(tenant: str, n: int) -> str:
@@ -124,3 +141,31 @@ def _orders(connection: Connection, told: _Told) -> Iterator[str]:
         older = known is None and given[2] <= told.since.get(tenant, given[2])
         if not older and known != tuple(given):
             yield f"order {key!r} of {tenant} does not stand among the settings as it was given"
+
+
+def _holds(connection: Connection, told: _Told) -> Iterator[str]:
+    """
+    Compare each hold with the account's settings when it was opened; an observed one absorbs by itself.
+    """
+    hold = tables.hold.c
+    query = select(
+        hold.id, hold.tenant, hold.opened_at, hold.multiplier_ppm, hold.overage, hold.enforced
+    )  # fmt: skip
+    for name, tenant, at, ppm, overage, enforced in in_parts(connection, query):
+        if at <= told.since.get(tenant, at):
+            continue
+        possible = _in_force(told.terms.get(tenant, []), at)
+        if not any(
+            ppm == one.multiplier_ppm and (overage == one.overage or not enforced) for one in possible
+        ):
+            yield f"hold {name} has multiplier {ppm} and overage {overage}, which its account did not have"
+
+
+def _in_force(terms: list[_Terms], at: int) -> list[_Terms]:
+    """
+    Return the settings that were in force at an instant; several where some were set in that instant.
+    """
+    if len(terms) < 2:
+        return terms
+    first = bisect_left(terms, at, key=attrgetter("at"))
+    return terms[max(0, first - 1) : bisect_right(terms, at, key=attrgetter("at"))]

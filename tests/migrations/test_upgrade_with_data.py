@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Engine, text
 
 from ledger import Ledger, make_engine, reading
-from ledger.types import Offer, OpenAccount, Reserve, Reverse, Reversed, Settle, TopUp
+from ledger.chain import row_hash
+from ledger.journal_reads import changes
+from ledger.seals import make_seals, seals
+from ledger.types import Offer, OpenAccount, Reserve, Reverse, Reversed, SetBudget, Settle, TopUp
 from ledger.verify import verify
 from outlay import schema
 
 NOW = 1_763_700_000 * 1_000_000
+DAY_US = 86_400 * 1_000_000
 EARLIER = schema.revisions()[:-1]
 LOT = (
     "INSERT INTO ledger_grant_lot (id, tenant, kind, priority, granted, remaining, effective_at, expires_at,"
@@ -78,6 +84,9 @@ def test_rows_of_an_earlier_revision_go_on(
     with reading(engine) as connection:
         found = verify(connection)
         assert (found.problems, found.transfers) == ((), 5)
+        told = [(one.subject, one.actor) for one in changes(connection, "acme")]
+        subjects = "account", "budget:tenant/day", "lot:acme-1", "lot:acme-2"
+        assert told == [(subject, "migration") for subject in subjects]
     with Ledger(engine) as ledger:
         assert ledger.do(TopUp("acme", "more", NOW, 500, "promo", NOW + 10**15)).replayed  # type: ignore[union-attr]
         back = ledger.do(Reverse("acme", "back", NOW, "acme-1", "bank", kind="chargeback"))
@@ -86,3 +95,39 @@ def test_rows_of_an_earlier_revision_go_on(
         assert verify(connection).problems == ()
     with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
         connection.execute(text("UPDATE ledger_transfer SET amount = 1"))
+
+
+def test_seals_from_before_the_journal_go_on(engine: Engine, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """
+    A seal made before the revision keeps its hash, the next one continues it and names the journal; going
+    back keeps the old one and drops those that nobody could prove any more.
+    """
+    schema.upgrade(engine, "0005")
+    fill(engine, rows)
+    with engine.begin() as connection:
+        last = connection.execute(text("SELECT * FROM ledger_transfer ORDER BY seq DESC LIMIT 1")).one()
+        old = ("acme", "2025-11-21", 1, last.seq, last.hash, last.wallet_after, 0, last.at, "")
+        marks = ", ".join(f":{place}" for place in "abcdefghij")
+        values = dict(zip("abcdefghij", (*old, row_hash(*old)), strict=True))
+        connection.execute(text(f"INSERT INTO ledger_seal VALUES ({marks})"), values)
+        midnight = {"at": NOW - NOW % DAY_US + DAY_US}
+        connection.execute(text("UPDATE ledger_account SET last_at = :at"), midnight)
+    schema.upgrade(engine)
+    with Ledger(engine) as ledger:
+        ledger.do(SetBudget("acme", "lower", NOW + DAY_US, 5, actor="ann"))
+    (made,) = make_seals(engine, NOW + 3 * DAY_US)
+    assert (made.seq_from, made.seq_to, made.settings_n) == (last.seq + 1, last.seq, 5)
+    assert made.prev_hash == row_hash(*old)
+    with reading(engine) as connection:
+        assert verify(connection).problems == ()
+        assert len(seals(connection)) == 2
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(schema.migrations()))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0005")
+        kept = connection.execute(text("SELECT * FROM ledger_seal")).all()
+    assert [tuple(row) for row in kept] == [(*old, row_hash(*old))]
+    schema.upgrade(engine)
+    with reading(engine) as connection:
+        assert verify(connection).problems == ()

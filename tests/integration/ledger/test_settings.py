@@ -191,6 +191,24 @@ def test_what_was_changed_by_hand_is_named(filled: Engine, change: str, said: st
     assert said in problems(filled)[0]
 
 
+@pytest.mark.parametrize("change", ["overage = 1", "multiplier_ppm = 1000000, amount = 40, expected = 40"])
+def test_a_hold_keeps_the_price_and_the_rule_of_its_time(filled: Engine, change: str) -> None:
+    """
+    What a hold may cost whom is what its account said when it was opened, also where the account says
+    otherwise by now; another price or rule is found, even where the amount was changed to fit.
+    """
+    with Ledger(filled) as ledger:
+        ledger.do(Reserve("acme", "r", START_US + 4, "h", (Offer(40, 40),)))
+        ledger.do(SetAccount("acme", "new", START_US + 5, multiplier_ppm=1_000_000, overage="absorb"))
+        ledger.do(Release("acme", "e", START_US + 6, "h"))
+    assert problems(filled) == []
+    with filled.begin() as connection:
+        connection.execute(text(f"UPDATE ledger_hold SET {change}"))
+        same = "(SELECT amount FROM ledger_hold)"
+        connection.execute(text(f"UPDATE ledger_hold_window SET amount = {same}, expected = {same}"))
+    assert "which its account did not have" in problems(filled)[0]
+
+
 def test_an_order_that_was_undone_without_a_trace_left_its_key(filled: Engine) -> None:
     """
     The last entry is taken away and the price put back: the order's own row tells of it.
