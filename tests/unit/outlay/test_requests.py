@@ -10,7 +10,7 @@ import pytest
 from circuit.health import Outcome as Health
 from outlay import requests
 from outlay.calls import Broken, CallRequest, Completed, Failed, NotSent, Uncertain
-from router.types import Hints
+from router.types import Hints, Offer
 
 BODY: dict[str, Any] = {
     "model": "claude-opus-5-5",
