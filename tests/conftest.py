@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from postgres_server import PostgresServer, binaries
 
+from outlay.schema import upgrade
+
 
 def required(name: str) -> bool:
     """Tell whether the environment demands that tests of this server run."""
@@ -66,6 +68,43 @@ def sqlite_url(tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """The address of an empty database, once on each engine."""
     return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the schema, to be copied."""
+    file = tmp_path_factory.mktemp("schema") / "outlay.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Any) -> str:
+    """The name of a PostgreSQL database with the schema, to be copied."""
+    url = str(postgres_server.new_database())
+    upgrade(url)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def postgres_books(postgres_server: Any, postgres_template: str) -> Iterator[str]:
+    """The address of a PostgreSQL database with the schema and nothing in it, made for this test."""
+    url = str(postgres_server.new_database(postgres_template))
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def sqlite_books(sqlite_template: Path, sqlite_url: str) -> str:
+    """The address of an SQLite file with the schema and nothing in it."""
+    shutil.copy(sqlite_template, sqlite_url.removeprefix("sqlite:///"))
+    return sqlite_url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def books_url(request: pytest.FixtureRequest) -> str:
+    """The address of a database with the schema and nothing in it, once on each engine."""
+    return str(request.getfixturevalue(f"{request.param}_books"))
 
 
 @pytest.fixture(scope="session")

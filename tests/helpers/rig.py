@@ -167,9 +167,9 @@ def leave_early(rig: Rig) -> None:
 
 
 @pytest.fixture
-def rig(serving: Any, scripted: Provider, sqlite_url: str) -> Iterator[Rig]:
+def rig(serving: Any, scripted: Provider, sqlite_books: str) -> Iterator[Rig]:
     """A gateway on SQLite."""
-    with rig_on(serving, scripted, sqlite_url) as made:
+    with rig_on(serving, scripted, sqlite_books) as made:
         yield made
 
 

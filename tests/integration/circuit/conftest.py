@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import Engine
 
 from circuit import CircuitStore, MemoryCircuitStore, ProviderRule, Rules, SpendRule, SqlCircuitStore
-from circuit.tables import metadata
 from ledger.connect import make_engine
 
 RULES = Rules(
@@ -25,10 +24,9 @@ def rules() -> Rules:
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def engine(books_url: str) -> Iterator[Engine]:
     """An engine with the circuit's tables, once on each database."""
-    made = make_engine(database_url)
-    metadata.create_all(made)
+    made = make_engine(books_url)
     yield made
     made.dispose()
 
@@ -45,7 +43,6 @@ def store(request: pytest.FixtureRequest) -> Iterator[CircuitStore]:
     if request.param == "memory":
         yield MemoryCircuitStore()
         return
-    made = make_engine(str(request.getfixturevalue(f"{request.param}_url")))
-    metadata.create_all(made)
+    made = make_engine(str(request.getfixturevalue(f"{request.param}_books")))
     yield SqlCircuitStore(made)
     made.dispose()

@@ -38,13 +38,13 @@ def now_us() -> int:
 
 
 @pytest.fixture
-def start(database_url: str, engine: Engine, tmp_path: Path) -> Iterator[Start]:
+def start(books_url: str, engine: Engine, tmp_path: Path) -> Iterator[Start]:
     """Start processes that all wait, then let them go at the same moment."""
     running: list[subprocess.Popen[str]] = []
 
     def go(order: str, count: int) -> list["subprocess.Popen[str]"]:
         flag = tmp_path / f"start-{len(running)}"
-        command = [sys.executable, str(PROBER), database_url, order, str(flag)]
+        command = [sys.executable, str(PROBER), books_url, order, str(flag)]
         fresh = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
         running.extend(fresh)
         assert ["ready"] * count == [_line(process) for process in fresh]

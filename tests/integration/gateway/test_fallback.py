@@ -63,9 +63,9 @@ def scripted() -> Iterator[Scripted]:
 
 
 @pytest.fixture
-def rig(serving: Any, scripted: Scripted, database_url: str) -> Iterator[Rig]:
+def rig(serving: Any, scripted: Scripted, books_url: str) -> Iterator[Rig]:
     """A gateway on each engine, under a policy of two tiers."""
-    with rig_on(serving, scripted, database_url) as made:
+    with rig_on(serving, scripted, books_url) as made:
         apply_policy(made.app, POLICY, actor="t")
         yield made
 

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine
 
-from ledger import Ledger, make_engine, tables
+from ledger import Ledger, make_engine
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def engine(books_url: str) -> Iterator[Engine]:
     """An engine on a database with the ledger's tables, once per kind of database."""
-    made = make_engine(database_url)
-    with made.begin() as connection:
-        tables.metadata.create_all(connection)
+    made = make_engine(books_url)
     yield made
     made.dispose()
 

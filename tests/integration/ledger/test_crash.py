@@ -63,7 +63,9 @@ def live_and_die(url: str, name: str, rng: random.Random) -> list[Any]:
     first = process.stdout.readline()
     time.sleep(rng.uniform(0.0, 0.3))
     process.kill()
-    text = first + process.communicate(timeout=60)[0]
+    text = first + process.stdout.read()  # communicate() with a timeout would lose what was buffered
+    process.wait()
+    process.stdout.close()
     whole = text[: text.rfind("\n") + 1]
     return [json.loads(line) for line in whole.splitlines()]
 
@@ -85,7 +87,7 @@ def asked_again(ledger: Ledger, kind: str, fields: dict[str, Any], said: str) ->
         assert repr(again) == said.replace("replayed=False", "replayed=True")
 
 
-def test_killed_writers_lose_nothing_that_was_answered(engine: Engine, database_url: str) -> None:
+def test_killed_writers_lose_nothing_that_was_answered(engine: Engine, books_url: str) -> None:
     """
     kill -9 in mid-traffic, life after life: the books are whole, every answer is in them and is given again
     by its key, nothing is booked twice, and what the dead left open is captured at its expiry.
@@ -96,7 +98,7 @@ def test_killed_writers_lose_nothing_that_was_answered(engine: Engine, database_
         ledger.do(OpenAccount(tenant, "open", NOW_US, "Europe/Berlin", 10**9, None))
     answered = 0
     for life in range(LIVES):
-        said = live_and_die(database_url, f"life{life}", rng)
+        said = live_and_die(books_url, f"life{life}", rng)
         with reading(engine) as connection:
             assert verify(connection).problems == ()
             before = transfers(connection)
@@ -119,7 +121,7 @@ def test_killed_writers_lose_nothing_that_was_answered(engine: Engine, database_
         assert verify(connection).problems == ()
 
 
-def test_the_living_go_on_beside_the_dying(engine: Engine, database_url: str) -> None:
+def test_the_living_go_on_beside_the_dying(engine: Engine, books_url: str) -> None:
     """
     A ledger in this process keeps its pace and its answers while others are killed in mid-commit.
     """
@@ -129,7 +131,7 @@ def test_the_living_go_on_beside_the_dying(engine: Engine, database_url: str) ->
         ledger.do(OpenAccount(tenant, "open", NOW_US, "Europe/Berlin", 10**9, None))
     for life in range(2):
         process = subprocess.Popen(
-            [sys.executable, "-c", TRAFFIC, database_url, f"beside{life}"], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", TRAFFIC, books_url, f"beside{life}"], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         process.stdout.readline()

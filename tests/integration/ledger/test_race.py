@@ -102,12 +102,12 @@ STAKES = {
 
 
 @pytest.mark.parametrize("stake", STAKES.values(), ids=STAKES)
-def test_processes_race_for_exactly_k(engine: Engine, database_url: str, stake: Stake) -> None:
+def test_processes_race_for_exactly_k(engine: Engine, books_url: str, stake: Stake) -> None:
     """
     Whatever limits them, credit, the day or the key: exactly K of the racers' wishes come true per tenant.
     """
     opened(engine, stake)
-    held = race(database_url)
+    held = race(books_url)
     assert len(held) == len(set(held)) == 2 * K
     with reading(engine) as connection:
         for tenant in ("acme", "bolt"):
@@ -117,12 +117,12 @@ def test_processes_race_for_exactly_k(engine: Engine, database_url: str, stake: 
         assert verify(connection).problems == ()
 
 
-def test_released_money_is_raced_for_again(engine: Engine, database_url: str) -> None:
+def test_released_money_is_raced_for_again(engine: Engine, books_url: str) -> None:
     """
     After a settlement below the hold and a top-up, exactly what came free is held by the next racers.
     """
     opened(engine, STAKES["credit"])
-    first = race(database_url)
+    first = race(books_url)
     ledger = Ledger(engine)
     ledger.do(Settle("acme", "settle", NOW_US, next(key for key in first if key[0] == "a"), 1))
     ledger.do(TopUp("acme", "more", NOW_US, 5 * COST))

@@ -10,11 +10,10 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import text
 
-from ledger import Ledger, LedgerError, make_engine
+from ledger import Ledger, LedgerError
 from ledger.types import Attachment, Operation, Result
 from outlay.admin.tenants import create_tenant
 from outlay.client import Calls
-from outlay.schema import upgrade
 from outlay.settings import Settings
 from outlay.wiring import App, open_app
 
@@ -73,18 +72,15 @@ class Flaky:
 
 
 @pytest.fixture
-def url(database_url: str) -> str:
+def url(books_url: str) -> str:
     """An address with a schema."""
-    engine = make_engine(database_url)
-    upgrade(engine)
-    engine.dispose()
-    return database_url
+    return books_url
 
 
 @pytest.fixture
-def app(database_url: str) -> Iterator[App]:
+def app(books_url: str) -> Iterator[App]:
     """An open app, once on each engine."""
-    made = open_app(Settings(database_url=database_url), migrate=True)
+    made = open_app(Settings(database_url=books_url))
     yield made
     made.close()
 

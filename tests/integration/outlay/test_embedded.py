@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 
 import outlay
-from ledger import make_engine
-from outlay.schema import upgrade
-from outlay.settings import normal_url
 
 BODY: dict[str, Any] = {
     "model": "claude-sonnet-5-5",
@@ -23,14 +20,13 @@ OFFERS = [{"name": "big", "cost_usd": "0.60"}, {"name": "small", "cost_usd": "0.
 POLICY = '[tiers.only]\nmodels = ["claude-haiku-5-5"]\n[routing]\ndefault_tier = "only"\n'
 
 
-@pytest.fixture
-def url(database_url: str) -> str:
-    """A database that is ready on either engine."""
-    if not database_url.startswith("sqlite"):
-        engine = make_engine(normal_url(database_url))
-        upgrade(engine)
-        engine.dispose()
-    return database_url
+@pytest.fixture(
+    params=["sqlite_url", pytest.param("postgres_books", marks=pytest.mark.postgres)],
+    ids=["sqlite", "postgres"],
+)
+def url(request: pytest.FixtureRequest) -> str:
+    """A database that is ready on either engine: an SQLite file is made where there is none."""
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ MakeCall = Callable[..., str]
 
 
 @pytest.fixture
-def app(database_url: str) -> Iterator[App]:
+def app(books_url: str) -> Iterator[App]:
     """An open app, once on each engine."""
-    made = open_app(Settings(database_url=database_url), migrate=True)
+    made = open_app(Settings(database_url=books_url))
     yield made
     made.close()
 

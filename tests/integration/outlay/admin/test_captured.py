@@ -26,9 +26,9 @@ BODY = {
 
 
 @pytest.fixture
-def app(database_url: str) -> Any:
+def app(books_url: str) -> Any:
     """Books with one tenant."""
-    opened = open_app(Settings(database_url=database_url), migrate=True)
+    opened = open_app(Settings(database_url=books_url))
     create_tenant(opened, "acme", credit="20", actor="t")
     yield opened
     opened.close()

@@ -31,9 +31,9 @@ SERVED_COST = Decimal("0.0014")
 
 
 @pytest.fixture
-def app(database_url: str) -> Any:
+def app(books_url: str) -> Any:
     """Empty books."""
-    opened = open_app(Settings(database_url=database_url), migrate=True)
+    opened = open_app(Settings(database_url=books_url))
     yield opened
     opened.close()
 
@@ -84,7 +84,7 @@ def settled(app: App, hold_id: str, cost: str) -> None:
 
 
 @pytest.mark.parametrize("multiplier", ["1", "1.2"])
-def test_costs_add_up_to_the_bill(app: App, database_url: str, multiplier: str) -> None:
+def test_costs_add_up_to_the_bill(app: App, books_url: str, multiplier: str) -> None:
     """
     Captures, late truths below and above, refunds: cost_usd adds up to the bill, charge_usd to the charge.
 
@@ -99,7 +99,7 @@ def test_costs_add_up_to_the_bill(app: App, database_url: str, multiplier: str) 
     broken = ended(app, Broken(MODEL, {"input_tokens": 100, "output_tokens": 1}, 40))
     expire(app)
     bounds = known_cost(app, broken) + 4 * known_cost(app, uncertain[0])
-    assert summed(database_url, "cost_usd") == 2 * SERVED_COST + bounds
+    assert summed(books_url, "cost_usd") == 2 * SERVED_COST + bounds
     for hold_id, cost in zip(uncertain, ("0.001248", "0", "0.07"), strict=False):
         settled(app, hold_id, cost)
     money.refund(app, served, reason="bad answer", actor="t")
@@ -107,13 +107,13 @@ def test_costs_add_up_to_the_bill(app: App, database_url: str, multiplier: str) 
     money.top_up(app, "acme", "3", actor="t")
     told = Decimal("0.001248") + Decimal("0.07")
     bounds = known_cost(app, broken) + known_cost(app, uncertain[3])
-    assert summed(database_url, "cost_usd") == 2 * SERVED_COST + told + bounds
-    assert summed(database_url, "charge_usd") == charged(app, "23")
+    assert summed(books_url, "cost_usd") == 2 * SERVED_COST + told + bounds
+    assert summed(books_url, "charge_usd") == charged(app, "23")
     assert verify(app)["ok"]
 
 
 @pytest.mark.parametrize("overage", ["debt", "absorb"])
-def test_a_cost_above_all_credit_counts_once(app: App, database_url: str, overage: str) -> None:
+def test_a_cost_above_all_credit_counts_once(app: App, books_url: str, overage: str) -> None:
     """
     What credit does not cover is a line of its own; the call's cost is not counted on both, nor lost.
     """
@@ -123,12 +123,12 @@ def test_a_cost_above_all_credit_counts_once(app: App, database_url: str, overag
     expire(app)
     settled(app, first, "0.5")
     settled(app, second, "0.7")
-    assert summed(database_url, "cost_usd") == Decimal("1.2")
-    assert summed(database_url, "charge_usd") == charged(app, "0.06")
+    assert summed(books_url, "cost_usd") == Decimal("1.2")
+    assert summed(books_url, "charge_usd") == charged(app, "0.06")
     assert (charged(app, "0.06") == Decimal("1.2")) is (overage == "debt")
 
 
-def test_a_lower_truth_that_repays_debt_counts_once(app: App, database_url: str) -> None:
+def test_a_lower_truth_that_repays_debt_counts_once(app: App, books_url: str) -> None:
     """
     Money of a correction that pays off debt is on two lines, the difference of the cost on one.
     """
@@ -139,8 +139,8 @@ def test_a_lower_truth_that_repays_debt_counts_once(app: App, database_url: str)
     owed = Decimal(money.balance(app, "acme")["debt_usd"])
     settled(app, second, "0.0001")
     assert owed > 0
-    assert summed(database_url, "cost_usd") == Decimal("0.0406")
-    assert summed(database_url, "charge_usd") == charged(app, "0.06")
+    assert summed(books_url, "cost_usd") == Decimal("0.0406")
+    assert summed(books_url, "charge_usd") == charged(app, "0.06")
 
 
 def test_the_recipe_is_documented_with_these_columns() -> None:
