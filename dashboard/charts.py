@@ -121,8 +121,8 @@ def _bands(bands: Sequence[Band]) -> list[alt.Chart]:
         .mark_rule(strokeDash=[3, 3], opacity=0.6)
         .encode(y="low:Q", color=alt.Color("color:N", scale=None))
     )
-    texts = base.mark_text(align="right", baseline="middle", dx=-8, fontSize=11, fontWeight=600).encode(
-        y="middle:Q", x=alt.value("width"), text="text:N", color=alt.Color("color:N", scale=None)
+    texts = base.mark_text(align="left", baseline="middle", dx=8, fontSize=11, fontWeight=600).encode(
+        y="middle:Q", x=alt.value(0), text="text:N", color=alt.Color("color:N", scale=None)
     )
     return [shade, edge, texts]
 

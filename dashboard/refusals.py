@@ -41,7 +41,7 @@ def show(groups: Sequence[Refusals], zone: str) -> Refusals | None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key="refusal_groups",
+        key=" ".join(("refusals", *(f"{group.tenant}/{group.code}" for group in shown))),
     )
     picked = chosen["selection"]["rows"]
     if not picked:

@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard.money_text import NONE, amount, cells, moment, percent, plain, usd
+from dashboard.money_text import NONE, amount, cells, moment, percent, plain, plural, usd
 from outlay.reports_budgets import TENANT, BudgetLine
 from outlay.reports_money import TenantRow
 from outlay.reports_standing import Obstacle, Stop
@@ -21,6 +21,9 @@ _STATES: Final[Mapping[Obstacle, str]] = {
     Obstacle.NO_CREDIT: "no credit",
     Obstacle.BUDGET_USED_UP: "budget spent",
 }
+
+
+WHY_SHOWN: Final = 20
 
 
 def state_text(row: TenantRow) -> str:
@@ -41,7 +44,7 @@ def why_text(row: TenantRow) -> str:
     if row.stops or row.tight is None:
         return " ".join(_SENTENCES[stop.obstacle](stop, row) for stop in row.stops)
     at = moment(row.tight.at_us, row.timezone)
-    return f"The latest call was refused at {at}, and a cheaper one may pass: {row.tight.text}."
+    return f"A cheaper call may pass; the latest one was refused, {at}: {row.tight.text}."
 
 
 def warn(row: TenantRow) -> None:
@@ -53,12 +56,19 @@ def warn(row: TenantRow) -> None:
         st.warning(said, icon=":material/block:" if row.stops else ":material/warning:")
 
 
-def why_column(rows: Sequence[TenantRow]) -> Mapping[str, Sequence[str]]:
+def why_list(rows: Sequence[TenantRow]) -> None:
     """
-    Return a column that says why nothing passes, where that is so for some tenant.
+    Show below a table of tenants why calls of some do not pass.
     """
-    told = [why_text(row) for row in rows]
-    return {"Why": told} if any(told) else {}
+    stopped = [row for row in rows if why_text(row)]
+    lines = [
+        f"- **{plain(row.tenant)}**, {state_text(row)}. {plain(why_text(row))}" for row in stopped[:WHY_SHOWN]
+    ]
+    more = len(stopped) - WHY_SHOWN
+    if more > 0:
+        lines.append(f"- and {plural(more, 'tenant')} more; choose one at the left to see why")
+    if lines:
+        st.markdown("\n".join(lines))
 
 
 def scheduled_text(row: TenantRow) -> str:
@@ -124,17 +134,17 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
             **money,
             "Share left": [percent(line.now.remaining_ratio) for line in lines],
             "Begins anew": [moment(line.now.resets_us, zone) for line in lines],
-            "Raised": [_raised(line, zone) for line in lines],
-            "Counts": [line.counts for line in lines],
+            **_only_where_some("Raised", [_raised(line, zone) for line in lines]),
+            **_only_where_some("Counts", [line.counts if line.counts == "cost" else None for line in lines]),
         },
         column_config={
             **dict.fromkeys(money, st.column_config.NumberColumn(format=written)),
             "Limit": st.column_config.NumberColumn(format=written, help="In force now; empty: no limit"),
-            "Share left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
-            "Raised": st.column_config.TextColumn(help="The limit that holds again, and from when on"),
-            "Counts": st.column_config.TextColumn(
-                help="charge: what the tenant pays; cost: what the provider bills"
+            "Share left": st.column_config.ProgressColumn(
+                format="%d %%", min_value=0, max_value=100, width="small"
             ),
+            "Raised": st.column_config.TextColumn(help="Until when, and the limit that holds again then"),
+            "Counts": st.column_config.TextColumn(help="What the provider bills, not what the tenant pays"),
         },
         hide_index=True,
         placeholder=NONE,
@@ -151,11 +161,15 @@ def scope_text(line: BudgetLine) -> str:
     kind, _, name = line.scope.partition(":")
     if line.scope == TENANT:
         return "the tenant"
-    return f"{kind} {line.name} ({name})" if line.name else f"{kind} {name}"
+    return f'key "{line.name}" …{name[-6:]}' if line.name else f"{kind} {name}"
+
+
+def _only_where_some(name: str, column: Sequence[str | None]) -> Mapping[str, Sequence[str | None]]:
+    return {name: column} if any(column) else {}
 
 
 def _raised(line: BudgetLine, zone: str) -> str | None:
     if line.raised_until_us is None:
         return None
     standing = "no limit" if line.standing_nanos is None else usd(line.standing_nanos)
-    return f"{standing} again {moment(line.raised_until_us, zone)}"
+    return f"to {moment(line.raised_until_us, zone)}, then {standing}"

@@ -76,6 +76,7 @@ CSS: Final = """<style>
 [class*="st-key-row_"] [data-testid="stHorizontalBlock"]{flex-wrap:wrap}
 .st-key-row_cards [data-testid="stColumn"]{min-width:200px;flex:1 1 200px}
 .st-key-row_pair [data-testid="stColumn"]{min-width:340px}
+@media(max-width:768px){[data-testid="stMainBlockContainer"]{padding-top:4.75rem}}
 @media(max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 </style>"""
 

@@ -118,7 +118,7 @@ class _Known:
         self._standing = standing
         self._budgets = own_budgets(conn, now_us, tenant)
         self._lots = lots_of(conn, now_us, tenant)
-        self._refused = refused_last(conn, tenant)
+        self._refused = refused_last(conn, now_us, tenant)
 
     def row(self, row: AccountRow) -> TenantRow:
         """Put together what is known of one tenant."""

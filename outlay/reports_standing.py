@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch, tenant_scope
 from ledger import tables
 from outlay.reports_budgets import BudgetLine
-from outlay.tables import decision
+from outlay.reports_periods import MINUTE_US
+from outlay.tables import decision, refusal_count
 from pricing.money import parse_usd
 
 
@@ -35,6 +36,7 @@ class Obstacle(StrEnum):
     BUDGET_USED_UP = "budget_used_up"
 
 
+_REFUSAL: Final = (decision.c.tenant, decision.c.at_us, decision.c.code, decision.c.reasons)
 _MONEY_CODES: Final = ("outlay_credit_exhausted", "outlay_daily_budget_reached", "outlay_priority_refused")
 STOPS_OBSERVED: Final = frozenset({Obstacle.ALL_HALTED, Obstacle.HALTED, Obstacle.FROZEN})
 """What stops calls even in observe mode."""
@@ -181,25 +183,48 @@ def tight(refused: Refused | None, available_nanos: int, budgets: Sequence[Budge
     return Tight(str(named), refused.at_us, refused.text) if short or low else None
 
 
-def refused_last(conn: Connection, tenant: str | None = None) -> Mapping[str, Refused]:
+def refused_last(conn: Connection, now_us: int, tenant: str | None = None) -> Mapping[str, Refused]:
     """
     Return what the latest call of each tenant, or of one, was refused for, where that was money.
+
+    Of a storm only the first refusals of a minute are in the log: what was counted in the minute of the
+    newest record came after it.
     """
+    found = {row.tenant: row for row in conn.execute(_newest(tenant))}
+    for name, code, minute_us in conn.execute(_storms(now_us, tenant)):
+        newest = found.get(name)
+        if newest is None or newest.code in _MONEY_CODES or newest.at_us >= minute_us + MINUTE_US:
+            continue
+        logged = sa.select(*_REFUSAL).where(
+            decision.c.tenant == name, decision.c.code == code,
+            decision.c.at_us >= minute_us, decision.c.at_us < minute_us + MINUTE_US,
+        )  # fmt: skip
+        found[name] = conn.execute(logged.order_by(decision.c.at_us.desc()).limit(1)).first() or newest
+    return {name: _refused(row) for name, row in found.items() if row.code in _MONEY_CODES}
+
+
+def _refused(row: sa.Row[Any]) -> Refused:
+    told = (json.loads(row.reasons) or [{}])[-1]
+    return Refused(row.at_us, str(told.get("text", "")), told.get("numbers") or {})
+
+
+def _newest(tenant: str | None) -> sa.Select[Any]:
+    """Select the newest record of each tenant, each by one look into the index."""
     newest, account = decision.alias("newest"), tables.account
     last = sa.select(newest.c.id).where(newest.c.tenant == account.c.tenant)
-    last = last.order_by(newest.c.at_us.desc()).limit(1)
-    query = sa.select(decision.c.tenant, decision.c.at_us, decision.c.reasons).select_from(
-        account.join(decision, decision.c.id == last.correlate(account).scalar_subquery())
+    last = last.order_by(newest.c.at_us.desc()).limit(1).correlate(account)
+    query = sa.select(*_REFUSAL).select_from(account.join(decision, decision.c.id == last.scalar_subquery()))
+    return query if tenant is None else query.where(account.c.tenant == tenant)
+
+
+def _storms(now_us: int, tenant: str | None) -> sa.Select[Any]:
+    """Select in which minute of the last hour refusals for money were counted last."""
+    seen = refusal_count.c
+    query = sa.select(seen.tenant, seen.code, sa.func.max(seen.minute_us)).where(
+        seen.code.in_(_MONEY_CODES), seen.minute_us > now_us - 60 * MINUTE_US
     )
-    query = query.where(decision.c.code.in_(_MONEY_CODES))
-    if tenant is not None:
-        query = query.where(account.c.tenant == tenant)
-    found = ((row.tenant, row.at_us, json.loads(row.reasons)[-1:]) for row in conn.execute(query))
-    return {
-        name: Refused(at_us, str(told[0].get("text", "")), told[0].get("numbers") or {})
-        for name, at_us, told in found
-        if told
-    }
+    query = query.group_by(seen.tenant, seen.code)
+    return query if tenant is None else query.where(seen.tenant == tenant)
 
 
 def lots_of(conn: Connection, now_us: int, tenant: str | None = None) -> Mapping[str, Lots]:

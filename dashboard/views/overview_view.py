@@ -183,7 +183,6 @@ def _tenants(rows: Sequence[TenantRow]) -> None:
             "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
             "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
             "Credit": [amount(row.credits.available_nanos) for row in rows],
-            **standing.why_column(rows),
         },
         column_config={
             "Spent today": st.column_config.NumberColumn(format=written),
@@ -194,6 +193,7 @@ def _tenants(rows: Sequence[TenantRow]) -> None:
         hide_index=True,
         placeholder=NONE,
     )
+    standing.why_list(rows)
 
 
 def _traffic(seen: Overview) -> None:

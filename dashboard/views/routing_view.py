@@ -101,16 +101,21 @@ def _filter(seen: Routing, group: Refusals | None) -> Filter:
     def newest() -> None:
         st.session_state[_PLACES] = [None]
 
+    grouped = group is not None
     first, second, third = st.columns([2, 2, 3], vertical_alignment="bottom")
     task = first.selectbox(
-        "Task", [_ANY, *(task.name for task in seen.tasks)], key="log_task", on_change=newest
+        "Task",
+        [_ANY, *(task.name for task in seen.tasks)],
+        key="log_task",
+        on_change=newest,
+        disabled=grouped,
     )
     outcome = second.selectbox(
-        "Outcome", [_ANY, *reports_routing.OUTCOMES], key="log_outcome", on_change=newest
+        "Outcome", [_ANY, *reports_routing.OUTCOMES], key="log_outcome", on_change=newest, disabled=grouped
     )
     switches = third.container(horizontal=True)
-    lowered = switches.toggle("Downgraded only", key="log_downgraded", on_change=newest)
-    refused = switches.toggle("With refused calls", key="log_refused", on_change=newest)
+    lowered = switches.toggle("Downgraded only", key="log_downgraded", on_change=newest, disabled=grouped)
+    refused = switches.toggle("With refused calls", key="log_refused", on_change=newest, disabled=grouped)
     wanted = Filter(
         tenant=seen.tenant,
         task=None if task == _ANY else task,
@@ -207,11 +212,11 @@ def _why(found: Why) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         _reasons(found)
-        _offers(found)
-        _attempts(found)
-        _scores(found)
     with right:
         _money(found)
+    _offers(found)
+    _attempts(found)
+    _scores(found)
 
 
 def _reasons(found: Why) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import frame, session
 from dashboard.frame import Card
 from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, share, usd, words
-from dashboard.standing import budgets_table, scheduled_text, state_text, warn, why_column
+from dashboard.standing import budgets_table, scheduled_text, state_text, warn, why_list
 from outlay import reports
 from outlay.admin import money, tenants
 from outlay.errors import BadInput, OutlayError
@@ -60,7 +60,6 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
             "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
             "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
             "Zone": [row.timezone for row in rows],
-            **why_column(rows),
         },
         column_config={
             **{
@@ -72,6 +71,7 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
         hide_index=True,
         placeholder=NONE,
     )
+    why_list(rows)
     st.caption("Choose a tenant at the left for its statement, or to top it up.")
 
 
@@ -106,11 +106,11 @@ def _budgets(row: TenantRow) -> None:
 
 
 def _cards(row: TenantRow) -> None:
-    day, credit = row.day, row.credits
-    spent, of, resets = NONE, "no daily budget", row.timezone
+    day, credit, zone = row.day, row.credits, row.timezone
+    spent, of, resets = NONE, "no daily budget", zone
     if day is not None:
         spent, of = usd(day.spent_nanos), _of(day)
-        resets = f"{row.timezone}, day ends {moment(day.resets_us, row.timezone)}"
+        resets = f"day ends {moment(day.resets_us, row.timezone)}"
     later = scheduled_text(row)
     owed = "repaid by the next top-up" if credit.debt_nanos > 0 else "no debt"
     frame.cards(
@@ -124,7 +124,12 @@ def _cards(row: TenantRow) -> None:
             ),
             Card("Owed", usd(credit.debt_nanos), owed, f"Exactly {exact(credit.debt_nanos)}."),
             Card("Spent today", spent, of, "In the tenant's own day."),
-            Card("State", state_text(row), resets, f"Opened {moment(row.opened_us, row.timezone)}."),
+            Card(
+                "State",
+                state_text(row),
+                resets,
+                f"Opened {moment(row.opened_us, zone)}, on the clock of {zone}.",
+            ),
         )
     )
 

@@ -172,9 +172,11 @@ def test_a_tenant_without_credit_says_why_nothing_passes(
     soon = now_us + 3_600_000_000
     app.ledger.do(TopUp("poor", "soon", now_us, 7 * USD, effective_us=soon))
     told = f"No credit is left; $7.00 comes {moment(soon, 'UTC')}."
-    table = next(frame.value for frame in page(name).dataframe if "State" in frame.value.columns)
+    listed = page(name)
+    table = next(frame.value for frame in listed.dataframe if "State" in frame.value.columns)
     assert list(table["State"]) == ["running", "no credit"]
-    assert list(table["Why"]) == ["", told]
+    assert f"- **poor**, no credit. {told}" in texts(listed).replace("\\", "")
+    assert "- **acme**" not in texts(listed)
     assert told in texts(page(name, "poor")).replace("\\", "")
 
 
@@ -194,7 +196,7 @@ def test_every_budget_of_a_tenant_is_shown(
     assert list(shown["Window"]) == ["day", "week", "day"]
     assert [str(limit) for limit in shown["Limit"]] == ["9.000000000", "30.000000000", "0E-9"]
     assert list(shown["Share left"]) == [100, 100, 0]
-    assert list(shown["Raised"].fillna("")) == [f"$5.00 again {moment(until, 'UTC')}", "", ""]
+    assert list(shown["Raised"].fillna("")) == [f"to {moment(until, 'UTC')}, then $5.00", "", ""]
 
 
 def test_a_new_tenant_with_a_wrong_zone_is_not_created(page: Page, app: App) -> None:
