@@ -26,11 +26,11 @@ def books() -> ModuleType:
 
 
 @pytest.fixture
-def app(books: ModuleType, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+def app(books: ModuleType, sqlite_books: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     """Empty books, which pages run in this process find in the environment."""
-    monkeypatch.setenv("OUTLAY_DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("OUTLAY_DATABASE_URL", sqlite_books)
     monkeypatch.setenv("OUTLAY_DASHBOARD_ACTOR", "ben")
-    opened: App = books.open_books(sqlite_url)
+    opened: App = books.open_books(sqlite_books)
     yield opened
     opened.close()
 
