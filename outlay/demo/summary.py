@@ -13,6 +13,9 @@ from outlay.demo.books import Books, TenantBooks
 from outlay.demo.plan import Plan, TenantPlan
 from outlay.demo.player import Played
 from pricing.money import NANOS_PER_USD, format_usd
+from router.types import ReasonCode
+
+_SHORT_OF_MONEY = (ReasonCode.AFFORDABILITY, ReasonCode.ONLY_AFFORDABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +218,7 @@ def _situations(
     downgrades = _sum(tenant.downgrades for tenant in books.tenants.values())
     return {
         "downgraded as money ran low": sum(
-            count for name, count in downgrades.items() if " below " in name or name == "affordability"
+            count for name, count in downgrades.items() if " below " in name or name in _SHORT_OF_MONEY
         ),
         "daily budget reached": refusals.get("outlay_daily_budget_reached", 0),
         "only important calls served": refusals.get("outlay_priority_refused", 0),
