@@ -2,8 +2,8 @@
 Keeps the money of open calls held for as long as they take: an expired hold is captured, as nobody is left to
 say what became of its call; an open call says that it is.
 
-One thread of the process looks after all of them, and sleeps while nothing is open. It renews no hold whose
-caller has stopped taking a stream without closing it, and none for longer than a day.
+One thread of the process looks after all of them. It renews no hold whose caller has stopped taking a stream
+without closing it, and none for longer than a day.
 """
 
 import logging
@@ -24,6 +24,8 @@ IDLE_S: Final = 60.0
 """Longest that a caller may take nothing of its stream; after that its hold is left to expire."""
 LONGEST_S: Final = 86_400.0
 _TTL_MIN_US: Final = 1_000_000
+_LOOK_S: Final = 5.0
+"""The thread looks that often while nothing is open, so that short calls need not wake it."""
 _OVER: Final = frozenset({Reason.HOLD_CLOSED, Reason.UNKNOWN_HOLD})
 _log = logging.getLogger("outlay")
 
@@ -140,8 +142,8 @@ class Leases:
                 leases = list(self._open.values())
                 if any(lease.due <= now for lease in leases):
                     return self._taken(leases, now)
-                self._next = min((lease.due for lease in leases), default=math.inf)
-                self._wake.wait(None if self._next == math.inf else self._next - now)
+                self._next = min((lease.due for lease in leases), default=now + _LOOK_S)
+                self._wake.wait(self._next - now)
         return None
 
     def _taken(self, leases: list[Lease], now: float) -> list[Lease]:
