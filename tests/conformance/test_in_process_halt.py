@@ -19,6 +19,7 @@ from outlay.admin.tenants import set_tenant
 
 BODY: dict[str, Any] = {"model": SONNET, "max_tokens": 500, "messages": says()}
 LONG = {**BODY, "messages": says("[[sim input_tokens=100 output_tokens=300]]")}
+ONE_MODEL = '[tiers.only]\nmodels = ["claude-sonnet-5-5"]\n[routing]\ndefault_tier = "only"\n'
 ONE = httpx2.Limits(max_connections=1)
 PATIENCE_S = 5.0
 
@@ -126,3 +127,36 @@ def test_a_count_of_a_stopped_tenant_is_refused(make: Any, state: str) -> None:
         sdk.call(lambda client: client.messages.count_tokens(model=SONNET, messages=says()))
     assert caught.value.error_code == code
     assert sdk.sent.count == 0
+
+
+class Halts(anthropic.Middleware):
+    """Halts spending once an attempt has come back."""
+
+    def __init__(self, stop: Callable[[], object]) -> None:
+        self._stop = stop
+
+    def handle(self, request: Any, call_next: Any) -> Any:
+        """Pass, then halt."""
+        try:
+            return call_next(request)
+        finally:
+            self._stop()
+
+    async def handle_async(self, request: Any, call_next: Any) -> Any:
+        """Pass, then halt."""
+        try:
+            return await call_next(request)
+        finally:
+            await asyncio.to_thread(self._stop)
+
+
+def test_a_retry_of_the_sdk_is_not_sent_after_a_halt(make: Any) -> None:
+    """The provider was overloaded, spending is halted while the SDK waits: its next attempt is refused."""
+    sdk = make(ONE_MODEL, max_retries=2)
+    body = {**BODY, "messages": says("[[sim fault=overload_529]]")}
+    chain = [Halts(halt(sdk)), *sdk.client.middleware]
+    with pytest.raises(anthropic.ServiceUnavailableError) as caught:
+        sdk.call(lambda client: client.with_options(middleware=chain).messages.create(**body))
+    assert caught.value.error_code == "outlay_kill_switch"
+    assert (sdk.tried.count, sdk.sent.count) == (2, 1)
+    assert booked(sdk) == 0
