@@ -10,6 +10,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from ledger import ClockAhead
 from outlay.admin.lots import seal
 from outlay.clock import now_us
 from outlay.wiring import App
@@ -65,7 +66,7 @@ async def care(app: App, every_s: float) -> None:
     """
     Capture expired holds every few seconds, drop old meters now and then, seal ended days, until cancelled.
 
-    A round that fails is logged, and the next one tries again.
+    A round that fails is logged, and the next one tries again. Nothing is done by a clock that runs ahead.
     """
     rounds = 0
     while True:
@@ -75,6 +76,8 @@ async def care(app: App, every_s: float) -> None:
                 await asyncio.to_thread(app.circuit.prune, now_us())
             if rounds % SEAL_EVERY == 0:
                 await asyncio.to_thread(seal, app)
+        except ClockAhead as error:
+            logger.error("the books are not cared for: %s", error)
         except Exception:
             logger.exception("the care of the books failed; it is tried again in %s s", every_s)
         rounds += 1

@@ -152,7 +152,8 @@ def public(error: OutlayError) -> ApiError:
             rejected = {"error_code": error.code, **error.details}
             return ApiError(status, ERROR_TYPES[status], error.message, rejected)
         case BooksUnavailable() | SchemaMismatch():
-            details = {"error_code": "outlay_books_unavailable"}
+            code = error.code if isinstance(error, BooksUnavailable) else BooksUnavailable.code
+            details = {"error_code": f"outlay_{code}"}
             return ApiError(503, "api_error", str(error), details, retry=True, retry_after_s=1)
         case _:
             return internal()

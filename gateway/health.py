@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from gateway.errors import ApiError
 from gateway.exchange import Exchange, answer_json
 from outlay import schema
-from outlay.errors import OutlayError, SchemaMismatch
+from outlay.clock import now_us
+from outlay.errors import ClockAhead, OutlayError, SchemaMismatch, translated
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -23,12 +24,14 @@ async def alive(_house: "House", exchange: Exchange) -> None:
 
 async def ready(house: "House", exchange: Exchange) -> None:
     """
-    Answer 200 while the database is reachable, has the right schema, and holds a policy that loads.
+    Answer 200 while the database is reachable, has the right schema, holds a policy that loads, and agrees
+    with the clock of this machine.
     """
     try:
         await asyncio.to_thread(_check, house)
     except OutlayError as error:
-        details = {"error_code": "outlay_not_ready"}
+        code = error.code if isinstance(error, ClockAhead) else "not_ready"
+        details = {"error_code": f"outlay_{code}"}
         raise ApiError(
             503, "api_error", f"not ready: {error}", details, retry=True, retry_after_s=1
         ) from error
@@ -39,5 +42,7 @@ def _check(house: "House") -> None:
     found, wanted = schema.current(house.app.engine), schema.head()
     if found != wanted:
         raise SchemaMismatch(found, wanted, schema.UPGRADE)
+    with translated():
+        house.app.ledger.check_clock(now_us())
     with house.app.reading() as connection:
         house.app.policies.applied(connection, "*")

@@ -7,7 +7,14 @@ rules can be imported without SQLAlchemy.
 
 from typing import TYPE_CHECKING
 
-from ledger.errors import LedgerClosed, LedgerError, OperationFailed, OutcomeUnknown, StoreUnavailable
+from ledger.errors import (
+    ClockAhead,
+    LedgerClosed,
+    LedgerError,
+    OperationFailed,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
 
 if TYPE_CHECKING:
     from ledger.connect import make_engine, reading
@@ -15,6 +22,7 @@ if TYPE_CHECKING:
     from ledger.store_memory import MemoryLedger
 
 __all__ = [
+    "ClockAhead",
     "Ledger",
     "LedgerClosed",
     "LedgerError",

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from sqlalchemy import Engine, select, union
 
+from ledger.clocks import ClockCheck
 from ledger.connect import reading
 from ledger.tables import grant_lot, hold
 from ledger.types import Attachment, Operation, Result, Sweep, Swept, Tap
@@ -24,14 +25,22 @@ class Ledger:
         tap: Pure function, called once per batch with what happened to holds; its rows are written in the
             same transaction.
         queue_max: Operations that may wait; one more is refused as `queue_full`.
+        check: Refuses what a clock that runs ahead would do; None where time is made up.
     """
 
     def __init__(
-        self, engine: Engine, *, owner: str = "", tap: Tap | None = None, queue_max: int = 10_000
+        self,
+        engine: Engine,
+        *,
+        owner: str = "",
+        tap: Tap | None = None,
+        queue_max: int = 10_000,
+        check: ClockCheck | None = None,
     ) -> None:
         self.engine = engine
         self.owner = owner
-        self._writer = Writer(engine, tap, queue_max)
+        self._check = check
+        self._writer = Writer(engine, tap, queue_max, check=check)
 
     def submit(self, op: Operation, attach: Sequence[Attachment] = ()) -> Future[Result]:
         """
@@ -47,7 +56,7 @@ class Ledger:
         Carry out one operation and return its answer.
 
         Raises:
-            StoreUnavailable: nothing was written.
+            StoreUnavailable: nothing was written; `ClockAhead` where the clock is the reason.
             OutcomeUnknown: the connection was lost around COMMIT; ask again with the same key.
             OperationFailed: the database or an invariant rejected this operation.
         """
@@ -58,7 +67,11 @@ class Ledger:
         Capture the expired holds and forfeit the expired lots of all tenants; returns the number of holds.
 
         Correctness does not depend on it: the same happens before every operation of the tenant.
+
+        Raises:
+            ClockAhead: see `check_clock`.
         """
+        self.check_clock(now_us)
         due_holds = select(hold.c.tenant).where(hold.c.state == 0, hold.c.expires_at <= now_us)
         due_lots = select(grant_lot.c.tenant).where(
             grant_lot.c.remaining > 0, grant_lot.c.expires_at <= now_us
@@ -68,6 +81,21 @@ class Ledger:
         waiting = [self.submit(Sweep(tenant, f"sweep:{now_us}", now_us)) for tenant in sorted(tenants)]
         results = [future.result() for future in waiting]
         return sum(len(result.holds) for result in results if isinstance(result, Swept))
+
+    def check_clock(self, now_us: int) -> None:
+        """
+        See that an instant is not ahead of the database's clock, as each operation is seen to; mostly without
+        asking the database.
+
+        Raises:
+            ClockAhead: It is; nothing may be decided by this clock.
+        """
+        if self._check is not None and self._check.leaps(now_us, self._ask):
+            raise self._check.error(now_us)
+
+    def _ask(self, text: str) -> int:
+        with self.engine.connect() as connection:
+            return int(connection.exec_driver_sql(text).scalar_one())
 
     def close(self) -> None:
         """

@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Engine
 
+from ledger.clocks import ClockCheck
 from ledger.drivers import Driver, Trouble, connect, trouble
 from ledger.errors import LedgerClosed, LedgerError, OperationFailed, OutcomeUnknown, StoreUnavailable
 from ledger.outcome import Outcome
@@ -62,8 +63,16 @@ class Committer:
     Carries batches out on the one connection; used by one thread at a time.
     """
 
-    def __init__(self, engine: Engine, tap: Tap | None, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tap: Tap | None,
+        patience_s: float = PATIENCE_S,
+        *,
+        check: ClockCheck | None = None,
+    ) -> None:
         self._engine = engine
+        self._check = check
         self._tap = tap
         self._patience_s = patience_s
         self._store = SqlStore(engine)
@@ -102,6 +111,9 @@ class Committer:
         committing = False
         try:
             driver = self._connected()
+            items = self._timely(driver, items)
+            if not items:
+                return
             books = self._store.load(driver, [item.op for item in items])
             outcomes = [apply(books[item.op.tenant], item.op) for item in items]
             attached = self._attachments(items, outcomes, books)
@@ -119,6 +131,15 @@ class Committer:
         for item, outcome in zip(items, outcomes, strict=True):
             item.applied = outcome.applied or item.ambiguous
             item.result = _ours(outcome.result) if item.ambiguous else outcome.result
+            item.error = None
+
+    def _timely(self, driver: Driver, items: Sequence[Item]) -> Sequence[Item]:
+        """
+        Leave out what would be carried out too early: it has its error.
+        """
+        if self._check is None:
+            return items
+        return self._check.timely(items, lambda text: int(driver.select([(text, ())])[0][0][0]))
 
     def _connected(self) -> Driver:
         if self._driver is None:
@@ -212,8 +233,10 @@ class Writer:
     The bounded queue and the thread that empties it.
     """
 
-    def __init__(self, engine: Engine, tap: Tap | None, queue_max: int) -> None:
-        self._committer = Committer(engine, tap)
+    def __init__(
+        self, engine: Engine, tap: Tap | None, queue_max: int, *, check: ClockCheck | None = None
+    ) -> None:
+        self._committer = Committer(engine, tap, check=check)
         self._queue_max = queue_max
         self._queue: deque[Item] = deque()
         self._wake = threading.Condition(threading.Lock())

@@ -241,6 +241,7 @@ class Engine:
 
     def _look(self, effect: Look) -> View:
         app, tenant = self._app, effect.tenant
+        app.ledger.check_clock(effect.now_us)  # before levels and breakers are moved by it
         with app.reading() as conn:
             applied = app.policies.applied(conn, tenant)
             shared = applied if applied.tenant == EVERYBODY else app.policies.applied(conn, EVERYBODY)

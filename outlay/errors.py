@@ -6,6 +6,7 @@ The public errors, and the one table that turns errors of the parts below into t
     +-- PolicyInvalid        a policy file with problems, all of them at once
     +-- Rejected             well-formed, but refused; a stable code and the numbers that explain it
     +-- BooksUnavailable     the database cannot be reached, stays locked or is full
+    |   `-- ClockAhead       this process's clock is ahead: nothing is booked by it
     +-- SchemaMismatch       the database is not at the revision that this Outlay works with
     `-- CallRefused          a call that was not let through; raised by the in-process API only
 """
@@ -77,7 +78,20 @@ class Rejected(OutlayError):  # noqa: N818 - says what is so; the name is part o
 class BooksUnavailable(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
     """
     The books could not be read or written; the same order may be sent again with the same key.
+
+    Attributes:
+        code: Names the cause; clients see it after `outlay_`.
     """
+
+    code = "books_unavailable"
+
+
+class ClockAhead(BooksUnavailable):
+    """
+    The clock of this machine is ahead: nothing is sent or booked by it.
+    """
+
+    code = "clock_ahead"
 
 
 class SchemaMismatch(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
@@ -167,7 +181,7 @@ def stopped_by(error: BaseException) -> str:
     Name what kept a call from being sent, for its record.
     """
     if isinstance(error, OutlayError):
-        return "books_unavailable"
+        return error.code if isinstance(error, BooksUnavailable) else BooksUnavailable.code
     return "internal_error" if isinstance(error, Exception) else "interrupted"
 
 
@@ -196,6 +210,10 @@ def _database(error: BaseException) -> OutlayError | None:
 
 def _os(error: BaseException) -> OutlayError:
     return BooksUnavailable(f"the database cannot be opened: {error}")
+
+
+def _clock_ahead(error: BaseException) -> OutlayError:
+    return ClockAhead(_said(error))
 
 
 def _outcome_unknown(error: BaseException) -> OutlayError:
@@ -228,6 +246,7 @@ _PUBLIC: Final[Mapping[str, _Make]] = {
     "pricing.stored.StoredPricesError": _rejected("record_unreadable"),
     "ledger.errors.LedgerError": _unavailable,
     "ledger.errors.StoreUnavailable": _unavailable,
+    "ledger.errors.ClockAhead": _clock_ahead,
     "ledger.errors.OutcomeUnknown": _outcome_unknown,
     "ledger.errors.OperationFailed": _rejected("operation_failed"),
     "ledger.errors.LedgerClosed": _unavailable,

@@ -16,6 +16,7 @@ import circuit.tables
 from circuit.spend import spend_deltas
 from circuit.store_sql import SqlCircuitStore
 from ledger import Ledger, make_engine, reading
+from ledger.clocks import ClockCheck
 from ledger.types import Attachment, HoldEvent
 from outlay import schema
 from outlay.classifiers_sql import Classifiers
@@ -43,11 +44,12 @@ class App:
         owner: Names this process in its holds and in its meters; unique.
     """
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, *, check_clock: bool = True) -> None:
         self.settings = settings
         self.engine = engine
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{new_id(now_us())[-6:]}"
-        self.ledger = Ledger(engine, owner=self.owner, tap=self._tap)
+        check = ClockCheck(engine, now_us) if check_clock else None
+        self.ledger = Ledger(engine, owner=self.owner, tap=self._tap, check=check)
         self.circuit = SqlCircuitStore(engine)
         self.keys = Keys(engine)
         self.policies = Policies(engine)
@@ -91,13 +93,14 @@ class App:
         return rows
 
 
-def open_app(settings: Settings, *, migrate: bool | None = None) -> App:
+def open_app(settings: Settings, *, migrate: bool | None = None, check_clock: bool = True) -> App:
     """
     Open the books of a process.
 
     Args:
         migrate: Bring the database to this version's schema: None does so on SQLite only, where nobody
             else takes care of it; on PostgreSQL an operator decides when (`outlay db upgrade`).
+        check_clock: Refuse what a clock that runs ahead would do; False only where time is made up.
     Raises:
         BadInput: The database address or the policy file cannot be used.
         SchemaMismatch: The database has another schema than this version needs.
@@ -109,7 +112,7 @@ def open_app(settings: Settings, *, migrate: bool | None = None) -> App:
     try:
         with translated():
             _check_schema(engine, migrate=migrate)
-            app = App(settings, engine)
+            app = App(settings, engine, check_clock=check_clock)
     except BaseException:
         engine.dispose()
         raise

@@ -187,7 +187,9 @@ def seal(app: App) -> dict[str, Any]:
     Seal every day (UTC) that has ended and is not sealed yet.
     """
     with translated():
-        made = make_seals(app.engine, now_us())
+        at_us = now_us()
+        app.ledger.check_clock(at_us)  # a day that has not ended is not sealed
+        made = make_seals(app.engine, at_us)
     return {"sealed": len(made), "seals": [_seal(one) for one in made]}
 
 

@@ -15,6 +15,7 @@ from outlay import records, tables
 from outlay.ids import new_id
 from outlay.settings import Settings
 from outlay.wiring import App, open_app
+from router.codec import to_json
 
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
@@ -49,7 +50,7 @@ class Call:
 
 def open_books(url: str) -> App:
     """Open books at an address, on either engine."""
-    return open_app(Settings(database_url=url), migrate=True)
+    return open_app(Settings(database_url=url), migrate=True, check_clock=False)
 
 
 def tenant(
@@ -138,7 +139,7 @@ def _record(call: Call, decision_id: str) -> dict[str, Any]:
         "ratio": call.ratio,
         "gauge": "tenant/day",
         "reasons": json.dumps(reasons),
-        "offers": json.dumps(offers),
+        "offers": to_json(offers),
         "counterfactual": json.dumps(_offer(call.asked, asked_cost)),
     }
 

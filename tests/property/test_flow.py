@@ -81,7 +81,7 @@ class FlowMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         url = f"sqlite:///{Path(self.folder.name) / 'outlay.db'}"
-        self.app = open_app(Settings(database_url=url))
+        self.app = open_app(Settings(database_url=url), check_clock=False)
         self.clock_us = time.time_ns() // 1_000 + 60_000_000
         self.calls = Calls(self.app, lambda: self.clock_us)
         self.sent: set[str] = set()

@@ -28,7 +28,7 @@ BODY = {
 @pytest.fixture
 def app(books_url: str) -> Any:
     """Books with one tenant."""
-    opened = open_app(Settings(database_url=books_url))
+    opened = open_app(Settings(database_url=books_url), check_clock=False)
     create_tenant(opened, "acme", credit="20", actor="t")
     yield opened
     opened.close()

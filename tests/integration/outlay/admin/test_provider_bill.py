@@ -33,7 +33,7 @@ SERVED_COST = Decimal("0.0014")
 @pytest.fixture
 def app(books_url: str) -> Any:
     """Empty books."""
-    opened = open_app(Settings(database_url=books_url))
+    opened = open_app(Settings(database_url=books_url), check_clock=False)
     yield opened
     opened.close()
 
