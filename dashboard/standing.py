@@ -43,7 +43,7 @@ def why_text(row: TenantRow) -> str:
     """
     if row.stops or row.tight is None:
         return " ".join(_SENTENCES[stop.obstacle](stop, row) for stop in row.stops)
-    at = moment(row.tight.at_us, row.timezone)
+    at = _at(row.tight.at_us, row)
     return f"A cheaper call may pass; the latest one was refused, {at}: {row.tight.text}."
 
 
@@ -75,9 +75,12 @@ def scheduled_text(row: TenantRow) -> str:
     """
     Say what credit comes later; empty where none does.
     """
-    return ", ".join(
-        f"{usd(later.nanos)} comes {moment(later.effective_us, row.timezone)}" for later in row.scheduled
-    )
+    return ", ".join(f"{usd(later.nanos)} comes {_at(later.effective_us, row)}" for later in row.scheduled)
+
+
+def _at(at_us: int, row: TenantRow) -> str:
+    """Name the clock, too: beside each other stand tenants of many zones."""
+    return f"{moment(at_us, row.timezone)} {row.timezone}"
 
 
 def _because(stop: Stop) -> str:
@@ -85,11 +88,7 @@ def _because(stop: Stop) -> str:
 
 
 def _breaker(stop: Stop, row: TenantRow) -> str:
-    ends = (
-        "until somebody resets it"
-        if stop.until_us is None
-        else f"until {moment(stop.until_us, row.timezone)}"
-    )
+    ends = "until somebody resets it" if stop.until_us is None else f"until {_at(stop.until_us, row)}"
     return f"The spend breaker is open {ends}{_because(stop)}"
 
 
@@ -99,7 +98,7 @@ def _no_credit(_stop: Stop, row: TenantRow) -> str:
 
 
 def _budget(stop: Stop, row: TenantRow) -> str:
-    ends = f" until {moment(stop.until_us, row.timezone)}" if stop.until_us is not None else ""
+    ends = f" until {_at(stop.until_us, row)}" if stop.until_us is not None else ""
     if stop.nanos == 0:
         return f"The budget of the {stop.window} is $0.00: nothing may be spent{ends}."
     return f"The budget of the {stop.window}, {usd(stop.nanos)}, is spent{ends}."

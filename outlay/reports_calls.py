@@ -48,6 +48,7 @@ LOWERING_ALONE: Final = (
     ReasonCode.TASK_ROUTE,
 )
 """Reasons that lower some calls only: each did where neither `LOWERING` nor one before it is named."""
+_SOME_REASON: Final = '"reasons":[{'  # as `router.codec.to_json` writes it
 MINUTE_US: Final = 60_000_000
 
 
@@ -257,6 +258,7 @@ def _told(source: str, period: Period, tenant: str | None, dialect: str, *which:
     if source == "offer":
         rows = decision.join(tables.hold, tables.hold.c.id == decision.c.hold_id)
         listed = _held_reasons(dialect)
+        which = (*which, decision.c.offers.contains(_SOME_REASON))  # few have one: the others need no look
     each, code = _unfolded(listed, dialect)
     query = sa.select(decision.c.id, code.label("told_code")).select_from(rows.outerjoin(each, sa.true()))
     return query.where(*within(period, tenant), *which)

@@ -171,7 +171,7 @@ def test_a_tenant_without_credit_says_why_nothing_passes(
     books.tenant(app, "poor", now_us, credit_nanos=0)
     soon = now_us + 3_600_000_000
     app.ledger.do(TopUp("poor", "soon", now_us, 7 * USD, effective_us=soon))
-    told = f"No credit is left; $7.00 comes {moment(soon, 'UTC')}."
+    told = f"No credit is left; $7.00 comes {moment(soon, 'UTC')} UTC."
     listed = page(name)
     table = next(frame.value for frame in listed.dataframe if "State" in frame.value.columns)
     assert list(table["State"]) == ["running", "no credit"]
