@@ -5,9 +5,11 @@ Runs command lines in process, against books that are made once and copied for e
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +63,22 @@ def run_line(*words: str, typed: str | bytes | None = None) -> Ran:
     """
     Run one command line in this process.
     """
-    result = CliRunner().invoke(build(), list(words), input=typed)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.stderr
-    return Ran(result.exit_code, result.stdout, result.stderr)
+    with CliRunner().isolation(input=typed) as (out, err, _):
+        with pytest.raises(SystemExit) as ended:
+            tree().main(list(words))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        ran = Ran(int(ended.value.code or 0), out.getvalue().decode(), err.getvalue().decode())
+    assert "Traceback" not in ran.err
+    return ran
+
+
+@cache
+def tree() -> Any:
+    """
+    Return the tree of commands, which takes longer to build than most commands take to run.
+    """
+    return get_command(build())
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +164,7 @@ def leaves() -> Iterator[tuple[str, ...]]:
         for name, child in inner.items():
             yield from walk(child, (*path, name))
 
-    yield from walk(get_command(build()), ())
+    yield from walk(tree(), ())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
