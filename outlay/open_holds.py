@@ -205,8 +205,8 @@ class Hold(HeldMoney):
     A hold to be closed by `settle` or `release`.
 
     As a context manager it gives nothing back by itself, also not when its body raises: the provider may have
-    been called by then. One that is left open is logged as a warning. It is renewed while the body runs, for a
-    day at most, unless a `ttl_s` was named for it.
+    been called by then. One that is left open is logged as a warning. It is renewed while the body runs, for
+    a day at most, unless a `ttl_s` was named for it.
     """
 
     def __init__(

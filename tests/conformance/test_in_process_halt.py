@@ -13,6 +13,7 @@ import anthropic
 import httpx2
 import pytest
 from sdk_in_process import SONNET, Asynchronous, Blocking, booked, decided, says
+from sqlalchemy import text
 
 from outlay.admin import breakers
 from outlay.admin.tenants import set_tenant
@@ -105,6 +106,19 @@ def test_a_call_that_waited_for_a_connection_is_sent_else(crowded: Any) -> None:
     """Waiting alone refuses nothing, and both calls are settled."""
     assert behind_a_stream(crowded, lambda: None) is None
     assert booked(crowded) == crowded.billed() > 0
+
+
+def test_a_call_that_never_gets_a_connection_costs_nothing(make: Any, request: pytest.FixtureRequest) -> None:
+    """A full pool is the client's own: the money is back at once, and no model is thought ill of."""
+    blocking = request.node.callspec.params["make"] is Blocking
+    http = anthropic.DefaultHttpxClient if blocking else anthropic.DefaultAsyncHttpxClient
+    sdk = make(http_client=http(limits=ONE), timeout=httpx2.Timeout(30, pool=0.3))
+    error = behind_a_stream(sdk, lambda: time.sleep(1))
+    assert isinstance(error, anthropic.APITimeoutError)
+    assert booked(sdk) == sdk.billed() > 0  # the stream's cost, and no other
+    with sdk.books.app.reading() as conn:
+        failures = conn.execute(text("SELECT sum(failures) FROM circuit_call_bucket")).scalar()
+    assert failures == 0
 
 
 def test_a_count_that_waits_for_a_connection_is_not_sent_after_a_halt(crowded: Any) -> None:
