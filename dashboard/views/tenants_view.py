@@ -88,6 +88,8 @@ def _one(row: TenantRow) -> None:
             dialog(row)
     warn(row)
     _cards(row)
+    if later := scheduled_text(row):
+        st.caption(plain(f"Credit to come: {later}."))
     _budgets(row)
     _statement(row)
 
@@ -111,14 +113,13 @@ def _cards(row: TenantRow) -> None:
     if day is not None:
         spent, of = usd(day.spent_nanos), _of(day)
         resets = f"day ends {moment(day.resets_us, row.timezone)}"
-    later = scheduled_text(row)
     owed = "repaid by the next top-up" if credit.debt_nanos > 0 else "no debt"
     frame.cards(
         (
             Card(
                 "Credit available",
                 usd(credit.available_nanos),
-                f"{usd(credit.held_nanos)} held for calls" + (f"; {later}" if later else ""),
+                f"{usd(credit.held_nanos)} held for calls",
                 f"Exactly {exact(credit.available_nanos)}.",
                 "red" if credit.available_nanos <= 0 else "off",
             ),

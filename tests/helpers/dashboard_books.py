@@ -77,10 +77,11 @@ def play(app: App, call: Call) -> str:
             (Offer(bound, call.cost_nanos, json.dumps(plan)),), owner="test", enforce=False,
         )
     )  # fmt: skip
-    if call.outcome == "uncertain":  # nobody saw its end: the hold stays until it is captured
+    if call.outcome in ("uncertain", "failed"):  # the hold stays as it is: to be captured, or given back
         row = records.row(
-            plan, outcome="uncertain", finished_us=call.at_us, code="no_answer", held_nanos=held.amount_nanos
-        )
+            plan, outcome=call.outcome, finished_us=call.at_us, code="no_answer",
+            held_nanos=held.amount_nanos, cost_nanos=0 if call.outcome == "failed" else None,
+        )  # fmt: skip
         app.ledger.do(Note(call.tenant, f"{decision_id}-n", call.at_us), [Attachment(tables.decision, row)])
         return decision_id
     asked_cost = call.cost_nanos * PRICE[call.asked] // PRICE[call.served]

@@ -180,10 +180,13 @@ def test_a_call_whose_end_nobody_saw_costs_what_the_books_say_now(acme: App) -> 
     assert (shown(), listed()) == (([30], [30], 30), ("0.00000003",) * 2)
 
 
+@pytest.mark.parametrize("outcome", ["uncertain", "failed"])
 @pytest.mark.parametrize("told_late", [False, True])
-def test_a_call_given_back_costs_nothing_unless_a_bill_comes(acme: App, told_late: bool) -> None:
+def test_a_call_given_back_costs_nothing_unless_a_bill_comes(
+    acme: App, told_late: bool, outcome: str
+) -> None:
     """A released hold cost nothing; a settlement that comes after it is always accepted, and is shown."""
-    given_back = call(acme, 30, cost_nanos=40, outcome="uncertain")
+    given_back = call(acme, 30, cost_nanos=40, outcome=outcome)
     acme.ledger.do(Release("acme", "back", NOON, given_back, "not_sent"))
     if told_late:
         acme.ledger.do(Settle("acme", "late", NOON, given_back, 50))
