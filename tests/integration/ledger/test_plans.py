@@ -37,7 +37,7 @@ def test_every_query_of_the_hot_path_uses_its_index(sqlite_url: str) -> None:
     with engine.begin() as connection:
         tables.metadata.create_all(connection)
         statements = texts("sqlite")
-        names = {one.name for one in fields(statements)} - {"insert", "update"}
+        names = {one.name for one in fields(statements)} - {"insert", "update", "update_often"}
         assert names == BY.keys()
         for name in names:
             query = str(getattr(statements, name))
