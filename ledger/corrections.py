@@ -11,7 +11,17 @@ from ledger.accounts import room_for
 from ledger.journal import note_account, note_lot
 from ledger.outcome import Outcome, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import ORIGINS, account_of, draw, post, take_in, transfer_id
-from ledger.rows import ADJUSTMENTS, LOT_NAMES, PAID, RECEIVABLE, SCHEDULED, WALLET, Books, Lot
+from ledger.rows import (
+    ADJUSTMENTS,
+    FORFEITED,
+    LOT_NAMES,
+    PAID,
+    RECEIVABLE,
+    SCHEDULED,
+    WALLET,
+    Books,
+    Lot,
+)
 from ledger.types import Adjust, Adjusted, Reason, Reverse, Reversed
 
 REVERSALS: Final = ("reversal", "chargeback")
@@ -74,7 +84,7 @@ def _owe(books: Books, kind: str, party: int, short: int, key: str, now_us: int,
 
 def reverse(books: Books, op: Reverse, now_us: int, _digest: str) -> Outcome:
     """
-    Take a lot back: its unspent part from the wallet, the rest as debt.
+    Take a lot back: what is left from the wallet, what had expired from there, what was spent as debt.
     """
     lot = books.lots.get(op.lot_id)
     if lot is None:
@@ -88,14 +98,14 @@ def reverse(books: Books, op: Reverse, now_us: int, _digest: str) -> Outcome:
         return refuse(Reason.REVERSAL_EXCEEDS_GRANT, reversible_nanos=left, needed_nanos=amount)
 
     # from here the reversal must succeed
-    taken = _take_back(books, op, lot, amount, now_us)
+    taken, forfeited, debt = _take_back(books, op, lot, amount, now_us)
     account = account_of(books)
     if op.freeze:
         account.frozen = 1
         note_account(books, op, account, now_us)
     answer = Reversed(
-        transfer_id(op.tenant, account.seq), amount, taken, amount - taken, account.wallet,
-        bool(account.frozen),
+        transfer_id(op.tenant, account.seq), amount, taken, debt, account.wallet, bool(account.frozen),
+        forfeited,
     )  # fmt: skip
     return Outcome(answer, applied=True)
 
@@ -114,19 +124,26 @@ def _invalid_reversal(op: Reverse, lot: Lot) -> Outcome | None:
     return None
 
 
-def _take_back(books: Books, op: Reverse, lot: Lot, amount: int, now_us: int) -> int:
+def _take_back(books: Books, op: Reverse, lot: Lot, amount: int, now_us: int) -> tuple[int, int, int]:
     """
-    Take what the lot still has and no open hold needs; the rest becomes debt. Returns what was taken.
+    Take what the lot still has and no open hold needs, then what was forfeited; the rest becomes debt.
+
+    Returns:
+        What was taken from the credit, what from the forfeited, and the debt.
     """
     account = account_of(books)
     source = ORIGINS[LOT_NAMES[lot.kind]][1]
     free = lot.remaining if lot.scheduled else min(lot.remaining, account.wallet - account.held)
     taken = min(amount, free)
-    if taken > 0:
-        home = SCHEDULED if lot.scheduled else WALLET
-        post(books, op.kind, home, source, taken, now_us=now_us, key=op.key, lot_id=lot.id)
-        lot.remaining -= taken
-    _owe(books, op.kind, source, amount - taken, op.key, now_us, lot.id)
+    forfeited = min(amount - taken, lot.forfeited)
+    home = SCHEDULED if lot.scheduled else WALLET
+    for party, part in ((home, taken), (FORFEITED, forfeited)):
+        if part > 0:
+            post(books, op.kind, party, source, part, now_us=now_us, key=op.key, lot_id=lot.id)
+    debt = amount - taken - forfeited
+    _owe(books, op.kind, source, debt, op.key, now_us, lot.id)
+    lot.remaining -= taken
+    lot.forfeited -= forfeited
     lot.reversed += amount
     books.changes.lots[lot.id] = lot
-    return taken
+    return taken, forfeited, debt

@@ -48,6 +48,7 @@ class LotRow:
     remaining_nanos: int
     repaid_nanos: int
     reversed_nanos: int
+    forfeited_nanos: int
     effective_us: int
     expires_us: int | None
     created_us: int
@@ -133,8 +134,9 @@ def _lot_row(row: Row[Any]) -> LotRow:
     return LotRow(
         id=row.id, tenant=row.tenant, kind=LOT_NAMES[row.kind], priority=row.priority,
         granted_nanos=row.granted, remaining_nanos=row.remaining, repaid_nanos=row.repaid,
-        reversed_nanos=row.reversed, effective_us=row.effective_at, expires_us=row.expires_at,
-        created_us=row.created_at, scheduled=bool(row.scheduled), source_ref=row.source_ref,
+        reversed_nanos=row.reversed, forfeited_nanos=row.forfeited, effective_us=row.effective_at,
+        expires_us=row.expires_at, created_us=row.created_at, scheduled=bool(row.scheduled),
+        source_ref=row.source_ref,
     )  # fmt: skip
 
 

@@ -300,6 +300,7 @@ def forfeit_due(books: Books, now_us: int) -> int:
         if amount > 0:
             post(books, "forfeit", WALLET, FORFEITED, amount, now_us=now_us, key="", lot_id=lot.id)
             lot.remaining -= amount
+            lot.forfeited += amount
             books.changes.lots[lot.id] = lot
             account.last_at = now_us
             total += amount

@@ -117,7 +117,7 @@ class Adjusted:
 @dataclass(frozen=True, slots=True)
 class Reversed:
     """
-    A lot was taken back: `taken_nanos` of it was unspent, the rest is debt now.
+    A lot was taken back: `taken_nanos` of it was unspent, `forfeited_nanos` had expired, the rest is debt.
     """
 
     transfer: str
@@ -126,6 +126,7 @@ class Reversed:
     debt_nanos: int
     credit_nanos: int
     frozen: bool
+    forfeited_nanos: int = 0
     replayed: bool = False
 
 

@@ -128,7 +128,8 @@ class Lot:
     Credit of one origin, with its own priority and expiry.
 
     granted = what repaid debt on arrival + what is left + what was drawn, forfeited or taken back. Until its
-    effective date a `scheduled` lot is not part of the wallet; `reversed` includes what became debt.
+    effective date a `scheduled` lot is not part of the wallet; `reversed` includes what became debt, and
+    `forfeited` is without what was taken back from there.
     """
 
     id: str
@@ -144,6 +145,7 @@ class Lot:
     repaid: int = 0
     reversed: int = 0
     scheduled: int = 0
+    forfeited: int = 0
     fresh: bool = False
     rare: Rare = ()
 

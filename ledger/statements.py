@@ -38,7 +38,7 @@ MUTABLE: Final[dict[type, tuple[str, ...]]] = {
         "wallet", "held", "held_expected", "debt", "seq", "head_hash", "last_at", "policy_version", "frozen",
         "multiplier_ppm", "overage", "timezone",
     ),
-    Lot: ("remaining", "repaid", "reversed", "scheduled"),
+    Lot: ("remaining", "repaid", "reversed", "scheduled", "forfeited"),
     Budget: ("limit_amt", "raised_amt", "valid_until", "timezone", "tiled_until"),
     Window: ("spent", "held", "held_expected", "overage", "local_date", "ends_at", "limit_amt"),
     Hold: (
@@ -51,7 +51,8 @@ MUTABLE: Final[dict[type, tuple[str, ...]]] = {
 
 
 OFTEN: Final[dict[type, int]] = {Account: 7, Lot: 1, Window: 4}
-"""The first so many of these columns change with calls; the others by an order, or where a window begins."""
+"""The first so many of these columns change with calls; the others by an order, or where a lot or
+a window begins or ends."""
 _CHUNKS: Final = (32, 8, 2)  # 32 rows of 28 columns stay below the 999 parameters of an old SQLite
 
 

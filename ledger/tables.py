@@ -98,12 +98,14 @@ grant_lot = Table(
     _counter("repaid"),
     _counter("reversed"),
     Column("scheduled", SmallInteger, nullable=False, server_default=text("0")),
+    _counter("forfeited"),
     CheckConstraint("0 <= remaining AND remaining <= granted", name="remaining"),
     CheckConstraint("kind BETWEEN 0 AND 3", name="codes"),
     CheckConstraint(
         "repaid >= 0 AND reversed >= 0 AND repaid <= granted AND reversed <= granted", name="taken"
     ),
     CheckConstraint("scheduled IN (0, 1)", name="scheduled"),
+    CheckConstraint("forfeited BETWEEN 0 AND granted", name="forfeited"),
 )
 Index(
     "ix_ledger_grant_lot_left",

@@ -155,11 +155,13 @@ def _add(tenant: _Tenant, row: Any) -> None:
 
 def _add_to_lot(tenant: _Tenant, row: Row[Any]) -> None:
     """
-    Sum up what a lot lost other than by draws, and what of it was taken back.
+    Sum up what a lot lost other than by draws, what of it was forfeited, and what was taken back.
     """
     reversal = row.kind in _REVERSALS
     if row.credit == FORFEITED or (reversal and row.debit in (WALLET, SCHEDULED)):
         tenant.lot_moves[(row.lot_id, "lost")] += row.amount
+    forfeited = row.amount * ((row.credit == FORFEITED) - (row.debit == FORFEITED))
+    tenant.lot_moves[(row.lot_id, "forfeited")] += forfeited
     if reversal:
         tenant.lot_moves[(row.lot_id, "reversed")] += row.amount
     if row.kind == KIND["repay"]:
@@ -200,7 +202,7 @@ def _lots(tenant: _Tenant) -> Problems:
         left = lot.granted - lot.repaid - net[lot.id] - tenant.lot_moves[(lot.id, "lost")]
         if left != lot.remaining:
             yield f"lot {lot.id} has {lot.remaining}, its draws leave {left}"
-        for name in ("repaid", "reversed"):
+        for name in ("repaid", "reversed", "forfeited"):
             moved = tenant.lot_moves[(lot.id, name)]
             if moved != getattr(lot, name):
                 yield f"lot {lot.id} has {name} {getattr(lot, name)}, its transfers say {moved}"

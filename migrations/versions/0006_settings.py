@@ -1,8 +1,8 @@
 """
-The journal of settings, with a first entry for what exists, and seals that name its end.
+The journal of settings, with a first entry for what exists, seals that name its end, and what of a lot was forfeited.
 
-SQLite cannot change a CHECK: there the seals are copied into a table made anew. Triggers, hash and settings are a
-frozen copy of those in `ledger`. Entries are written as of the newest instant in the tenant's books.
+SQLite cannot change a CHECK: there the seals are copied into a table made anew, and a lot's CHECK comes with its
+column. Triggers, hash and settings are a frozen copy of those in `ledger`. Entries are written as of the newest instant in the tenant's books.
 """
 
 import json
@@ -44,11 +44,17 @@ BUDGET = "limit_amt", "raised_amt", "valid_until", "counts", "timezone"
 LOT = "kind", "granted", "priority", "effective_at", "expires_at", "source_ref"
 WINDOWS = "hour", "day", "week", "month"
 REFUND = 2
+FORFEITED = "forfeited BETWEEN 0 AND granted"
+FORFEITS = """
+UPDATE ledger_grant_lot SET forfeited = (
+    SELECT coalesce(sum(amount), 0) FROM ledger_transfer AS t WHERE t.lot_id = ledger_grant_lot.id AND t.credit = 4
+)
+"""
 
 
 def upgrade() -> None:
     """
-    Add the journal, write what is set into it, then widen the seals.
+    Add the journal, write what is set into it, then widen the seals and the lots.
     """
     create_setting()
     bind = op.get_bind()
@@ -58,6 +64,7 @@ def upgrade() -> None:
     for account in bind.execute(sa.text("SELECT * FROM ledger_account ORDER BY tenant")).all():
         bind.execute(insert, [dict(zip(COLUMNS, row, strict=True)) for row in entries(bind, account)])
     widen_seals()
+    widen_lots()
 
 
 def create_setting() -> None:
@@ -115,6 +122,17 @@ def widen_seals() -> None:
     op.create_check_constraint(op.f("ck_ledger_seal_span"), "ledger_seal", SPAN_NEW)
 
 
+def widen_lots() -> None:
+    name = op.f("ck_ledger_grant_lot_forfeited")
+    if op.get_bind().dialect.name == "sqlite":
+        column = f"forfeited BIGINT DEFAULT 0 NOT NULL CONSTRAINT {name} CHECK ({FORFEITED})"
+        op.execute(f"ALTER TABLE ledger_grant_lot ADD COLUMN {column}")
+    else:
+        op.add_column("ledger_grant_lot", sa.Column("forfeited", sa.BigInteger(), nullable=False, server_default=sa.text("0")))
+        op.create_check_constraint(name, "ledger_grant_lot", FORFEITED)
+    op.execute(FORFEITS)
+
+
 def rebuild_seals(span: str, *, new: bool) -> None:
     more = [
         sa.Column("settings_n", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
@@ -167,3 +185,4 @@ def downgrade() -> None:
         op.drop_column("ledger_seal", "settings_hash")
         op.drop_column("ledger_seal", "settings_n")
     op.drop_table("ledger_setting")
+    op.drop_column("ledger_grant_lot", "forfeited")

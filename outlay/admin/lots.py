@@ -67,14 +67,14 @@ def reverse(
     actor: str,
 ) -> dict[str, Any]:
     """
-    Take a lot back: its unspent part at once, the rest as debt.
+    Take a lot back: its unspent part at once, what had expired of it from there, what was spent as debt.
 
     Args:
         kind: "reversal" of a mistake, or "chargeback" by the bank, for paid credit only.
         amount: None is all that was not taken back yet.
         freeze: Stop the tenant's spending; None does so for a chargeback.
     Returns:
-        transfer, amount_usd, taken_usd, debt_usd, credit_usd (afterwards), frozen, replayed.
+        transfer, amount_usd, taken_usd, forfeited_usd, debt_usd, credit_usd (afterwards), frozen, replayed.
     """
     lot_id, kind = fields.word(lot, "lot"), fields.choice(kind, "kind", REVERSALS)
     nanos = None if amount is None else fields.positive(amount, "amount")
@@ -89,6 +89,7 @@ def reverse(
         "transfer": result.transfer,
         "amount_usd": usd(result.amount_nanos),
         "taken_usd": usd(result.taken_nanos),
+        "forfeited_usd": usd(result.forfeited_nanos),
         "debt_usd": usd(result.debt_nanos),
         "credit_usd": usd(result.credit_nanos),
         "frozen": result.frozen,
@@ -135,6 +136,7 @@ def _lot(lot: history.LotRow, zone: str) -> dict[str, Any]:
         "remaining_usd": usd(lot.remaining_nanos),
         "repaid_usd": usd(lot.repaid_nanos),
         "reversed_usd": usd(lot.reversed_nanos),
+        "forfeited_usd": usd(lot.forfeited_nanos),
         "effective_at": instant_text(lot.effective_us, zone),
         "expires_at": instant_text(lot.expires_us, zone),
         "created_at": instant_text(lot.created_us, zone),

@@ -42,7 +42,8 @@ def rows(tmp_path: Any) -> dict[str, list[dict[str, Any]]]:
     source = make_engine(f"sqlite:///{tmp_path / 'source.db'}")
     schema.upgrade(source)
     with Ledger(source) as ledger:
-        ledger.do(OpenAccount("acme", "open", NOW, "Europe/Berlin", 1_000, 900))
+        ledger.do(OpenAccount("acme", "open", NOW - 9, "Europe/Berlin", 1_000, 900))
+        ledger.do(TopUp("acme", "short", NOW - 9, 40, "promo", NOW))
         ledger.do(TopUp("acme", "more", NOW, 500, "promo", NOW + 10**15))
         for turn in range(3):
             ledger.do(Reserve("acme", f"r{turn}", NOW, f"h{turn}", (Offer(100, 10),)))
@@ -74,8 +75,8 @@ def test_rows_of_an_earlier_revision_go_on(
     engine: Engine, rows: dict[str, list[dict[str, Any]]], revision: str
 ) -> None:
     """
-    Every row is there after the upgrade, the chain is whole, an old lot can be charged back, and history is
-    append-only still.
+    Every row is there after the upgrade, the chain is whole, an old lot can be charged back, one that expired
+    unused leaves no debt then, and history is append-only still.
     """
     schema.upgrade(engine, revision)
     assert schema.current(engine) == revision
@@ -83,14 +84,17 @@ def test_rows_of_an_earlier_revision_go_on(
     assert schema.upgrade(engine) == revision
     with reading(engine) as connection:
         found = verify(connection)
-        assert (found.problems, found.transfers) == ((), 5)
+        assert (found.problems, found.transfers) == ((), 7)
         told = [(one.subject, one.actor) for one in changes(connection, "acme")]
-        subjects = "account", "budget:tenant/day", "lot:acme-1", "lot:acme-2"
+        subjects = "account", "budget:tenant/day", "lot:acme-1", "lot:acme-2", "lot:acme-4"
         assert told == [(subject, "migration") for subject in subjects]
     with Ledger(engine) as ledger:
         assert ledger.do(TopUp("acme", "more", NOW, 500, "promo", NOW + 10**15)).replayed  # type: ignore[union-attr]
         back = ledger.do(Reverse("acme", "back", NOW, "acme-1", "bank", kind="chargeback"))
         assert isinstance(back, Reversed)
+        expired = ledger.do(Reverse("acme", "by mistake", NOW, "acme-2", "mistake"))
+        assert isinstance(expired, Reversed)
+        assert (expired.forfeited_nanos, expired.debt_nanos) == (40, 0)
     with reading(engine) as connection:
         assert verify(connection).problems == ()
     with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
@@ -116,7 +120,7 @@ def test_seals_from_before_the_journal_go_on(engine: Engine, rows: dict[str, lis
     with Ledger(engine) as ledger:
         ledger.do(SetBudget("acme", "lower", NOW + DAY_US, 5, actor="ann"))
     (made,) = make_seals(engine, NOW + 3 * DAY_US)
-    assert (made.seq_from, made.seq_to, made.settings_n) == (last.seq + 1, last.seq, 5)
+    assert (made.seq_from, made.seq_to, made.settings_n) == (last.seq + 1, last.seq, 6)
     assert made.prev_hash == row_hash(*old)
     with reading(engine) as connection:
         assert verify(connection).problems == ()

@@ -277,14 +277,18 @@ class Auditor:
         if taken:
             self._move(book, op.kind, home, source, taken, now, op.key, lot=lot.id)
             lot.takes.append(taken)
-        if amount > taken:
-            self._move(book, op.kind, "receivable", source, amount - taken, now, op.key, lot=lot.id)
+        lapsed = min(amount - taken, book.lapsed(lot.id))
+        if lapsed:
+            self._move(book, op.kind, "expired", source, lapsed, now, op.key, lot=lot.id)
+        owed = amount - taken - lapsed
+        if owed:
+            self._move(book, op.kind, "receivable", source, owed, now, op.key, lot=lot.id)
         lot.reversed += amount
         book.frozen = book.frozen or op.freeze
         if op.freeze:
             book.tell_account(op, now)
         name = f"{book.name}-{len(book.moves)}"
-        return "reversed", name, amount, taken, amount - taken, book.wallet, book.frozen
+        return "reversed", name, amount, taken, owed, book.wallet, book.frozen, lapsed
 
     def _setbudget(self, book: Book, op: SetBudget, now: int) -> Answer:
         place = (op.scope, op.window)

@@ -40,7 +40,10 @@ SHAPES: dict[type, tuple[str, str]] = {
     Refunded: ("refunded", "amount_nanos credit_nanos repaid_nanos"),
     ToppedUp: ("topped_up", "transfer credit_nanos repaid_nanos"),
     Adjusted: ("adjusted", "transfer amount_nanos credit_nanos repaid_nanos debt_nanos"),
-    Reversed: ("reversed", "transfer amount_nanos taken_nanos debt_nanos credit_nanos frozen"),
+    Reversed: (
+        "reversed",
+        "transfer amount_nanos taken_nanos debt_nanos credit_nanos frozen forfeited_nanos",
+    ),
     AccountOpened: ("opened", "credit_nanos"),
     BudgetSet: ("budget_set", "limit_nanos limit_before_nanos"),
     AccountSet: ("account_set", "frozen timezone timezone_from_us multiplier_ppm overage"),
@@ -83,7 +86,7 @@ def _check_lots(book: Book, books: Any) -> None:
     wanted = {
         lot.id: (
             lot.kind, lot.priority, lot.granted, lot.left, lot.since, lot.made, lot.expires, lot.repaid,
-            lot.reversed, lot.waits,
+            lot.reversed, lot.waits, book.lapsed(lot.id),
         )
         for lot in book.lots.values()
     }  # fmt: skip
@@ -91,6 +94,7 @@ def _check_lots(book: Book, books: Any) -> None:
         row.id: (
             LOT_NAMES[row.kind], row.priority, row.granted, row.remaining, row.effective_at, row.created_at,
             row.expires_at, row.repaid, row.reversed, bool(row.scheduled),
+            row.forfeited,
         )
         for row in books.lots.values()
     }  # fmt: skip

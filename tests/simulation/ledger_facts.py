@@ -192,6 +192,11 @@ class Book:
         """What the tenant owes."""
         return -self.flow("receivable")
 
+    def lapsed(self, lot: str) -> int:
+        """Return what of a lot came to nothing at its end, and was not taken back from there."""
+        moves = [move for move in self.moves if move[6] == lot]
+        return sum(move[3] * ((move[2] == "expired") - (move[1] == "expired")) for move in moves)
+
     def open_calls(self) -> list[Call]:
         """Return the open holds."""
         return [call for call in self.calls.values() if call.state == "open"]

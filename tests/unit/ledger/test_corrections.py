@@ -197,6 +197,38 @@ def test_a_lot_that_repaid_debt_can_be_charged_back_whole(ledger: MemoryLedger) 
     assert (back.taken_nanos, back.debt_nanos, wallet(ledger)) == (200, 300, (0, 0, 300))
 
 
+def test_taking_back_what_expired_unused_makes_no_debt(ledger: MemoryLedger) -> None:
+    """
+    A grant of 500 that expired unused is taken back from where it was forfeited: the tenant never had it.
+    """
+    ledger.do(TopUp("acme", "k", NOW, 500, "promo", NOW + DAY_US))
+    ledger.do(Sweep("acme", "s", NOW + DAY_US))
+    assert lot(ledger, "acme-2").forfeited == 500
+    back = answered(ledger.do(Reverse("acme", "r", NOW + DAY_US, "acme-2", "by mistake")), Reversed)
+    assert (back.amount_nanos, back.taken_nanos, back.forfeited_nanos, back.debt_nanos) == (500, 0, 500, 0)
+    assert wallet(ledger) == (1_000, 0, 0)
+    assert ledger.rows("ledger_transfer")[-1][2:6] == (14, 4, 2, 500)  # reversal: expired -> promo
+    assert (lot(ledger, "acme-2").forfeited, lot(ledger, "acme-2").reversed) == (0, 500)
+
+
+def test_of_expired_credit_only_what_was_spent_becomes_debt(ledger: MemoryLedger) -> None:
+    """
+    Of 500 paid, 200 were spent and 300 forfeited: a chargeback of 250 leaves nothing owed, the next one of
+    250 finds the other 50 that were forfeited, and the 200 that were spent are owed.
+    """
+    made = answered(ledger.do(TopUp("acme", "k", NOW, 500, expires_us=NOW + DAY_US)), ToppedUp)
+    spend(ledger, "a", 200, 200)
+    later = NOW + DAY_US
+    found = [
+        answered(ledger.do(Reverse("acme", key, later, made.transfer, "x", 250, "chargeback")), Reversed)
+        for key in ("one", "two")
+    ]
+    assert [(back.taken_nanos, back.forfeited_nanos, back.debt_nanos) for back in found] == [
+        (0, 250, 0), (0, 50, 200),
+    ]  # fmt: skip
+    assert wallet(ledger) == (1_000, 0, 200)
+
+
 def test_scheduled_credit_can_be_taken_back_before_its_date(ledger: MemoryLedger) -> None:
     """
     A mistaken grant is taken back in part; what is left takes effect on its date.

@@ -211,6 +211,17 @@ def charged_back() -> None:
     hold(world, 1)
 
 
+def expired_and_taken_back() -> None:
+    """Of a lot that ended partly unused, only what was spent is owed once it is taken back, in two parts."""
+    world = opened(credit=0)
+    world.top_up(T, 500, "paid", HOUR_US, 0)
+    hold(world, 200)
+    world.settle(T, 0, 200)
+    world.pass_time(HOUR_US)
+    world.reverse(T, 0, 250, "chargeback", False)
+    world.reverse(T, 0, None, "chargeback", False)
+
+
 def credit_of_next_hour() -> None:
     """Scheduled credit is none until its instant, and then repays debt first."""
     world = opened(credit=100)
@@ -425,6 +436,12 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
      charged_back),
     ("lot taken back twice", ledger.corrections, "_take_back", "lot.reversed += amount", "pass",
      charged_back),
+    ("expired credit is owed", ledger.corrections, "_take_back", "min(amount - taken, lot.forfeited)", "0",
+     expired_and_taken_back),
+    ("expired credit taken back twice", ledger.corrections, "_take_back", "lot.forfeited -= forfeited",
+     "pass", expired_and_taken_back),
+    ("forfeited credit forgotten", ledger.postings, "forfeit_due", "lot.forfeited += amount", "pass",
+     expired_and_taken_back),
     ("scheduled credit with another", ledger.postings, "activate_due", "lot.effective_at <= now_us", "True",
      credit_of_next_hour),
     ("scheduled credit forgotten", ledger.rows.Books, "add_lot", "lot.due_us)", "self.lots_due_us)",

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ledger.types import Offer, Reserve
+from ledger.types import Offer, OpenAccount, Reserve, TopUp
 from outlay.admin import books, lots, money, tenants
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
 from outlay.wiring import App
+
+DAY_US = 86_400 * 1_000_000
 
 
 def soon(days: int) -> str:
@@ -77,6 +79,24 @@ def test_scheduled_credit_is_listed_and_can_be_told(app: App, acme: dict[str, An
         with pytest.raises(BadInput) as caught:
             money.top_up(app, "acme", "7", actor="t", **terms)
         assert caught.value.field == field
+
+
+def test_expired_credit_is_taken_back_from_there(app: App, acme: dict[str, Any]) -> None:
+    """
+    What of a lot expired unused is named, and taking it back makes nobody owe it.
+    """
+    late = now_us() - 3 * DAY_US
+    app.ledger.do(OpenAccount("late", "open", late, "UTC", 0, None))
+    app.ledger.do(TopUp("late", "k", late, 7, "promo", late + DAY_US))
+    app.ledger.sweep(now_us())
+    assert lots.show_lot(app, "late-1")["forfeited_usd"] == "0.000000007"
+    back = lots.reverse(app, "late-1", reason="mistake", actor="t")
+    assert (back["taken_usd"], back["forfeited_usd"], back["debt_usd"]) == ("0.00", "0.000000007", "0.00")
+    lines = lots.show_lot(app, "late-1")["lines"]
+    assert [(line["kind"], line["left_usd"]) for line in lines] == [
+        ("grant", "0.000000007"), ("forfeit", "0.00"), ("reversal", "0.00"),
+    ]  # fmt: skip
+    assert books.verify(app)["ok"]
 
 
 def test_the_balance_of_the_past(app: App, acme: dict[str, Any]) -> None:
