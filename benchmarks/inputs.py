@@ -1,9 +1,9 @@
 """
 Files of the benchmarks, and on which of their rows a classifier may be trained.
 
-One rule for all of them: a prompt that is asked teaches nothing. A file with a column `split` asks the rows
-of split `eval`, any other file asks all of its rows; every row of the file to train on counts whose prompt
-is not asked, by its id and by its text. One file for both thus trains on the splits that it does not ask.
+One rule for all of them: a prompt that is asked teaches nothing, and every other row of the file to train on
+does. Prompts are known by their id and by their text. A file asks the rows of its split `eval`, all of its rows
+where it has none of it; so one file for both trains on its other splits.
 """
 
 import argparse
