@@ -2,8 +2,8 @@
 Files of the benchmarks, and on which of their rows a classifier may be trained.
 
 One rule for all of them: a prompt that is asked teaches nothing, and every other row of the file to train on
-does. Prompts are known by their id and by their text. A file asks the rows of its split `eval`, all of its rows
-where it has none of it; so one file for both trains on its other splits.
+does. Prompts are known by their id and by their text. A file asks the rows of its split `eval`, all of its
+rows where it has none of it; so one file for both trains on its other splits.
 """
 
 import argparse
