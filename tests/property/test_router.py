@@ -7,28 +7,16 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from router_properties import LIMIT, MODELS, NOW_US, TIERS, left, prices, rank
 
 from pricing.facts import model_facts
-from pricing.table import PriceTable, load_prices
 from router.choose import choose
 from router.classify import profile_request
 from router.codec import Inputs, from_json, replay, to_json
 from router.degrade import active_steps
 from router.policy import Policy, load_policy
-from router.types import Budget, Cache, Choice, Headroom, Hints, Profile, Refusal, RefusalCode, Rights
+from router.types import Cache, Choice, Headroom, Hints, Profile, Refusal, RefusalCode, Rights
 
-NOW_US = 1_795_000_000_000_000
-USD = 1_000_000_000
-LIMIT = 20 * USD
-TIERS = ("large", "medium", "small")
-MODELS = (
-    "claude-opus-5-5",
-    "claude-opus-4-5",
-    "claude-sonnet-5-5",
-    "claude-sonnet-4-5",
-    "claude-haiku-5-5",
-    "claude-haiku-4-5",
-)
 STEPS = (
     'map = { large = "medium", medium = "small" }',
     'map = { medium = "small" }',
@@ -38,12 +26,6 @@ STEPS = (
     "max_tokens = 500",
     'only = ["critical", "high"]',
 )
-
-
-@cache
-def prices() -> PriceTable:
-    """The real prices, compiled once."""
-    return load_prices()
 
 
 @cache
@@ -136,21 +118,10 @@ def situations(draw: st.DrawFn, mode: str = "enforce") -> tuple[Profile, Policy,
     return draw(profiles(policy)), policy, level, dict.fromkeys(sorted(unhealthy), NOW_US + 10**7)
 
 
-def left(nanos: int) -> Headroom:
-    """Give a budget of which so much is left."""
-    return Headroom((Budget("tenant/day", LIMIT, LIMIT - nanos),))
-
-
 def run(situation: tuple[Profile, Policy, int, dict[str, int]], money: Headroom) -> Choice | Refusal:
     """Choose in a situation."""
     profile, policy, level, unhealthy = situation
     return choose(profile, money, policy, prices(), level=level, unhealthy=unhealthy, now_us=NOW_US)
-
-
-def rank(tier: str | None) -> int:
-    """Order the tiers, 0 for the highest."""
-    assert tier is not None
-    return TIERS.index(tier)
 
 
 MONEY = st.integers(0, LIMIT) | st.sampled_from([0, 10_000, 10**7, 10**8, 10**9])

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from router_properties import NOW_US, TIERS, prices, rank
 
-from pricing.table import PriceTable, load_prices
 from router.choose import choose
 from router.classify import profile_request
 from router.codec import Inputs, from_json, replay, to_json
@@ -29,16 +29,8 @@ from router.types import (
     Signals,
 )
 
-NOW_US = 1_795_000_000_000_000
-TIERS = ("large", "medium", "small")
 MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")
 LEVELS = st.sampled_from([None, "low", "medium", "high"])
-
-
-@cache
-def prices() -> PriceTable:
-    """The real prices, compiled once."""
-    return load_prices()
 
 
 @cache
@@ -126,12 +118,6 @@ def decided(profile: Profile, policy: Policy, known: Known) -> Choice:
     outcome = choose(profile, Headroom(), policy, prices(), level=0, unhealthy={}, now_us=NOW_US, known=known)
     assert isinstance(outcome, Choice)
     return outcome
-
-
-def rank(tier: str | None) -> int:
-    """Place of a tier, 0 for the highest."""
-    assert tier is not None
-    return TIERS.index(tier)
 
 
 def named_rank(profile: Profile) -> int | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from router_properties import LIMIT, MODELS, NOW_US, TIERS, USD, left, prices, rank
 
-from pricing.table import PriceTable, load_prices
 from router.choose import choose
 from router.classify import profile_request
 from router.codec import Inputs, from_json, replay, to_json
@@ -18,7 +18,6 @@ from router.demand import Outlook, Pace, PaceState
 from router.policy import Policy, load_policy
 from router.policy_model import Enforcement
 from router.types import (
-    Budget,
     Cache,
     Choice,
     Headroom,
@@ -32,29 +31,11 @@ from router.types import (
 )
 from router.worth import bin_of, price_curve
 
-NOW_US = 1_795_000_000_000_000
 HOUR_US = 3_600 * 1_000_000
-USD = 1_000_000_000
-LIMIT = 20 * USD
-TIERS = ("large", "medium", "small")
-MODELS = (
-    "claude-opus-5-5",
-    "claude-opus-4-5",
-    "claude-sonnet-5-5",
-    "claude-sonnet-4-5",
-    "claude-haiku-5-5",
-    "claude-haiku-4-5",
-)
 TIER_OF = {model: TIERS[place // 2] for place, model in enumerate(MODELS)}
 PRIVATE = ("claude-opus-4-5", "claude-sonnet-5-5", "claude-haiku-4-5")
 EFFORTS = st.sampled_from([None, "low", "medium", "high"])
 CURVE = price_curve({bin_of(300): 300, bin_of(40): 300, bin_of(1): 400})
-
-
-@cache
-def prices() -> PriceTable:
-    """The real prices, compiled once."""
-    return load_prices()
 
 
 @cache
@@ -190,23 +171,12 @@ def situations(draw: st.DrawFn, *, outages: bool = True) -> Situation:
     )
 
 
-def left(nanos: int) -> Headroom:
-    """Give a budget of which so much is left."""
-    return Headroom((Budget("tenant/day", LIMIT, LIMIT - nanos),))
-
-
 def run(situation: Situation, money: Headroom) -> Choice | Refusal:
     """Choose in a situation."""
     profile, policy, level, unhealthy, known = situation
     return choose(
         profile, money, policy, prices(), level=level, unhealthy=unhealthy, now_us=NOW_US, known=known
     )
-
-
-def rank(tier: str | None) -> int:
-    """Order the tiers, 0 for the highest."""
-    assert tier is not None
-    return TIERS.index(tier)
 
 
 MONEY = st.integers(0, LIMIT) | st.sampled_from([0, 10**5, 10**8, 10**9, LIMIT])
