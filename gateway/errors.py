@@ -16,6 +16,7 @@ from outlay.errors import (
     Rejected,
     SchemaMismatch,
     brief,
+    unavailable_code,
 )
 
 ERROR_TYPES: Mapping[int, str] = {
@@ -152,8 +153,7 @@ def public(error: OutlayError) -> ApiError:
             rejected = {"error_code": error.code, **error.details}
             return ApiError(status, ERROR_TYPES[status], error.message, rejected)
         case BooksUnavailable() | SchemaMismatch():
-            code = error.code if isinstance(error, BooksUnavailable) else BooksUnavailable.code
-            details = {"error_code": f"outlay_{code}"}
+            details = {"error_code": unavailable_code(error)}
             return ApiError(503, "api_error", str(error), details, retry=True, retry_after_s=1)
         case _:
             return internal()

@@ -30,8 +30,8 @@ async def ready(house: "House", exchange: Exchange) -> None:
     try:
         await asyncio.to_thread(_check, house)
     except OutlayError as error:
-        code = error.code if isinstance(error, ClockAhead) else "not_ready"
-        details = {"error_code": f"outlay_{code}"}
+        code = error.code if isinstance(error, ClockAhead) else "outlay_not_ready"
+        details = {"error_code": code}
         raise ApiError(
             503, "api_error", f"not ready: {error}", details, retry=True, retry_after_s=1
         ) from error

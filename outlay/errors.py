@@ -80,10 +80,10 @@ class BooksUnavailable(OutlayError):  # noqa: N818 - says what is so; the name i
     The books could not be read or written; the same order may be sent again with the same key.
 
     Attributes:
-        code: Names the cause; clients see it after `outlay_`.
+        code: Names the cause to clients.
     """
 
-    code = "books_unavailable"
+    code = "outlay_books_unavailable"
 
 
 class ClockAhead(BooksUnavailable):
@@ -91,7 +91,7 @@ class ClockAhead(BooksUnavailable):
     The clock of this machine is ahead: nothing is sent or booked by it.
     """
 
-    code = "clock_ahead"
+    code = "outlay_clock_ahead"
 
 
 class SchemaMismatch(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
@@ -176,12 +176,19 @@ def public_error(error: BaseException) -> OutlayError | None:
     return None
 
 
+def unavailable_code(error: OutlayError) -> str:
+    """
+    Name what keeps the books from being used.
+    """
+    return error.code if isinstance(error, BooksUnavailable) else BooksUnavailable.code
+
+
 def stopped_by(error: BaseException) -> str:
     """
     Name what kept a call from being sent, for its record.
     """
     if isinstance(error, OutlayError):
-        return error.code if isinstance(error, BooksUnavailable) else BooksUnavailable.code
+        return unavailable_code(error).removeprefix("outlay_")
     return "internal_error" if isinstance(error, Exception) else "interrupted"
 
 

@@ -372,7 +372,7 @@ def _as_sdk_errors(request: APIRequest) -> Iterator[None]:
     try:
         yield
     except BooksUnavailable as error:
-        details = {"error_code": f"outlay_{error.code}"}
+        details = {"error_code": error.code}
         raise _status_error(
             request, 503, "api_error", str(error), details, retry=True, retry_after_s=1
         ) from error

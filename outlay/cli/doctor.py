@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 OK, WARN, FAIL, SKIPPED = "ok", "warning", "failed", "skipped"
 BUILT_US: Final = 1_790_000_000_000_000  # September 2026: no machine that runs this is older
 SKEW_MAX_US: Final = 5_000_000
+SWEPT_US: Final = 60_000_000
+"""What ended longer ago has been booked where a gateway runs."""
 PACKAGES: Final = (*SIBLINGS, "gateway", "dashboard")
 
 
@@ -176,7 +178,8 @@ def check_upstream(settings: "Settings") -> Check:
 
 def check_clock(settings: "Settings") -> Check:
     """
-    The clock is not behind this version or the books, and goes with the database's own clock.
+    The clock is not behind this version or the books, and goes with the database's own clock. SQLite has
+    none: there it is told what this one ends.
     """
     from outlay.clock import iso, now_us
 
@@ -188,6 +191,11 @@ def check_clock(settings: "Settings") -> Check:
         if abs(behind) > SKEW_MAX_US:
             side = "behind" if behind > 0 else "ahead of"
             found.append(Check("clock", FAIL, f"{abs(behind) // 1_000_000} s {side} the database", fix))
+        elif ended := _ended(settings):
+            said = f"by {iso(now_us())}, {ended} have ended that the books still count"
+            found.append(
+                Check("clock", WARN, said, f"nothing if that is the time; else {fix} before a start")
+            )
         else:
             found.append(Check("clock", OK, iso(now_us())))
     return found[0]
@@ -250,6 +258,25 @@ def _policy_text(settings: "Settings") -> str | None:
     with _engine(settings) as engine, reading(engine) as connection:
         row = Policies(engine).row(connection, EVERYBODY)
     return None if row is None else row.text
+
+
+def _ended(settings: "Settings") -> str:
+    """Name the holds and credits that the next start captures and lets lapse by the clock of this machine."""
+    from ledger import reading
+    from outlay.clock import now_us
+
+    if not _has_books(settings):
+        return ""
+    with _engine(settings) as engine, reading(engine) as connection:
+        if engine.dialect.name != "sqlite":
+            return ""
+        count = connection.exec_driver_sql
+        at = (now_us() - SWEPT_US,)
+        holds = count("SELECT count(*) FROM ledger_hold WHERE state = 0 AND expires_at <= ?", at).scalar()
+        lots = count(
+            "SELECT count(*) FROM ledger_grant_lot WHERE remaining > 0 AND expires_at <= ?", at
+        ).scalar()
+    return f"{holds} hold(s) and {lots} credit(s)" if holds or lots else ""
 
 
 def _behind_us(settings: "Settings") -> int:

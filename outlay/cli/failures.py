@@ -144,10 +144,10 @@ def _public(error: BaseException) -> Failure:
         found = {"found": error.found, "wanted": error.wanted}
         return Failure(FAILED, "schema_mismatch", error.message, fix=error.fix, details=found)
     if isinstance(error, errors.ClockAhead):
-        return Failure(FAILED, error.code, str(error), fix="set the clock; see: outlay doctor")
+        return Failure(FAILED, "clock_ahead", str(error), fix="set the clock; see: outlay doctor")
     if isinstance(error, errors.BooksUnavailable):
         fix = "check OUTLAY_DATABASE_URL, then ask again; see: outlay doctor"
-        return Failure(FAILED, error.code, str(error), fix=fix)
+        return Failure(FAILED, "books_unavailable", str(error), fix=fix)
     return Failure(FAILED, "refused", str(error))
 
 

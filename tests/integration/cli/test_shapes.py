@@ -332,6 +332,23 @@ def test_doctor_sees_a_clock_behind_the_books(
     assert next(check for check in ran.data["checks"] if check["state"] == "failed")["name"] == "clock"
 
 
+def test_doctor_tells_what_a_clock_ends(outlay: Outlay, books: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    On one machine nothing says whether its clock is ahead; the owner is told what a start by it would end.
+    """
+    import outlay.clock as clock
+
+    outlay("topup", "acme", "3", "--kind", "promo", "--expires", "2099-01-01")
+    clocks = {check["name"]: check for check in outlay("doctor", "--json").data["checks"]}
+    assert clocks["clock"]["state"] == "ok"
+    monkeypatch.setattr(clock, "now_us", lambda: 4_070_995_200_000_000)  # 2099-01-02
+    ran = outlay("doctor", "--json")
+    found = next(check for check in ran.data["checks"] if check["name"] == "clock")
+    assert (ran.status, found["state"]) == (0, "warning")
+    assert "0 hold(s) and 1 credit(s) have ended" in found["found"]
+    assert "set the clock" in found["fix"]
+
+
 @pytest.mark.postgres
 @pytest.mark.parametrize(("hours", "told"), [(-1, "behind"), (1, "ahead of")])
 def test_doctor_compares_the_clock_with_the_databases_own(

@@ -22,7 +22,7 @@ from gateway.exchange import (
     read_body,
     to_json,
 )
-from outlay.errors import BadInput, BooksUnavailable, PolicyInvalid, Rejected, SchemaMismatch
+from outlay.errors import BadInput, BooksUnavailable, ClockAhead, PolicyInvalid, Rejected, SchemaMismatch
 from router.problems import Problem
 
 JSON_VALUES = st.recursive(
@@ -163,6 +163,7 @@ def test_every_answer_carries_one_request_id_and_no_broken_header() -> None:
         (Rejected("tenant_exists", "there is one"), 409, "tenant_exists", "false"),
         (Rejected("frozen", "frozen"), 409, "frozen", "false"),
         (BooksUnavailable("locked"), 503, "outlay_books_unavailable", "true"),
+        (ClockAhead("a day ahead"), 503, "outlay_clock_ahead", "true"),
         (SchemaMismatch(None, "0003", "run: outlay db upgrade"), 503, "outlay_books_unavailable", "true"),
     ],
 )

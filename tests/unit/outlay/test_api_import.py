@@ -19,6 +19,7 @@ NAMES = {
     "BooksUnavailable",
     "CallRefused",
     "Cascade",
+    "ClockAhead",
     "Decision",
     "Hold",
     "JsonSchema",

@@ -21,6 +21,7 @@ from outlay.errors import (
     BadInput,
     BooksUnavailable,
     CallRefused,
+    ClockAhead,
     OutlayError,
     PolicyInvalid,
     Rejected,
@@ -83,6 +84,7 @@ def test_every_entry_names_a_class_that_exists() -> None:
     ("lower", "public"),
     [
         (ledger.errors.StoreUnavailable("locked"), BooksUnavailable),
+        (ledger.errors.ClockAhead(9, 1, by_database=True), ClockAhead),
         (ledger.errors.OutcomeUnknown("lost"), BooksUnavailable),
         (ledger.errors.OperationFailed("poison"), Rejected),
         (ledger.errors.LedgerClosed("closed"), BooksUnavailable),
