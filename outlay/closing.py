@@ -101,7 +101,8 @@ def _billed(
     held: Held, outcome: str, model: str, usage: Mapping[str, Any], prices: PriceTable, now_us: int
 ) -> Closing:
     try:
-        billed = billed_from_api(model, usage, default_geo=held.plan.get("geo"))
+        asked = held.plan.get("geo"), held.plan.get("speed")
+        billed = billed_from_api(model, usage, default_geo=asked[0], default_speed=asked[1])
         cost_nanos = bill_nanos(billed, prices, held.plan["at_us"])
     except _UNPRICED as error:
         return _unknown(held, f"usage_unreadable: {error}", now_us, usage)

@@ -168,8 +168,8 @@ class _Call:
         self.profile, told, self.asked_nanos = said
         self.asked = told != ()
         self.reasons = (*self.reasons, *told)
-        geo = None if self._upstream is None else view.policy.upstreams[self._upstream].geo
-        self.record = {**self.record, "session": profile.session, "turn": turn_of(request), "geo": geo}
+        asked = {"geo": profile.bound.geo, "speed": profile.bound.speed}
+        self.record = {**self.record, "session": profile.session, "turn": turn_of(request), **asked}
         return None
 
     def _admit(self) -> Generator[Any, Any, Halted | None]:

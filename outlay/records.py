@@ -32,7 +32,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "key_id": "", "mode": "enforce", "would": None, "stream": False, "task": None, "priority": "normal",
     "session": None, "asked_tier": None, "level": 0, "reasons": "[]", "ratio": None, "gauge": None,
     "offers": "[]", "counterfactual": None, "inputs": "{}", "policy_tenant": "*", "policy_version": 0,
-    "tags": "{}", "geo": None, "parent": None, "attempt": 0, "strategy": None, "prices": "",
+    "tags": "{}", "geo": None, "speed": None, "parent": None, "attempt": 0, "strategy": None, "prices": "",
     "turn": None,
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ events of a stream combine. It knows no prices. Malformed usage is an error, nev
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pricing.facts import UnknownModel, model_facts
 from pricing.stream import BrokenUsage, StreamUsage, broken_stream_usage
 
 __all__ = [
@@ -84,7 +85,11 @@ class Billed:
 
 
 def billed_from_api(
-    model: str, usage: Mapping[str, object], *, default_geo: str | None = None
+    model: str,
+    usage: Mapping[str, object],
+    *,
+    default_geo: str | None = None,
+    default_speed: str | None = None,
 ) -> tuple[Billed, ...]:
     """
     Read an API `usage` object into what is billed, each part at its own model.
@@ -95,7 +100,8 @@ def billed_from_api(
 
     Args:
         model: The model that the answer names.
-        default_geo: The upstream's default geography, for answers that do not say where they ran.
+        default_geo: Where the call was asked to run, for answers that do not say where they ran.
+        default_speed: The speed that was asked for, likewise; a model that has it not runs at standard.
     Raises:
         UsageError: counts are missing, negative or not whole numbers.
     """
@@ -104,9 +110,20 @@ def billed_from_api(
             raise UsageError(f"usage has no {name}; a count that is not told is not 0")
     total = _read(usage, _terms(usage, default_geo), long_writes=_has_1h(usage))
     iterations = _iterations(usage)
-    if all(kind == "message" and name in (None, model) for kind, name, _ in iterations):
-        return (Billed(model, total),)
-    return _by_iteration(model, total, iterations, long_writes=_has_1h(usage))
+    billed: tuple[Billed, ...] = (Billed(model, total),)
+    if any(kind != "message" or name not in (None, model) for kind, name, _ in iterations):
+        billed = _by_iteration(model, total, iterations, long_writes=_has_1h(usage))
+    if usage.get("speed") or default_speed is None:
+        return billed
+    return tuple(replace(part, usage=_asked_speed(part, default_speed)) for part in billed)
+
+
+def _asked_speed(part: Billed, asked: str) -> Usage:
+    try:
+        possible = model_facts(part.model).fast
+    except UnknownModel:
+        possible = True  # what such a model costs is unknown either way
+    return replace(part.usage, speed=asked if possible else "standard")
 
 
 def _by_iteration(

@@ -5,7 +5,7 @@ Output keeps its length, cut where the new max_tokens is shorter. A prompt cache
 model: what was read from it in a known conversation is written anew there.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from outlay.whatif.recorded import Recorded, Served
@@ -17,8 +17,18 @@ from pricing.usage import Billed, Usage, UsageError, billed_from_api
 _UNPRICED: Final = (UsageError, UnknownModel, UnknownPrice)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    How fast a call was asked to run, and where, for usage that does not say: the body's, else the upstream's.
+    """
+
+    speed: str = "standard"
+    geo: str | None = None
+
+
 def cost_then(
-    past: Recorded, then: Served, expected_nanos: int, prices: PriceTable, *, cold: bool, geo: str | None
+    past: Recorded, then: Served, expected_nanos: int, prices: PriceTable, *, cold: bool, asked: Asked
 ) -> tuple[int, bool]:
     """
     Price a call that was served at what would have served it.
@@ -26,14 +36,13 @@ def cost_then(
     Args:
         expected_nanos: Cost that the router expects there, for calls without usage that can be priced.
         cold: The conversation's prompt cache would not be at this model.
-        geo: Where the upstream runs by default, for usage that does not say.
     Returns:
         The cost, and whether it is an estimate that no usage backs.
     """
     if past.usage is not None and past.served is not None:
         try:
-            billed = billed_from_api(past.served.model, past.usage, default_geo=geo)
-            parts = tuple(Billed(then.model, _usage(one.usage, then, cold=cold)) for one in billed)
+            billed = billed_from_api(past.served.model, past.usage, default_geo=asked.geo)
+            parts = tuple(Billed(then.model, _usage(one.usage, then, asked, cold=cold)) for one in billed)
             return bill_nanos(parts, prices, past.at_us), False
         except _UNPRICED:
             pass  # estimated below
@@ -42,8 +51,8 @@ def cost_then(
     return past.cost_nanos * expected_nanos // past.expected_nanos, True
 
 
-def _usage(usage: Usage, then: Served, *, cold: bool) -> Usage:
-    speed = usage.speed if model_facts(then.model).fast else "standard"
+def _usage(usage: Usage, then: Served, asked: Asked, *, cold: bool) -> Usage:
+    speed = asked.speed if model_facts(then.model).fast else "standard"
     usage = replace(usage, speed=speed, output_tokens=min(usage.output_tokens, then.max_tokens))
     if not cold:
         return usage

@@ -15,7 +15,7 @@ from typing import Final
 import ledger.types as books
 from outlay.refusals import LEDGER, ROUTER, from_router
 from outlay.whatif import admission
-from outlay.whatif.bill import cost_then
+from outlay.whatif.bill import Asked, cost_then
 from outlay.whatif.books import Books, Move, with_day_limit
 from outlay.whatif.recorded import Recorded, Served, Then, charge, of_offer
 from pricing.table import PriceTable
@@ -215,8 +215,11 @@ class Simulation:
         if then.model == now.model and then.max_tokens >= now.max_tokens and not cold:
             return past.cost_nanos, False
         upstream = self._policy.upstreams.get(profile.upstream or "")
-        geo = None if upstream is None else upstream.geo
-        return cost_then(past, then, offer.expected_cost_nanos, prices, cold=cold, geo=geo)
+        geo = profile.bound.geo
+        if upstream is not None and "inference_geo" not in profile.features:
+            geo = upstream.geo
+        asked = Asked(profile.bound.speed, geo)
+        return cost_then(past, then, offer.expected_cost_nanos, prices, cold=cold, asked=asked)
 
     def _move(self, past: Recorded, offer: Offer | None, cost_nanos: int) -> None:
         """Write into the books what the call does there, less what it did."""

@@ -92,6 +92,19 @@ def test_both_engines_book_what_was_answered(serving: Any, scripted: Provider, d
         assert rig.balance["held_usd"] == "0.00"
 
 
+def test_what_was_asked_is_booked_where_the_answer_is_silent(rig: Rig, scripted: Provider) -> None:
+    """Opus in the US costs 1.1 times as much, fast twice as much, whether the answer says so or not."""
+    opus = "claude-opus-5-5"
+    for told in ({}, {"inference_geo": "us"}, {"speed": "fast"}):
+        asked = told or {"inference_geo": "global"}
+        costs = []
+        for said in (told, {}):
+            scripted.pieces = [plain({**MESSAGE, "model": opus, "usage": {**MESSAGE["usage"], **said}})]  # type: ignore[dict-item]
+            assert rig.call(model=opus, **asked)[0] == 200
+            costs.append(rig.decision["cost_usd"])
+        assert costs[0] == costs[1], asked
+
+
 def test_a_key_is_used_once_per_call(rig: Rig, scripted: Provider) -> None:
     """The same idempotency key again is a conflict: the first answer is not kept, its money is spent once."""
     scripted.pieces = [plain(MESSAGE)]

@@ -24,9 +24,10 @@ OFFER = Offer(HAIKU, "small", None, 500, 2_000_000, 1_000_000)
 ASKED = Offer(OPUS, "large", "high", 500, 20_000_000, 10_000_000)
 
 
-def held(*, geo: str | None = None, cost: int = 2_000_000) -> Held:
+def held(*, geo: str | None = None, speed: str = "standard", cost: int = 2_000_000) -> Held:
     """A hold for a call that asked for opus and is served by haiku."""
-    plan = records.opened(id="d1", tenant="acme", at_us=T0, surface="gateway", asked_model=OPUS, geo=geo)
+    plan = records.opened(id="d1", tenant="acme", at_us=T0, surface="gateway", asked_model=OPUS)
+    plan |= {"geo": geo, "speed": speed}
     plan |= {"offers": to_json((OFFER,)), "counterfactual": to_json(counterfactual(ASKED)), "offer": 0}
     return Held("acme", "d1", cost, plan)
 
@@ -66,6 +67,18 @@ def test_the_region_of_the_upstream_counts_where_the_answer_names_none() -> None
     )
     assert us.cost_nanos == priced(OPUS, COUNTS, 1_100_000)
     assert world.cost_nanos == plain.cost_nanos
+
+
+def test_the_speed_that_was_asked_for_counts_where_the_answer_names_none() -> None:
+    """A fast call is billed as fast where its model can be, unless the answer says that it was not."""
+    fast = cost_nanos(COUNTS, load_prices().price(OPUS, T0, speed="fast"))
+    for usage, model, cost in (
+        (USAGE, OPUS, fast),
+        ({**USAGE, "speed": "standard"}, OPUS, priced(OPUS, COUNTS)),
+        (USAGE, HAIKU, priced(HAIKU, COUNTS)),
+    ):
+        done = closing.close(held(speed="fast"), Completed(model, usage), load_prices(), T0)
+        assert done.cost_nanos == cost
 
 
 def test_a_broken_stream_costs_at_most_what_was_seen() -> None:

@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlay.whatif.admission import taken
-from outlay.whatif.bill import cost_then
+from outlay.whatif.bill import Asked, cost_then
 from outlay.whatif.books import Books, Move, with_day_limit
 from outlay.whatif.recorded import Recorded, Served, Then
 from outlay.whatif.sums import OTHERS, TASKS_MAX, Sums, kind_of
+from pricing.cost import cost_nanos
+from pricing.facts import geo_ppm
 from pricing.table import PriceTable, load_prices
+from pricing.usage import Usage
 from router.types import Budget, Headroom, Offer
 
 AT_US = 1_795_000_000_000_000
@@ -155,8 +158,20 @@ def test_usage_is_priced_at_the_other_model(prices: PriceTable) -> None:
     rates = prices.price(HAIKU.model, AT_US).rates(3_000)
     plain = 1_000 * rates.input + 500 * rates.output
     for cold, rate in ((False, rates.cache_read), (True, rates.cache_write_5m)):
-        cost, estimated = cost_then(past, then, 1, prices, cold=cold, geo=None)
+        cost, estimated = cost_then(past, then, 1, prices, cold=cold, asked=Asked())
         assert (cost, estimated) == (-(-(plain + 2_000 * rate) // 1_000), False)
+
+
+def test_what_was_asked_counts_where_the_usage_is_silent(prices: PriceTable) -> None:
+    """
+    A call asked to run fast in the US costs so at a model that can; haiku runs at standard, wherever it is.
+    """
+    past = Recorded(row(usage='{"input_tokens":1000,"output_tokens":100}'), None)
+    asked = Asked("fast", "us")
+    for then, speed, ppm in ((OPUS, "fast", 1_100_000), (HAIKU, "standard", geo_ppm(HAIKU.model, "us"))):
+        price = prices.price(then.model, AT_US, speed=speed)
+        wanted = cost_nanos(Usage(1_000, 100), price, geo_ppm=ppm)
+        assert cost_then(past, then, 1, prices, cold=False, asked=asked) == (wanted, False)
 
 
 def test_without_usage_the_cost_follows_the_expectation(prices: PriceTable) -> None:
@@ -168,8 +183,8 @@ def test_without_usage_the_cost_follows_the_expectation(prices: PriceTable) -> N
         '"cost_bound_nanos":900}]'
     )
     past = Recorded(row(offers=offers), None)
-    assert cost_then(past, HAIKU, 10, prices, cold=False, geo=None) == (20, True)
-    assert cost_then(Recorded(row(), None), HAIKU, 10, prices, cold=False, geo=None) == (10, True)
+    assert cost_then(past, HAIKU, 10, prices, cold=False, asked=Asked()) == (20, True)
+    assert cost_then(Recorded(row(), None), HAIKU, 10, prices, cold=False, asked=Asked()) == (10, True)
 
 
 @pytest.mark.parametrize(

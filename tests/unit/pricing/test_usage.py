@@ -164,3 +164,15 @@ def test_a_negative_count_cannot_be_made() -> None:
     """Usage below zero would be money out of nothing."""
     with pytest.raises(UsageError):
         Usage(input_tokens=-1)
+
+
+def test_what_was_asked_counts_where_the_answer_is_silent() -> None:
+    """A silent answer ran as it was asked to, where its model can; one that says otherwise is believed."""
+    plain = {"input_tokens": 1, "output_tokens": 2}
+    asked = {"default_geo": "us", "default_speed": "fast"}
+    assert one(plain, **asked) == Usage(1, 2, speed="fast", geo="us")
+    told = one({**plain, "speed": "standard", "inference_geo": "global"}, **asked)
+    assert told == Usage(1, 2, speed="standard", geo="global")
+    iterations = [{"type": "fallback_message", "model": HAIKU, **plain}]
+    (hop,) = billed_from_api(OPUS, {**plain, "iterations": iterations}, default_speed="fast")
+    assert hop == Billed(HAIKU, Usage(1, 2, speed="standard"))
