@@ -10,8 +10,10 @@ import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import product
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import ledger_world
 import pytest
@@ -20,15 +22,18 @@ from ledger_faults import Crash, Place, Plan, connector
 from ledger_world import rows_of_model
 from sqlalchemy import Engine, text
 
-from ledger import reading, writer
+from ledger import ClockAhead, reading, writer
+from ledger.clocks import ClockCheck
 from ledger.drivers import connect
 from ledger.store_memory import MemoryLedger
-from ledger.types import Operation
+from ledger.types import Operation, Release, Renew, Settle
 from ledger.verify import verify
 from ledger.writer import Committer, Item
 
 LONG = "OUTLAY_TEST_LONG" in os.environ
 SEEDS = range(40 if LONG else 4)
+LEAP_US = 3 * 86_400_000_000
+CLOSINGS = (Settle, Release, Renew)
 
 
 def lost() -> BaseException:
@@ -47,25 +52,53 @@ KINDS: tuple[Callable[[], BaseException], ...] = (lost, busy, Crash)
 
 
 class Rig:
-    """A committer that is struck by a plan, restarted after each death, and compared with the model."""
+    """
+    A committer that is struck by a plan, restarted after each death, and compared with the model.
+
+    Attributes:
+        now: The time, by a clock that nobody sets.
+    """
 
     def __init__(self, engine: Engine, plan: Plan) -> None:
         self.engine = engine
         self.plan = plan
         self.model = MemoryLedger()
-        self.committer = Committer(engine, None)
-        self.answered = 0
+        self.now = 0
+        judge = cast("Engine", SimpleNamespace(dialect=SimpleNamespace(name="virtual")))
+        self.check_clock = ClockCheck(judge, lambda: self.now, lambda: self.now)
+        self.committer = self.new_committer()
+        self.answered = self.refused = 0
 
-    def run(self, batch: Sequence[Operation]) -> bool:
-        """Carry a batch out; False if the process died before it answered."""
+    def new_committer(self) -> Committer:
+        """Start, or start again."""
+        return Committer(self.engine, None, check=self.check_clock)
+
+    def run(self, batch: Sequence[Operation], leaps: Callable[[], bool] = lambda: False) -> bool:
+        """
+        Carry a batch out; False if the process died before it answered.
+
+        Args:
+            leaps: Whether a clock leaps: a closing is sent by it, to be carried out now; beside any other
+                operation its like is sent under another key, to be refused.
+        """
         start = len(self.plan.seen)
+        self.now = max(self.now, *(op.now_us for op in batch))
         items = [Item(op, ()) for op in batch]
+        refused: list[Item] = []
+        for item in items:
+            if leaps():
+                late = replace(item.op, now_us=self.now + LEAP_US)
+                if isinstance(late, CLOSINGS):
+                    item.op = late
+                else:
+                    refused.append(Item(replace(late, key=f"{late.key}:leaps"), ()))
+        batch = [replace(i.op, now_us=self.now) if i.op.now_us > self.now else i.op for i in items]
         died = False
         try:
-            self.committer.run(items)
+            self.committer.run([*items, *refused])
         except Crash:
             died = True
-            self.committer = Committer(self.engine, None)
+            self.committer = self.new_committer()
         commits = self.plan.seen[start:].count(Place.AFTER_COMMIT)
         wanted: list[Any] = []
         for _ in range(commits):
@@ -73,6 +106,10 @@ class Rig:
         if not died:
             assert [shape(item.answer()) for item in items] == wanted
             self.answered += len(batch)
+            for item in refused:
+                with pytest.raises(ClockAhead):
+                    item.answer()
+            self.refused += len(refused)
         self.check()
         return not died
 
@@ -124,6 +161,22 @@ def test_random_faults_lose_nothing_and_repeat_nothing(rig: Rig, seed: int) -> N
             answered = rig.run(batch)
     assert rig.answered > len(script) // 2
     assert len(rig.plan.struck) > 20
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_clock_that_leaps_leaves_no_trace(rig: Rig, seed: int) -> None:
+    """
+    Amid the same faults some operations come by a clock that is days ahead: what closes or renews a hold is
+    carried out now, the rest is refused, and the rows are as if nothing had leapt.
+    """
+    rng = random.Random(seed)
+    for batch in batches(ledger_world.run(2_000 + seed, 120).script, rng):
+        near = range(rig.plan.steps, rig.plan.steps + 24)
+        rig.plan.faults = {step: rng.choice(KINDS) for step in near if rng.random() < 0.08}
+        while not rig.run(batch, lambda: rng.random() < 0.3):
+            rig.plan.faults = {}
+    assert rig.refused > 10
+    assert len(rig.plan.struck) > 5
 
 
 def test_every_fault_at_every_step_of_a_commit(rig: Rig) -> None:
