@@ -81,6 +81,7 @@ class CommitLog:
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
+        self._path = os.path.realpath(file.path) + _LOG  # SQLite follows a link first
         self._opened: _Identity | None = None
 
     def check(self) -> None:
@@ -91,7 +92,7 @@ class CommitLog:
             BooksMoved: It went to nowhere.
         """
         self._file.check()
-        found = _identity(self._file.path + _LOG)
+        found = _identity(self._path)
         if self._opened is None:
             self._opened = found
         elif found != self._opened:

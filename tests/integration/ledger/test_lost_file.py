@@ -95,6 +95,20 @@ def test_what_was_acknowledged_outlives_its_log(file: Path) -> None:
     again.dispose()
 
 
+def test_the_log_of_a_linked_file_lies_beside_the_file(file: Path) -> None:
+    """SQLite follows a link before it makes its log, and so does the look after COMMIT."""
+    link = file.parent / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(file)
+    engine = make_engine(f"sqlite:///{link}")
+    with Ledger(engine) as ledger:
+        assert isinstance(ledger.do(TopUp("acme", "before", NOW_US, 5)), ToppedUp)
+        delete_log(file)
+        with pytest.raises(OutcomeUnknown):
+            ledger.do(TopUp("acme", "after", NOW_US, 7))
+    engine.dispose()
+
+
 def test_a_file_that_comes_back_goes_on(file: Path) -> None:
     """What had no answer is asked again by its key, and is booked once."""
     engine = make_engine(f"sqlite:///{file}")
