@@ -126,15 +126,18 @@ def _too_large(most: int) -> ApiError:
     return ApiError(413, "request_too_large", f"the request body is larger than {most} bytes")
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes, *, each_once: bool = False) -> dict[str, Any]:
     """
     Read a body as a JSON object. Numbers that JSON does not have (NaN, infinities, 1e999) are refused.
 
+    Args:
+        each_once: Refuse a field that is there twice, as nobody can say which was meant.
     Raises:
         ApiError: 400, saying what is wrong.
     """
     try:
-        value = json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
+        pairs = _each_once if each_once else None
+        value = json.loads(raw, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=pairs)
     except (ValueError, RecursionError) as error:
         said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise invalid(f"the request body is not valid JSON: {said}", field="body") from error
@@ -144,6 +147,15 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 _KINDS = {list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise invalid(f"the field {json.dumps(name[:60])} is there twice; send it once", field=name[:60])
+        found[name] = value
+    return found
 
 
 def _no_constant(name: str) -> float:

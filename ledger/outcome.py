@@ -6,9 +6,10 @@ from typing import Final, NamedTuple
 
 from ledger.rows import Hold
 from ledger.types import HoldEvent, Number, Reason, Refused, Result
-from pricing.money import scale_ceil
+from pricing.money import NANOS_PER_USD, scale_ceil
 
 AMOUNT_MAX: Final = 10**18  # 1e9 USD: sums of a few stay inside 64 bits
+_AMOUNTS: Final = f"amounts go up to {AMOUNT_MAX // NANOS_PER_USD:,} USD"
 
 
 class Outcome(NamedTuple):
@@ -38,7 +39,7 @@ def invalid_amount(field: str, value: object) -> Outcome:
     """
     Refuse an amount, naming the field and the value.
     """
-    return refuse(Reason.AMOUNT_INVALID, field=field, value=str(value)[:60])
+    return refuse(Reason.AMOUNT_INVALID, field=field, value=str(value)[:60], fix=_AMOUNTS)
 
 
 def invalid_field(field: str, value: object, fix: str) -> Outcome:

@@ -15,7 +15,7 @@ from typing import Final
 
 from ledger import Ledger, LedgerError, OperationFailed
 from ledger.types import Attachment, Operation, Refused
-from outlay.spool import Closing, Spool, any_left, database_of, left_behind, spool_path
+from outlay.spool import Closing, Spool, any_left, database_of, left_behind, own_spool
 
 RETRY_S: Final = 1.0
 WAITING_MAX: Final = 100_000
@@ -111,7 +111,7 @@ class Later:
 
     def _own_spool(self, folder: str) -> Spool:
         if self._spool is None:
-            self._spool = Spool(spool_path(folder, self._database(), self._owner))
+            self._spool = own_spool(folder, self._database(), self._owner)
         return self._spool
 
     def _database(self) -> str:

@@ -25,6 +25,7 @@ from ledger.types import Attachment, Operation, Release, Settle
 
 Closing = tuple[Operation, Sequence[Attachment]]
 ENDING: Final = ".spool"
+NAMES_MAX: Final = 5
 _PART: Final = 65_536
 _KINDS: Final[dict[str, type[Settle | Release]]] = {"Settle": Settle, "Release": Release}
 _log = logging.getLogger("outlay")
@@ -136,6 +137,20 @@ def spool_path(folder: str, database_url: str, owner: str) -> Path:
     Return the file of a process: named after its database, so that no other database gets its lines.
     """
     return Path(folder) / f"{_database(database_url)}-{sha256(owner.encode()).hexdigest()[:16]}{ENDING}"
+
+
+def own_spool(folder: str, database_url: str, owner: str) -> Spool:
+    """
+    Make the file of a process; under the next name where another process was at it before it was locked, and
+    may be for as long as the books are out of reach.
+
+    Raises:
+        OSError: No file can be made.
+    """
+    for turn in range(1, NAMES_MAX):
+        with suppress(BlockingIOError):
+            return Spool(spool_path(folder, database_url, owner if turn == 1 else f"{owner} {turn}"))
+    return Spool(spool_path(folder, database_url, f"{owner} {NAMES_MAX}"))
 
 
 def any_left(folder: str, database_url: str) -> bool:

@@ -1,8 +1,8 @@
 """
 The control plane as an ASGI application: FastAPI behind a front that reads the body and knows the caller.
 
-The front refuses before FastAPI reads anything: no key, a body that is too large or no JSON object. Errors
-have the same shape as on the data plane.
+The front refuses before FastAPI reads anything: no key, a body that is too large, is no JSON object or has a
+field twice. Errors have the same shape as on the data plane.
 """
 
 import logging
@@ -94,7 +94,7 @@ class Front:
             state["caller"] = await identify(self._house, exchange.headers)
             body = await read_body(exchange)
         if body:
-            parse_object(body)
+            parse_object(body, each_once=True)
             scope["headers"] = _of_json(scope["headers"])
         await self.api(scope, _replay(exchange, body), _named(exchange))
 

@@ -105,6 +105,13 @@ def test_what_was_asked_is_booked_where_the_answer_is_silent(rig: Rig, scripted:
         assert costs[0] == costs[1], asked
 
 
+def test_a_call_beyond_any_amount_is_told_what_amounts_go_up_to(rig: Rig) -> None:
+    """A max_tokens of 10**30 costs more than the books can hold; the text says so to its end."""
+    status, body, _ = rig.call(max_tokens=10**30)
+    assert status == 400
+    assert json.loads(body)["error"]["message"].endswith("; amounts go up to 1,000,000,000 USD")
+
+
 def test_a_key_is_used_once_per_call(rig: Rig, scripted: Provider) -> None:
     """The same idempotency key again is a conflict: the first answer is not kept, its money is spent once."""
     scripted.pieces = [plain(MESSAGE)]

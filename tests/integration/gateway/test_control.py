@@ -381,3 +381,17 @@ def test_a_long_name_is_not_echoed_whole(gateway: Any, tenant: Any, http: Any) -
     assert status == 400
     assert len(str(answer)) < 3_000
     assert "Known fields" in answer["error"]["message"]
+
+
+def test_a_field_that_is_there_twice_is_refused(gateway: Any, http: Any) -> None:
+    """Of two amounts neither is booked: nobody can say which was meant. So it is with a field in a field."""
+    base = gateway.url + PLANE
+    http("POST", f"{base}/tenants", json={"tenant": "twice", "credit": "5"})
+    for path, raw, field in (
+        ("/tenants/twice/top-ups", '{"amount": "1", "amount": "2"}', "amount"),
+        ("/halt", '{"reason": "r", "tenant": {"a": 1, "\\u0061": 2}}', "a"),
+    ):
+        status, said, _ = http("POST", base + path, data=raw)
+        assert (status, said["error"]["details"]["field"]) == (400, field), said
+        assert f'"{field}" is there twice' in said["error"]["message"]
+    assert http("GET", f"{base}/tenants/twice")[1]["credit_usd"] == "5.00"

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 import circuit.tables
 from ledger import Ledger, StoreUnavailable
 from ledger.types import Attachment, Operation, Release, Released, Settle
-from outlay import later
+from outlay import later, spool
 from outlay.later import Later
 from outlay.spool import Spool, left_behind, spool_path
 from outlay.tables import decision
@@ -137,6 +137,29 @@ def test_a_file_is_read_by_one_process_at_a_time(folder: Path) -> None:
     assert list(left_behind(str(folder), URL)) == []
     one.close()
     assert list(left_behind(str(folder), "postgresql://u@h/other")) == []
+
+
+def test_a_file_adopted_before_its_lock_is_left_for_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another process is at a new file before its lock, the closing goes to disk all the same."""
+    lock, adopted = spool._lock, []
+
+    def late(fd: int) -> None:
+        """Let the other process be first, once."""
+        monkeypatch.setattr(spool, "_lock", lock)
+        adopted.append(next(left_behind(str(folder), URL)))
+        lock(fd)
+
+    monkeypatch.setattr(spool, "_lock", late)
+    mine = waiting(Books(), folder, "me")
+    mine.add(settle("a"))
+    adopted[0].close()
+    assert [path.stat().st_size > 0 for path in folder.iterdir()] == [True]
+    mine.close()
+    (left,) = [one.first() for one in left_behind(str(folder), URL)]
+    assert left is not None
+    assert left[0] == settle("a")
 
 
 def test_a_torn_or_changed_line_is_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
