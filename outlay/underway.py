@@ -16,8 +16,8 @@ class UnderWay:
 
     Whoever sends it tells by `resume` what came of that, once, and sends what the call wants next, if
     anything: the call itself after a question of the flow's own, or another attempt. Who is told to stop
-    calls `abandon` instead, at any time. Until then the hold of what is sent is renewed (`lease`); one that
-    nobody closes is captured when it expires.
+    calls `abandon` instead, at any time. Until then, or until everybody has dropped this, the hold of what is
+    sent is renewed (`lease`); one that nobody closes is captured when it expires.
     """
 
     def __init__(self, leases: Leases, tenant: str, steps: Generator[Any, Any, Result]) -> None:
@@ -27,6 +27,10 @@ class UnderWay:
         self.lease: Lease | None = None
         self.sending: Sending | None = None
         self.result: Result | None = None
+
+    def __del__(self) -> None:
+        if self.lease is not None:  # nobody is left who could close it
+            self.lease.end()
 
     @property
     def following(self) -> Result | Sending:

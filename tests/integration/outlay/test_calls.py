@@ -2,6 +2,7 @@
 Whole calls through the blocking driver, on both engines.
 """
 
+import gc
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -107,6 +108,14 @@ def test_a_call_that_nobody_closes_is_captured_with_its_record(
     assert select("SELECT outcome, code FROM outlay_decision") == [
         {"outcome": "uncertain", "code": "captured"}
     ]
+
+
+def test_a_call_that_everybody_dropped_is_renewed_no_more(calls: Calls, select: Select) -> None:
+    """Nobody is left who could close it: its hold is kept no longer than it has to live."""
+    sent(calls.start(asking()))
+    gc.collect()
+    assert len(calls.engine.leases) == 0
+    assert select("SELECT state FROM ledger_hold") == [{"state": 0}]
 
 
 def test_an_answer_after_the_capture_still_corrects_it(
