@@ -26,6 +26,7 @@ BUILT_US: Final = 1_790_000_000_000_000  # September 2026: no machine that runs 
 SKEW_MAX_US: Final = 5_000_000
 SWEPT_US: Final = 60_000_000
 """What ended longer ago has been booked where a gateway runs."""
+NAMED_MAX: Final = 5
 PACKAGES: Final = (*SIBLINGS, "gateway", "dashboard")
 
 
@@ -176,6 +177,22 @@ def check_upstream(settings: "Settings") -> Check:
     return Check("upstream key", OK, f"present, for {settings.upstream_url}")
 
 
+def check_names(settings: "Settings") -> Check:
+    """
+    Calls can match every budget: names are compared in one Unicode form, in which earlier versions did not
+    keep them.
+    """
+    with _found("budget names", "see: outlay budget set --help") as found:
+        if lost := _unmatched(settings):
+            more = f" and {len(lost) - NAMED_MAX} more" if len(lost) > NAMED_MAX else ""
+            said = f"no call matches {', '.join(lost[:NAMED_MAX])}{more}"
+            fix = "set them anew by the same names, which are normalized now: outlay budget set"
+            found.append(Check("budget names", WARN, said, fix))
+        else:
+            found.append(Check("budget names", OK, "calls can match each"))
+    return found[0]
+
+
 def check_clock(settings: "Settings") -> Check:
     """
     The clock is not behind this version or the books, and goes with the database's own clock. SQLite has
@@ -202,7 +219,12 @@ def check_clock(settings: "Settings") -> Check:
 
 
 _OF_THE_MACHINE: Final = (check_siblings, check_zones, check_upstream, check_waiting)
-_OF_THE_BOOKS: Final = (("schema", check_schema), ("policy", check_policy), ("clock", check_clock))
+_OF_THE_BOOKS: Final = (
+    ("schema", check_schema),
+    ("policy", check_policy),
+    ("budget names", check_names),
+    ("clock", check_clock),
+)
 
 
 def examine(settings: "Settings") -> tuple[Check, ...]:
@@ -258,6 +280,24 @@ def _policy_text(settings: "Settings") -> str | None:
     with _engine(settings) as engine, reading(engine) as connection:
         row = Policies(engine).row(connection, EVERYBODY)
     return None if row is None else row.text
+
+
+def _unmatched(settings: "Settings") -> list[str]:
+    """Name the limits under a spelling that no call has and that were not set anew under the one it has."""
+    from ledger.rows import WINDOW_NAMES
+    from router.hints import canonical
+
+    if not _has_books(settings):
+        return []
+    query = "SELECT tenant, scope, window_kind, coalesce(limit_amt, raised_amt) FROM ledger_budget"
+    with _engine(settings) as engine, engine.connect() as connection:
+        rows = connection.exec_driver_sql(f"{query} ORDER BY 1, 2, 3").all()
+    known = {(row[0], row[1], row[2]) for row in rows}
+    return [
+        f"{scope!a} of {tenant} ({WINDOW_NAMES[kind]})"
+        for tenant, scope, kind, limit in rows
+        if limit is not None and (tenant, canonical(scope), kind) not in known
+    ]
 
 
 def _ended(settings: "Settings") -> str:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from ledger.types import Release
+from ledger import Ledger, make_engine
+from ledger.types import Release, SetBudget
 from outlay.cli import servers
+from outlay.clock import now_us
 from outlay.spool import Spool, database_of, spool_path
 
 Outlay = Callable[..., Any]
@@ -168,6 +170,24 @@ def test_doctor_tells_of_calls_that_wait_on_disk(
     checks = {check["name"]: check for check in outlay(*other).data["checks"]}
     assert checks["waiting calls"]["state"] == "ok"
     spool.close()
+
+
+def test_doctor_names_budgets_that_no_call_matches(outlay: Outlay, books: Path) -> None:
+    """
+    A budget under a decomposed name limits nothing until it is set anew; one that is lifted is no matter.
+    """
+    engine = make_engine(f"sqlite:///{books}")
+    with Ledger(engine) as ledger:
+        for name, limit in (("zoe\u0308", 5), ("u\u0308", None)):
+            ledger.do(SetBudget("acme", f"old {name}", now_us(), limit, f"user:{name}"))
+    engine.dispose()
+    checks = {check["name"]: check for check in outlay("doctor", "--json").data["checks"]}
+    found = checks["budget names"]
+    assert (found["state"], "'user:zoe\\u0308' of acme (day)" in found["found"]) == ("warning", True)
+    assert "u\\u0308" not in found["found"].replace("zoe\\u0308", "")
+    assert outlay("budget", "set", "acme", "2", "--scope", "user:zoe\u0308").status == 0
+    checks = {check["name"]: check for check in outlay("doctor", "--json").data["checks"]}
+    assert checks["budget names"]["state"] == "ok"
 
 
 @pytest.mark.parametrize("words", [["key", "create", "--tenant", "acme"], ["halt", "--reason", "x", "--yes"]])
