@@ -117,6 +117,30 @@ def test_a_preview_says_what_the_same_traffic_comes_to_under_the_other_policy(
     assert then["spend_then_usd"] == twin["spend_now_usd"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "cost"), [({"inference_geo": "us"}, "0.01166"), ({"speed": "fast"}, "0.0106")]
+)
+def test_what_a_call_asked_for_is_priced_anew_though_its_usage_is_silent(
+    opened: App, traffic: Traffic, asked: dict[str, str], cost: str
+) -> None:
+    """
+    300 in and 1000 out by Sonnet cost 0.0106 USD: 1.1 times that in the US, no more where it cannot be fast.
+    A twin under the other policy pays just so.
+    """
+    medium = STEPS.replace('"blog" = { tier = "large" }', '"blog" = { tier = "medium" }')
+    traffic.account("twin", 150_000_000)
+    policies.apply_policy(opened, medium, tenant="twin", actor="t")
+    message = {"model": "outlay/auto", "max_tokens": 1_000, "messages": [{"role": "user", "content": "Hi."}]}
+    for tenant in ("acme", "twin"):
+        call = traffic.calls.start(CallRequest(tenant, {**message, **asked}, hints=Hints(task="blog")))
+        assert call.sending is not None, call.result
+        usage = {"input_tokens": 300, "output_tokens": 1_000}
+        call.resume(Completed(call.sending.model, usage))
+    (change,) = preview_policy(opened, medium)["changes"]
+    twin = next(one for one in preview_policy(opened, medium, tenant="twin")["tenants"])
+    assert change["cost_then_usd"] == twin["spend_now_usd"] == cost
+
+
 def test_spending_is_priced_anew_by_what_would_have_served(opened: App, play: Play) -> None:
     """
     One call of 300 tokens in and 1000 out: Opus at 4 and 20 USD per million becomes Haiku at 0.10 and 0.50.
