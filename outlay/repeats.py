@@ -15,7 +15,7 @@ from ledger.types import Held, Reserve, Result
 from outlay.calls import CallRequest
 from outlay.effects import Commit, FindTry, ask
 
-TRIES_MAX: Final = 32
+TRIES_MAX: Final = 256
 """A call looks for a free number among so many, as long as none of them was billed."""
 _GIVEN_BACK: Final = "released"
 

@@ -420,8 +420,19 @@ def test_a_key_whose_call_was_not_billed_may_be_tried_again() -> None:
     assert list(one.states().values()) == ["released"] * 3 + ["settled"]
 
 
-def test_a_key_is_not_tried_without_end() -> None:
+def test_a_key_outlives_a_long_outage() -> None:
+    """A client that asks once a minute for an hour is served in the end, as nothing was billed."""
+    one = world()
+    request = CallRequest("acme", BODY, idempotency_key="a")
+    for _ in range(60):
+        steps, _ = one.start(request)
+        one.play(steps, Failed(500))
+    assert isinstance(one.start(request)[1], effects.Send)
+
+
+def test_a_key_is_not_tried_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that failed so many times is used up: the search for its next try has a bound."""
+    monkeypatch.setattr(repeats, "TRIES_MAX", 8)
     one = world()
     request = CallRequest("acme", BODY, idempotency_key="a")
     for _ in range(repeats.TRIES_MAX):
@@ -431,8 +442,9 @@ def test_a_key_is_not_tried_without_end() -> None:
     assert refused.code == "outlay_duplicate_request"
 
 
-def test_the_last_try_of_a_key_that_loses_its_probe_holds_again() -> None:
+def test_the_last_try_of_a_key_that_loses_its_probe_holds_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a key was tried, what is sent has a hold of its own behind it."""
+    monkeypatch.setattr(repeats, "TRIES_MAX", 8)
     one = world()
     request = CallRequest("acme", BODY, idempotency_key="a")
     for _ in range(repeats.TRIES_MAX - 1):
