@@ -36,7 +36,7 @@ def missing_file(url: str) -> Path | None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         why = "cannot be written" if folder.is_dir() else "is not a folder"
-        raise BadInput("database_url", str(path), f"{folder} {why}", "Name a file in a folder of your own.")
+        raise BadInput("database_url", path, f"{folder} {why}", "Name a file in a folder of your own.")
     return path
 
 
@@ -52,11 +52,11 @@ def refuse_foreign(url: str) -> None:
         return
     if not path.exists() and log_left(path):
         why, fix = "was deleted or moved", f"put it back beside its log {path}-wal, or move that away"
-        raise BadInput("database_url", str(path), why, fix)
+        raise BadInput("database_url", path, why, fix)
     tables = _tables(path) if path.is_file() else None
     if tables and not tables & _OURS:
         fix = "name a file of Outlay's own, as in sqlite:///outlay.db"
-        raise BadInput("database_url", str(path), "this is the database of another program", fix)
+        raise BadInput("database_url", path, "this is the database of another program", fix)
 
 
 def log_left(path: Path) -> bool:
@@ -78,7 +78,7 @@ def refuse_new(url: str) -> None:
     path = sqlite_file(url)
     if path is not None and (missing_file(url) is not None or _tables(path) == frozenset()):
         fix = "Check the path (OUTLAY_DATABASE_URL, --database-url); new books are made by: outlay db upgrade"
-        raise BadInput("database_url", str(path), "there are no books", fix)
+        raise BadInput("database_url", path, "there are no books", fix)
 
 
 def _tables(path: Path) -> frozenset[str] | None:

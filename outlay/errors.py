@@ -13,6 +13,7 @@ The public errors, and the one table that turns errors of the parts below into t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -125,10 +126,12 @@ class CallRefused(OutlayError):  # noqa: N818 - says what is so; the name is par
 def shown(value: object) -> str:
     """
     Show a refused value, in quotes where it is text, cut to a sane length and without control characters.
+
+    A path is not cut: what matters of it stands at its end.
     """
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
+    text = f'"{value}"' if isinstance(value, str | PurePath) else repr(value)
     text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return text if len(text) <= _SHOWN or isinstance(value, PurePath) else text[: _SHOWN - 1] + "…"
 
 
 def brief(value: Any) -> Any:

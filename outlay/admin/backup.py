@@ -124,7 +124,7 @@ def _copy_sqlite(source: Path, target: Path) -> None:
         new.execute("PRAGMA journal_mode=DELETE")  # one file, without companions
         damage = new.execute("PRAGMA quick_check(1)").fetchone()[0]
     if damage != "ok":
-        raise BadInput("database_url", str(source), f"is damaged: {damage}", "Restore an earlier backup.")
+        raise BadInput("database_url", source, f"is damaged: {damage}", "Restore an earlier backup.")
 
 
 def _restore_sqlite(source: Path, target: Path, engine: Engine) -> str:
