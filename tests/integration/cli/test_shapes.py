@@ -309,7 +309,7 @@ def test_doctor_names_what_is_wrong_and_its_fix(outlay: Outlay, monkeypatch: pyt
     states = {check["name"]: check["state"] for check in found["checks"]}
     assert found["ok"] is True
     of_the_machine = ["packages", "time zones", "upstream key", "waiting calls"]
-    assert list(states) == [*of_the_machine, "database", "schema", "policy", "clock"]
+    assert list(states) == [*of_the_machine, "database", "schema", "policy", "budget names", "clock"]
     assert states["upstream key"] == "warning"
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
     ran = outlay("doctor", "--json")
