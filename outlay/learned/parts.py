@@ -4,7 +4,7 @@ The parts of the classifier, fitted with scikit-learn and written down as plain 
 The library is loaded at the first training only; it is the extra `learned`.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
@@ -97,14 +97,18 @@ def _shares(rows: Sequence[Seen], base: tuple[float, float]) -> Shares:
 
 def _words(
     rows: Sequence[Seen], weak: list[float], strong: list[float], shares: Shares
-) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
-    """Fit the two regressions over terms and shape, and what a class adds to them."""
+) -> tuple[dict[str, Any] | None, dict[str, tuple[float, float]]]:
+    """Fit the two regressions over terms and shape, and what a class adds; none where no term is common."""
     from scipy.sparse import csr_matrix, hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    seen_min = 5 if len(rows) >= MANY_ROWS else 2
+    common = _common(rows, 5 if len(rows) >= MANY_ROWS else 2)
+    if not common:
+        return None, {}
     vectorizer = TfidfVectorizer(
-        analyzer=_terms_of, sublinear_tf=True, min_df=seen_min, max_features=TERMS_MAX
+        analyzer=lambda one: [term for term in one.terms if term in common],
+        sublinear_tf=True,
+        max_features=TERMS_MAX,
     )
     told = vectorizer.fit_transform(rows)
     mean, scale, normal = _normal(rows)
@@ -138,8 +142,14 @@ def _normal(rows: Sequence[Seen]) -> tuple[Any, Any, Any]:
     return mean, scale, np.clip((measures - mean) * scale, -NORMAL_MAX, NORMAL_MAX)
 
 
-def _terms_of(one: Seen) -> tuple[str, ...]:
-    return one.terms
+def _common(rows: Sequence[Seen], least: int) -> frozenset[str]:
+    """
+    Name the terms of so many prompts: one that is repeated counts once, as a model keeps nothing of a single
+    prompt.
+    """
+    prompts = {one.row.prompt: one.terms for one in rows}
+    counts = Counter(term for terms in prompts.values() for term in set(terms))
+    return frozenset(term for term, count in counts.items() if count >= least)
 
 
 def _regress(told: Any, shares: list[float]) -> tuple[float, Any]:

@@ -6,6 +6,7 @@ import builtins
 import gzip
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,21 @@ def test_public_traffic_of_another_kind_is_foreign(trained: Model) -> None:
     familiar = [model.score(row.prompt, row.task_class) for row in own]
     known = [one for one in familiar if "task class" not in one.why]
     assert sum(one.gain is not None for one in known) / len(known) > 0.95
+
+
+def test_a_model_holds_no_words_of_a_single_prompt() -> None:
+    """However often it stands in the file: what no other prompt has could be told from the model."""
+    rows = [*small(260), *[Example("Marta Zielinska calls", "law", 0.0, 1.0)] * 3]
+    model = train(rows)
+    assert read_model(model.weights).words is not None
+    assert "prompt" in model.weights
+    assert "Zielinska" not in model.weights
+
+
+def test_prompts_without_a_common_word_teach_by_their_shape() -> None:
+    """Each stands there four times, so that rows share words; prompts do not."""
+    rows = [row for n, row in enumerate(small(60)) for row in [replace(row, prompt=f"p{n}x")] * 4]
+    assert read_model(train(rows).weights).words is None
 
 
 def test_few_rows_teach_a_table() -> None:
