@@ -5,6 +5,7 @@ Reads a policy file, and edits policy text with its comments and its layout kept
 import sys
 import tomllib
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any, Final
 
 from outlay.errors import BadInput, Rejected
@@ -22,13 +23,15 @@ def read_policy(path: str) -> str:
     try:
         raw = _read(path)
     except OSError as error:
-        raise BadInput("file", path, f"cannot be read: {error.strerror}", "Name a TOML file.") from error
+        raise BadInput(
+            "file", Path(path), f"cannot be read: {error.strerror}", "Name a TOML file."
+        ) from error
     if len(raw) > BYTES_MAX:
-        raise BadInput("file", path, "is too long", "Keep a policy under 1 MB.")
+        raise BadInput("file", Path(path), "is too long", "Keep a policy under 1 MB.")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInput("file", path, "is not UTF-8 text", "Save it as UTF-8.") from error
+        raise BadInput("file", Path(path), "is not UTF-8 text", "Save it as UTF-8.") from error
 
 
 def _read(path: str) -> bytes:

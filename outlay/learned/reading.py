@@ -53,7 +53,7 @@ def read_rows(path: str, fix: str = _FIX) -> list[tuple[int, Mapping[str, Any]]]
     """
     rows = list(_rows(_text(path), path, fix))
     if not rows:
-        raise BadInput("file", path, "has no rows", fix)
+        raise BadInput("file", Path(path), "has no rows", fix)
     return rows
 
 
@@ -65,12 +65,14 @@ def _text(path: str) -> str:
             with gzip.open(io.BytesIO(raw)) as packed:
                 raw = packed.read(BYTES_MAX + 1)
         if len(raw) > BYTES_MAX:
-            raise BadInput("file", path, "is too long", "Keep the examples under 500 MB.")
+            raise BadInput("file", Path(path), "is too long", "Keep the examples under 500 MB.")
         return raw.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInput("file", path, f"cannot be read: {error}", "Name a CSV or JSON Lines file.") from error
+        raise BadInput(
+            "file", Path(path), f"cannot be read: {error}", "Name a CSV or JSON Lines file."
+        ) from error
     except UnicodeDecodeError as error:
-        raise BadInput("file", path, "is not UTF-8 text", "Save it as UTF-8.") from error
+        raise BadInput("file", Path(path), "is not UTF-8 text", "Save it as UTF-8.") from error
 
 
 def _rows(text: str, path: str, fix: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -81,7 +83,7 @@ def _rows(text: str, path: str, fix: str) -> Iterator[tuple[int, Mapping[str, An
     try:
         yield from enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2)
     except csv.Error as error:
-        raise BadInput("file", path, f"is no CSV: {error}", fix) from error
+        raise BadInput("file", Path(path), f"is no CSV: {error}", fix) from error
 
 
 def _json_rows(text: str, path: str, fix: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
