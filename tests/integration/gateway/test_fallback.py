@@ -125,10 +125,12 @@ def test_what_began_or_may_have_been_billed_is_not_replayed(
 
 def test_a_halt_between_the_attempts_stops_the_second(rig: Rig, scripted: Scripted) -> None:
     """Once `halt` has returned nothing more is sent: the failure is the answer, and no money stays held."""
-    scripted.scripts = [[0.5, OVERLOADED], [message(OTHER)]]
+    scripted.scripts = [[1.0, OVERLOADED], [message(OTHER)]]
 
     def halt() -> None:
-        time.sleep(0.2)
+        deadline = time.monotonic() + 10
+        while not scripted.models and time.monotonic() < deadline:
+            time.sleep(0.01)
         breakers.halt(rig.app, reason="drill", actor="t")
 
     halting = threading.Thread(target=halt)
