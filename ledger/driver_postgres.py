@@ -27,8 +27,9 @@ _PLANS: Final = (
     "SET jit = off; SET plan_cache_mode = force_generic_plan"
 )
 _REPLAN_EVERY: Final = 1_024
-ANSWER_S: Final = 15.0
-"""A server that says nothing for so long is given up: its kernel may answer for it for ever."""
+ANSWER_S: Final = 30.0
+"""A server that says nothing for so long is given up: its kernel may answer for it for ever. A batch that waits
+for several locks, each for less than `lock_timeout`, is silent too."""
 
 
 class PostgresDriver:
