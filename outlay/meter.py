@@ -91,7 +91,8 @@ class StreamMeter:
         if self.usage.seen_start and not self.usage.counted:
             return Uncertain(why, given_up)  # captured at its bound: the bill was to come in the last event
         if self.usage.seen_start:
-            return Broken(model, self.usage.usage, self.usage.output_bytes_seen, given_up)
+            seen = None if given_up else self.usage.output_bytes_seen  # it may be generated on, unseen by us
+            return Broken(model, self.usage.usage, seen, given_up)
         if self._error is not None:
             error_type, error_code = self._error
             return Failed(STATUS_BY_TYPE.get(error_type, 500), error_type, error_code)

@@ -87,6 +87,15 @@ def test_a_break_after_what_only_the_last_event_counts_is_uncertain(kind: str, g
     assert meter.outcome("") == Completed("m-1", {"input_tokens": 9, "output_tokens": 5})
 
 
+def test_a_stream_that_we_left_is_not_measured_by_what_was_seen() -> None:
+    """The provider may generate on: only one that broke by itself is booked by its bytes."""
+    meter, _ = fed(START, DELTA)
+    left, broken = meter.outcome("left", given_up=True), meter.outcome("broken")
+    assert isinstance(left, Broken)
+    assert isinstance(broken, Broken)
+    assert (left.output_bytes is None, broken.output_bytes is None) == (True, False)
+
+
 def test_silence_and_nonsense_are_uncertain() -> None:
     """Without a single event that is understood, nobody knows what was billed."""
     for raw in (b"", b"<html>\n\n", b"data: {\n\n", b": ping\n\n"):
