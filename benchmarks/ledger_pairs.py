@@ -6,7 +6,8 @@ one machine; the machine varies, so read the ratios. The books of each engine ar
 
 `naive` and `writer` give each caller a thread of its own. `loop` is how a server asks: one thread
 (`--threads`) has all callers' operations under way as futures and sends the next one of whoever was answered.
-The CPU is that of this process: rules, driver and the callers themselves, not a database server.
+The CPU is that of this process: rules, driver and the callers themselves, not a database server. The garbage
+collector is set as the gateway sets it.
 
 Ids and keys are made as the product makes them: ordered by time, `hold:ID`, `settle:ID`. `--ids random` plays
 callers whose ids have no order: each then lands on a page of its own in every index, which costs SQLite most.
@@ -31,6 +32,7 @@ from typing import Any
 from databases import postgres
 from sqlalchemy import Engine
 
+from gateway.collector import spare_collector
 from ledger import Ledger, make_engine, reading, tables
 from ledger.drivers import Driver
 from ledger.types import Held, Offer, OpenAccount, Operation, Reserve, Result, Settle, Settled
@@ -192,6 +194,7 @@ def prepare(url: str, tenants: int) -> Engine:
 def compare(url: str, name: str, options: argparse.Namespace) -> list[Measured]:
     """Measure both ways for each number of callers on one database."""
     engine = prepare(url, options.tenants)
+    spare_collector()
     calls, found = Calls(options.tenants, options.ids), []
     for callers in options.callers:
         for way in options.ways:

@@ -4,11 +4,10 @@ What one gateway process works with: opened when the server starts, closed when 
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import Callable
-from typing import Final
 
 from gateway.background import SWEEP_S, OpenCalls, care
+from gateway.collector import spare_collector
 from outlay.aio import AsyncCalls
 from outlay.holds import AsyncHolds
 from outlay.settings import Settings
@@ -17,19 +16,6 @@ from outlay.wiring import App, open_app
 
 PATIENCE_S = 20.0
 """How long a stopping gateway waits for open calls, streams without a client included."""
-
-COLLECT_AFTER: Final = 5_000
-"""So many more objects made than freed before the garbage collector looks through the young ones."""
-
-
-def _spare_collector() -> None:
-    """
-    Keep the collector from looking through all that was imported, again and again: each time every caller
-    waits, for 30 ms and more. Calls leave next to nothing that only it would find.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 class House:
@@ -68,7 +54,7 @@ class House:
         self.upstream = UpstreamClient()
         self._care = asyncio.create_task(care(self.app, SWEEP_S))
         if self._given is None:  # the process is the gateway's own
-            _spare_collector()
+            spare_collector()
         self.is_open = True
 
     async def close(self) -> None:
