@@ -6,6 +6,7 @@ Everything is counted by the database over the decision log; costs are what the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -40,7 +41,7 @@ LOWERING: Final = (
     ReasonCode.TIER_LIMIT,
     ReasonCode.FLOOR,
 )
-"""Reasons for serving another tier than the one asked for."""
+"""Reasons for serving a lower tier than the one asked for."""
 LOWERING_ALONE: Final = (
     ReasonCode.SWITCH_SUPPRESSED_CACHE,
     ReasonCode.CLASSIFIED,
@@ -120,14 +121,19 @@ def within(period: Period, tenant: str | None) -> list[ColumnElement[bool]]:
     return conditions if tenant is None else [*conditions, decision.c.tenant == tenant]
 
 
-def downgraded() -> ColumnElement[bool]:
+def downgraded(tiers: Sequence[str]) -> ColumnElement[bool]:
     """
-    Return the condition for calls that were served by another tier than the one asked for.
+    Return the condition for calls that were served below the tier asked for.
+
+    Args:
+        tiers: Of the policy in force, the best first; a tier that it no longer names counts as below.
     """
+    raised = list(combinations(tiers, 2))
     return (
         decision.c.served_tier.is_not(None)
         & decision.c.asked_tier.is_not(None)
         & (decision.c.served_tier != decision.c.asked_tier)
+        & sa.tuple_(decision.c.served_tier, decision.c.asked_tier).not_in(raised)
     )
 
 
@@ -204,7 +210,7 @@ def _joined(one: Refusals, other: Refusals) -> Refusals:
     )
 
 
-def savings(conn: Connection, period: Period, tenant: str | None) -> Savings:
+def savings(conn: Connection, period: Period, tenant: str | None, tiers: Sequence[str]) -> Savings:
     """
     Sum what served downgraded calls cost and had cost at the model asked for.
     """
@@ -212,33 +218,31 @@ def savings(conn: Connection, period: Period, tenant: str | None) -> Savings:
     query = sa.select(
         sa.func.count(), sa.func.coalesce(sa.func.sum(asked), 0), sa.func.coalesce(sa.func.sum(cost), 0)
     ).where(
-        *within(period, tenant), downgraded(), decision.c.outcome == "served",
+        *within(period, tenant), downgraded(tiers), decision.c.outcome == "served",
         asked.is_not(None), cost.is_not(None),
     )  # fmt: skip
     return Savings(*(int(value) for value in conn.execute(query).one()))
 
 
-def reasons(
-    conn: Connection, period: Period, tenant: str | None, *, lowering_only: bool = False
-) -> tuple[Count, ...]:
+def reasons(conn: Connection, period: Period, tenant: str | None) -> tuple[Count, ...]:
     """
     Count decisions by the reasons that they name, the most frequent first.
-
-    Args:
-        lowering_only: Only calls served by another tier than asked, and only reasons that explain that.
     """
-    which = (downgraded(),) if lowering_only else ()
-    told = sa.union(
-        *(_told(source, period, tenant, conn.dialect.name, *which) for source in ("choice", "offer"))
-    ).subquery()
-    if lowering_only:
-        return _lowering(conn, told)
+    told = _all_told(conn, period, tenant)
     named = sa.select(told.c.told_code, sa.func.count()).where(told.c.told_code.is_not(None))
     return _counts(conn.execute(named.group_by(told.c.told_code)))
 
 
-def _lowering(conn: Connection, told: sa.Subquery) -> tuple[Count, ...]:
-    """Count what lowered: each lowered call stands under a reason, `UNTOLD` where none is known to lower."""
+def downgrades(
+    conn: Connection, period: Period, tenant: str | None, tiers: Sequence[str]
+) -> tuple[Count, ...]:
+    """
+    Count downgraded calls by what lowered them: each stands under a reason, `UNTOLD` where none is known to.
+
+    Args:
+        tiers: As `downgraded` takes them.
+    """
+    told = _all_told(conn, period, tenant, downgraded(tiers))
     weights = dict.fromkeys(LOWERING, len(LOWERING_ALONE) + 1)
     weights |= {code: weight for weight, code in enumerate(reversed(LOWERING_ALONE), start=1)}
     lowers = sa.case(weights, value=told.c.told_code, else_=0)
@@ -249,6 +253,13 @@ def _lowering(conn: Connection, told: sa.Subquery) -> tuple[Count, ...]:
     code = sa.case((each.c.strongest == 0, UNTOLD), else_=each.c.told_code).label("shown_code")
     query = sa.select(code, sa.func.count(each.c.id.distinct())).where(each.c.lowers == each.c.strongest)
     return _counts(conn.execute(query.group_by("shown_code")))
+
+
+def _all_told(
+    conn: Connection, period: Period, tenant: str | None, *which: ColumnElement[bool]
+) -> sa.Subquery:
+    sources = (_told(source, period, tenant, conn.dialect.name, *which) for source in ("choice", "offer"))
+    return sa.union(*sources).subquery()
 
 
 def _told(source: str, period: Period, tenant: str | None, dialect: str, *which: ColumnElement[bool]) -> Any:

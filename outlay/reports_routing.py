@@ -185,15 +185,16 @@ def routing(
             return None
         zone = ALL_ZONE if account is None else account.timezone
         seen = reports_calls.seen_period(conn, tenant, span, zone, now)
+        tiers = _tiers(app, conn, tenant)
         return Routing(
             tenant=tenant,
             zone=zone,
             period=seen,
-            tiers=app.policies.applied(conn, tenant or "*").policy.tier_names,
+            tiers=tiers,
             cells=_cells(conn, seen, tenant),
             reasons=reports_calls.reasons(conn, seen, tenant),
             outcomes=reports_calls.outcomes(conn, seen, tenant),
-            savings=reports_calls.savings(conn, seen, tenant),
+            savings=reports_calls.savings(conn, seen, tenant, tiers),
             tasks=_tasks(conn, seen, tenant),
             suppressed=suppressed(conn, seen, tenant),
             refusals=reports_calls.refusal_groups(conn, seen, tenant),
@@ -214,6 +215,8 @@ def decisions(
         query = query.where(sa.tuple_(decision.c.at_us, decision.c.id) < sa.tuple_(*before))
     query = query.order_by(decision.c.at_us.desc(), decision.c.id.desc()).limit(limit + 1)
     with translated(), app.reading() as conn:
+        if wanted.downgraded:
+            query = query.where(downgraded(_tiers(app, conn, wanted.tenant)))
         found = list(conn.execute(query))
         zones = {row.tenant: row.timezone for row in reads.tenants(conn)}
     rows = tuple(_log_row(row, zones.get(row.tenant, ALL_ZONE)) for row in found[:limit])
@@ -303,7 +306,11 @@ def _filtered(wanted: Filter) -> list[ColumnElement[bool]]:
             conditions.append(column == value)
     if wanted.without_refused:
         conditions.append(decision.c.outcome != "refused")
-    return [*conditions, downgraded()] if wanted.downgraded else conditions
+    return conditions
+
+
+def _tiers(app: "App", conn: Connection, tenant: str | None) -> tuple[str, ...]:
+    return app.policies.applied(conn, tenant or "*").policy.tier_names
 
 
 def _log_row(row: Row[Any], zone: str) -> LogRow:

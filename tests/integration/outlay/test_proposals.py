@@ -150,7 +150,7 @@ def test_a_prompt_that_is_repeated_counts_once() -> None:
     once = train(rows).quality["proposals"]
     often = train([row for row in rows for _ in range(10)]).quality["proposals"]
     assert {one["n"] <= 50 for one in (*once, *often)} == {True}
-    assert often[0]["state"] == "not_enough"
+    assert often[0]["max_risk"] is None
 
 
 def test_few_examples_promise_little_and_say_why() -> None:
@@ -161,3 +161,13 @@ def test_few_examples_promise_little_and_say_why() -> None:
     never = proposals([(n / 900, True) for n in range(900)])
     assert {one["state"] for one in never} == {"infeasible"}
     assert {one["state"] for one in proposals([(None, False)] * 900)} == {"not_enough"}
+
+
+def test_what_is_infeasible_at_a_share_is_so_at_every_smaller_one() -> None:
+    """Sixty calls cannot prove 5 % even if none fails; as every fourth does, more calls would not either."""
+    states = [one["state"] for one in proposals([(n / 60, n % 4 == 0) for n in range(60)])]
+    assert states[:3] == ["infeasible"] * 3
+    for fails in (3, 6, 9, 15):
+        for calls in (20, 40, 60, 80, 120):
+            found = [one["state"] for one in proposals([(n / calls, n % fails == 1) for n in range(calls)])]
+            assert found == sorted(found, key=["infeasible", "not_enough", "proven"].index), (fails, calls)

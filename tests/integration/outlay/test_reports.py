@@ -13,7 +13,7 @@ from outlay import reports, reports_routing, tables
 from outlay.admin import policies
 from outlay.admin.captured import settle_captured
 from outlay.admin.decisions import explain, list_decisions
-from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count, Refusals
+from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count, Refusals, Savings
 from outlay.reports_money import TenantRow
 from outlay.reports_periods import Span, fitting_period, fitting_span, period
 from outlay.reports_routing import Filter
@@ -154,6 +154,19 @@ def test_savings_count_served_downgrades_only(acme: App) -> None:
     saved = seen.savings
     assert (saved.calls, saved.asked_cost_nanos, saved.cost_nanos, saved.saved_nanos) == (1, 100, 40, 60)
     assert seen.downgrades == (Count("degraded", 2),)
+
+
+def test_a_call_that_its_session_kept_on_a_better_tier_is_no_downgrade(acme: App) -> None:
+    """Asked medium and served large: no sum, bar or line of the log calls it downgraded."""
+    lowered = call(acme, 30, asked="large", served="medium", cost_nanos=40)
+    call(acme, 20, asked="medium", served="large", cost_nanos=500, reason="switch_suppressed_cache")
+    seen, routing = (look(acme, "acme", now_us=NOON) for look in (reports.overview, reports_routing.routing))
+    assert isinstance(seen, reports.Overview)
+    assert isinstance(routing, reports_routing.Routing)
+    assert seen.savings == routing.savings == Savings(1, 100, 40)
+    assert seen.downgrades == (Count("degraded", 1),)
+    page = reports_routing.decisions(acme, Filter(tenant="acme", downgraded=True))
+    assert [row.id for row in page.rows] == [lowered]
 
 
 def test_a_call_whose_end_nobody_saw_costs_what_the_books_say_now(acme: App) -> None:
