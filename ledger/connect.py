@@ -81,7 +81,7 @@ def _sqlite_engine(url: URL) -> Engine:
     scheme = "file:" if str(url.database).startswith("file:") else ""
     path = Path(str(url.database).removeprefix("file:")).absolute()  # a process may change its folder
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = SqliteFile(str(path))
+    file = SqliteFile(str(path), make="mode" not in url.query)
     engine = create_engine(
         url.set(database=f"{scheme}{path}"),
         connect_args={"check_same_thread": False},
@@ -92,7 +92,7 @@ def _sqlite_engine(url: URL) -> Engine:
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "connect", lambda *_: file.opened())
     event.listen(engine, "begin", _begin_sqlite)
-    event.listen(engine, "do_connect", lambda *_: file.check())
+    event.listen(engine, "do_connect", lambda *_: file.opening())
     event.listen(engine, "checkout", lambda *_: file.check_lately())
     event.listen(engine, "commit", lambda *_: file.check())
     return engine

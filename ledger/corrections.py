@@ -37,7 +37,7 @@ def adjust(books: Books, op: Adjust, now_us: int, _digest: str) -> Outcome:
         return invalid_field("reason", op.reason, "say why the credit is corrected")
     if op.amount_nanos > 0 and not room_for(books, op.amount_nanos):
         return invalid_amount("amount_nanos", op.amount_nanos)
-    repaid = debt = 0
+    repaid = 0
     if op.amount_nanos > 0:
         seq, repaid = take_in(
             books, op.amount_nanos, kind="adjust", now_us=now_us, key=op.key, expires_us=None, priority=0,
@@ -45,9 +45,9 @@ def adjust(books: Books, op: Adjust, now_us: int, _digest: str) -> Outcome:
         )  # fmt: skip
         note_lot(books, op, transfer_id(op.tenant, seq), now_us)
     else:
-        seq, debt = _take(books, -op.amount_nanos, op.key, now_us)
-    wallet = account_of(books).wallet
-    answer = Adjusted(transfer_id(op.tenant, seq), op.amount_nanos, wallet, repaid, debt)
+        seq = _take(books, -op.amount_nanos, op.key, now_us)
+    account = account_of(books)
+    answer = Adjusted(transfer_id(op.tenant, seq), op.amount_nanos, account.wallet, repaid, account.debt)
     return Outcome(answer, applied=True)
 
 
@@ -57,12 +57,12 @@ def _valid_change(amount: object) -> bool:
     return valid_amount(abs(amount), least=1)
 
 
-def _take(books: Books, amount: int, key: str, now_us: int) -> tuple[int, int]:
+def _take(books: Books, amount: int, key: str, now_us: int) -> int:
     """
     Take an amount from the free credit in the order of drawing; the rest becomes debt.
 
     Returns:
-        Sequence number of the last transfer, and the debt.
+        Sequence number of the last transfer.
     """
     account = account_of(books)
     taken = min(amount, account.wallet - account.held)
@@ -70,7 +70,7 @@ def _take(books: Books, amount: int, key: str, now_us: int) -> tuple[int, int]:
         seq = post(books, "adjust", WALLET, ADJUSTMENTS, taken, now_us=now_us, key=key)
         draw(books, "", seq, taken, now_us)
     _owe(books, "adjust", ADJUSTMENTS, amount - taken, key, now_us, None)
-    return account.seq, amount - taken
+    return account.seq
 
 
 def _owe(books: Books, kind: str, party: int, short: int, key: str, now_us: int, lot_id: str | None) -> None:

@@ -28,8 +28,8 @@ _PLANS: Final = (
 )
 _REPLAN_EVERY: Final = 1_024
 ANSWER_S: Final = 30.0
-"""A server that says nothing for so long is given up: its kernel may answer for it for ever. A batch is silent,
-too, while it waits for several locks, each for less than `lock_timeout`."""
+"""A server that says nothing for so long is given up: its kernel may answer for it for ever. A batch is
+silent, too, while it waits for several locks, each for less than `lock_timeout`."""
 
 
 class PostgresDriver:

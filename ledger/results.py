@@ -103,7 +103,7 @@ class ToppedUp:
 @dataclass(frozen=True, slots=True)
 class Adjusted:
     """
-    The credit was corrected; `credit_nanos` is the wallet afterwards, `debt_nanos` what no credit covered.
+    The credit was corrected; `credit_nanos` and `debt_nanos` are the wallet and the debt afterwards.
     """
 
     transfer: str

@@ -8,6 +8,7 @@ process. So the file is looked at after each COMMIT, before its answer, and as a
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from typing import Final
 
 _Identity = tuple[int, int]
@@ -26,8 +27,9 @@ class SqliteFile:
     The file of an engine: the one that its first connection opened.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, make: bool = True) -> None:
         self.path = path
+        self._make = make
         self._opened: _Identity | None = None
         self._lost_log = False
         self._good_until = 0.0
@@ -52,6 +54,14 @@ class SqliteFile:
             self.check()
             self._good_until = time.monotonic() + _GOOD_S
 
+    def opening(self) -> None:
+        """
+        Make the file where a first connection will find none; a later one has to find it.
+        """
+        self.check()
+        if self._make and self._opened is None:
+            make_private(self.path)
+
     def opened(self) -> None:
         """
         Remember the file of the first connection; a later one has to be of the same.
@@ -71,6 +81,14 @@ class SqliteFile:
         self._good_until = 0.0
         said = "was deleted or replaced while it was open: put it back, or restart what uses it"
         return BooksMoved(f"{path} {said}")
+
+
+def make_private(path: str | os.PathLike[str]) -> None:
+    """
+    Make a file that is not there yet, readable by its owner only; SQLite gives its log the same mode.
+    """
+    with suppress(OSError):  # there is one, or there can be none: then SQLite says why
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class CommitLog:

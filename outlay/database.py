@@ -42,10 +42,10 @@ def missing_file(url: str) -> Path | None:
 
 def refuse_foreign(url: str) -> None:
     """
-    Keep our tables out of an SQLite file that another program made, and from where one of ours is missing.
+    Keep our tables out of a file that another program made, and from where one of ours is missing.
 
     Raises:
-        BadInput: The file holds tables, and none of them is ours; or it is gone, and left its log behind.
+        BadInput: It is no database; or holds tables, and none of them is ours; or is gone, and left its log.
     """
     path = sqlite_file(url)
     if path is None:
@@ -82,12 +82,20 @@ def refuse_new(url: str) -> None:
 
 
 def _tables(path: Path) -> frozenset[str] | None:
-    """Name the tables of a file; None where SQLite cannot read it, which the opening will say."""
+    """
+    Name the tables of a file; None where SQLite cannot read it, which the opening will say.
+
+    Raises:
+        BadInput: It is a file of another kind, or damaged at its head: no second try will read it.
+    """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    except sqlite3.Error:
-        return None
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB:
+            return None
+        fix = "name Outlay's own file, as in sqlite:///outlay.db; or bring books back: outlay db restore"
+        raise BadInput("database_url", path, "is no SQLite database", fix) from error
     return frozenset(str(name) for (name,) in found)
 
 

@@ -19,8 +19,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, inspect, text
 
 from ledger import make_engine
+from ledger.sqlite_file import make_private
 from outlay import schema
 from outlay.clock import now_us
+from outlay.database import missing_file
 from outlay.errors import BadInput, SchemaMismatch, translated
 from outlay.fields import instant_text
 
@@ -69,7 +71,7 @@ def restore(url: str, path: str) -> dict[str, Any]:
     if not source.is_file():
         raise BadInput("file", path, "there is no such file", "Name a file made by: outlay db backup.")
     with translated(), _opened(url) as engine:
-        if _in_use(engine):
+        if missing_file(url) is None and _in_use(engine):
             fix = "Restore into an empty database, and point OUTLAY_DATABASE_URL to it."
             raise BadInput("database_url", None, "holds books already", fix)
         if engine.dialect.name == "sqlite":
@@ -137,6 +139,7 @@ def _restore_sqlite(source: Path, target: Path, engine: Engine) -> str:
     if found not in schema.revisions():
         raise _no_backup(source)
     engine.dispose()
+    make_private(target)
     with closing(sqlite3.connect(source)) as old_file, closing(sqlite3.connect(target)) as new:
         old_file.backup(new)
     _sync(target)

@@ -91,8 +91,15 @@ def rejected(refused: Refused) -> Rejected:
     details = shown(refused.numbers)
     if isinstance(key := details.get("key"), str):
         details["key"] = own_key(key)
-    text = _TEXT.get(refused.reason, refused.reason.value.replace("_", " "))
+    text = _text(refused)
     return Rejected(refused.reason.value, text.format_map(_Words(details)), details)
+
+
+def _text(refused: Refused) -> str:
+    left = _LEFT.get(refused.reason)
+    if left is not None and refused.numbers.get(left[0]) == 0:
+        return left[1]
+    return _TEXT.get(refused.reason, refused.reason.value.replace("_", " "))
 
 
 class _Words(dict[str, object]):
@@ -116,3 +123,11 @@ _TEXT: Final[Mapping[Reason, str]] = {
     Reason.REVERSAL_EXCEEDS_GRANT: "{reversible_usd} USD of this lot can be taken back, not {needed_usd} USD",
     Reason.REFUND_EXCEEDS_CHARGE: "{refundable_usd} USD of this hold can be refunded, not {needed_usd} USD",
 }
+_LEFT: Final[Mapping[Reason, tuple[str, str]]] = {
+    Reason.REVERSAL_EXCEEDS_GRANT: ("reversible_nanos", "this lot is already taken back whole"),
+    Reason.REFUND_EXCEEDS_CHARGE: (
+        "refundable_nanos",
+        "nothing is left to refund: already refunded whole, or free",
+    ),
+}
+"""What is said where the number of what is left is 0."""

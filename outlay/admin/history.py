@@ -50,7 +50,7 @@ def history(
         from_us = None if since is None else fields.instant_us(since, "since", row.timezone)
         to_us = None if until is None else fields.instant_us(until, "until", row.timezone)
         if from_us is not None and to_us is not None and to_us < from_us:
-            raise BadInput("until", until, "before the beginning of the period", "Swap since and until.")
+            raise BadInput("until", until, "before the beginning of the period", "Swap the two.")
         found = changes(connection, row.tenant, from_us, to_us)
     wanted = [one for one in found if kind is None or one.subject.startswith(kind)]
     lines = [line for one in wanted for line in _lines(one, row.timezone)]

@@ -38,7 +38,7 @@ def adjust(
     Correct a tenant's credit by hand: add an amount, or take it; what no free credit covers becomes debt.
 
     Returns:
-        transfer, amount_usd (negative if taken), credit_usd (afterwards), repaid_usd, debt_usd, replayed.
+        transfer, amount_usd (negative if taken), credit_usd and debt_usd (afterwards), repaid_usd, replayed.
     """
     nanos = fields.positive(amount, "amount") * (-1 if fields.flag(take, "take") else 1)
     why, by = fields.reason(reason, required=True), fields.word(actor, "actor")
@@ -74,7 +74,8 @@ def reverse(
         amount: None is all that was not taken back yet.
         freeze: Stop the tenant's spending; None does so for a chargeback.
     Returns:
-        transfer, amount_usd, taken_usd, forfeited_usd, debt_usd, credit_usd (afterwards), frozen, replayed.
+        tenant, transfer, amount_usd, taken_usd, forfeited_usd, debt_usd (of this lot, whatever other credit
+        there is), credit_usd (afterwards), frozen, replayed.
     """
     lot_id, kind = fields.word(lot, "lot"), fields.choice(kind, "kind", REVERSALS)
     nanos = None if amount is None else fields.positive(amount, "amount")
@@ -86,6 +87,7 @@ def reverse(
     op = Reverse(tenant, order_key(idempotency_key, at_us), at_us, lot_id, why, nanos, kind, stop, by)
     result = carry_out(app, op, Reversed)
     return {
+        "tenant": tenant,
         "transfer": result.transfer,
         "amount_usd": usd(result.amount_nanos),
         "taken_usd": usd(result.taken_nanos),

@@ -52,7 +52,7 @@ def top_up(
         effective: Date or time before which it is no credit yet; None is now.
         priority: Credit of a lower priority is drawn earlier; 0 to 1,000,000.
     Returns:
-        transfer, credit_usd (afterwards), repaid_usd, replayed.
+        transfer, credit_usd (afterwards), repaid_usd, effective_at (null: it is credit at once), replayed.
     """
     amount_nanos, kind = fields.positive(amount, "amount"), fields.choice(kind, "kind", KINDS)
     reason, actor = fields.reason(reason), fields.word(actor, "actor")
@@ -70,6 +70,7 @@ def top_up(
         "transfer": result.transfer,
         "credit_usd": usd(result.credit_nanos),
         "repaid_usd": usd(result.repaid_nanos),
+        "effective_at": instant_text(starts_us if (starts_us or 0) > at_us else None, row.timezone),
         "replayed": result.replayed,
     }
 
@@ -334,7 +335,7 @@ def statement(
         from_us = None if since is None else fields.instant_us(since, "since", zone)
         to_us = None if until is None else fields.instant_us(until, "until", zone)
         if from_us is not None and to_us is not None and to_us < from_us:
-            raise BadInput("until", until, "before the beginning of the period", "Swap since and until.")
+            raise BadInput("until", until, "before the beginning of the period", "Swap the two.")
         lines = _lines(connection, row.tenant, from_us, to_us, most)
         before_us = to_us if from_us is None else from_us
         quiet = (

@@ -48,7 +48,7 @@ def report(error: BaseException, args: Sequence[str]) -> int:
     """
     from outlay.errors import brief
 
-    found = classify(error, debug="--debug" in args)
+    found = classify(error, debug="--debug" in args, args=args)
     cut = {one.name: brief(getattr(found, one.name)) for one in dataclasses.fields(found)}
     failure = Failure(**cut)
     if "--debug" in args and not isinstance(error, KeyboardInterrupt):
@@ -81,14 +81,14 @@ def as_text(failure: Failure) -> str:
     return "\n".join((*lines, *(f"  {name}: {safe(value)}" for name, value in more)))
 
 
-def classify(error: BaseException, *, debug: bool = False) -> Failure:
+def classify(error: BaseException, *, debug: bool = False, args: Sequence[str] = ()) -> Failure:
     """
-    Find out what kind of failure an exception is.
+    Find out what kind of failure an exception is; `args` is the command line.
     """
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return Failure(STOPPED, "stopped", "Stopped.")
     if isinstance(error, typer.TyperException):
-        return usage_failure(error)
+        return usage_failure(error, args)
     if isinstance(error, OSError):  # not of the books: those were translated where they were opened
         return _system(error)
     from outlay.errors import OutlayError, public_error
@@ -99,7 +99,7 @@ def classify(error: BaseException, *, debug: bool = False) -> Failure:
     return _unexpected(error, debug=debug)
 
 
-def usage_failure(error: typer.TyperException) -> Failure:
+def usage_failure(error: typer.TyperException, args: Sequence[str] = ()) -> Failure:
     """
     Describe what typer found wrong with the command line.
     """
@@ -107,20 +107,21 @@ def usage_failure(error: typer.TyperException) -> Failure:
     fix = f"see: {context.command_path} --help" if context is not None else "see: outlay --help"
     option = getattr(error, "option_name", None)
     if option is not None and re.match(r"-[0-9.]", option):
-        return _negative(option, context, fix)
+        whole = next((arg for arg in args if arg.startswith(option)), option)
+        return _negative(whole, context, fix)
     name = param.name if param is not None else option
     message = error.format_message() or "a command is missing"
     return Failure(error.exit_code, "usage", message, field=name, fix=fix)
 
 
-def _negative(option: str, context: Any, fix: str) -> Failure:
+def _negative(found: str, context: Any, fix: str) -> Failure:
     """A number below zero looks like an option to the parser; name the argument that it was meant for."""
     params = context.command.params if context is not None else ()
     meant = next((param for param in params if param.metavar in _NUMBERS), None)
     what, write = ("a number", "write it without a sign") if meant is None else _NUMBERS[meant.metavar]
-    message = f"{what} is never negative (found: an argument that begins with {option!r})"
+    message = f"{what} is never negative (found: {found!r})"
     name = None if meant is None else meant.name
-    return Failure(USAGE, "bad_input", message, field=name, value=option, fix=f"{write}; {fix}")
+    return Failure(USAGE, "bad_input", message, field=name, value=found, fix=f"{write}; {fix}")
 
 
 _NUMBERS: Final[Mapping[str, tuple[str, str]]] = {

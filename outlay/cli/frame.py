@@ -149,10 +149,23 @@ def _common(given: dict[str, Any]) -> Common:
 
 
 def _translated(body: Callable[..., Answer], common: Common, given: Mapping[str, Any]) -> Answer:
-    from outlay.errors import translated
+    from outlay.errors import BadInput, translated
 
-    with translated():
-        return body(common, **given)
+    try:
+        with translated():
+            return body(common, **given)
+    except BadInput as error:
+        error.field = _as_typed(body, error.field)
+        raise
+
+
+def _as_typed(body: Callable[..., Answer], field: str) -> str:
+    """Name a field by its option where that has another name: `since` is typed as --from."""
+    parameter = inspect.signature(body).parameters.get(field)
+    known = getattr(parameter.annotation, "__metadata__", ()) if parameter is not None else ()
+    typed = [str(info.default).partition("/")[0] for info in known]  # where typer keeps an option's name
+    option = next((name for name in typed if name.startswith("--")), field)
+    return field if option[2:].replace("-", "_") == field else option
 
 
 def _system_user() -> str:

@@ -100,8 +100,11 @@ def _trained(
         with common.opened() as app:
             return classifiers.train_classifier(app, examples, tenant=tenant, seed=seed, actor=actor)
     if tenant is None:
+        if prompts is not None:
+            fix = "Name the tenant whose calls they are."
+            raise BadInput("tenant", None, "--prompts needs --tenant", fix)
         fix = "Name --file, or --tenant for its scored decisions."
-        raise BadInput("tenant" if prompts else "file", None, "no examples, and no tenant to learn from", fix)
+        raise BadInput("file", None, "no examples, and no tenant to learn from", fix)
     asked = None if prompts is None else read_prompts(prompts)
     with common.opened() as app:
         if asked is None:

@@ -2,6 +2,7 @@
 `outlay lot list|show|reverse|chargeback`, `outlay adjust`, `outlay holds`, `outlay seal make|export`.
 """
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,12 @@ Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; require
 Part = Annotated[str | None, typer.Option("--amount", metavar="USD", help="Part of it; all that is left.")]
 _TAKE = typer.Option("--take", help="Take the amount instead of adding it; what is not there becomes debt.")
 _TO = typer.Option("--to", metavar="FILE", help="New file to write.")
+_OWED = """{debt_usd} USD of this lot was spent, or is held by calls in flight, and is owed now.
+Other credit does not repay it by itself: new calls are refused (in_debt) until the next top-up repays it,
+or you settle it from that credit:
+  outlay adjust {tenant} {debt_usd} --take --reason "settle {transfer}"
+  outlay adjust {tenant} {debt_usd} --reason "settle {transfer}"
+"""
 _LOTS = ("lot", "kind", "state", "priority", "granted_usd", "remaining_usd", "effective_at", "expires_at")
 
 
@@ -105,7 +112,9 @@ def _take_back(
 
     terms: dict[str, Any] = {"kind": kind, "amount": amount, "freeze": freeze, "reason": reason}
     with common.opened() as app:
-        return _pairs(take_back(app, lot, **terms, idempotency_key=key, actor=common.actor))
+        done = take_back(app, lot, **terms, idempotency_key=key, actor=common.actor)
+    owed = Decimal(done["debt_usd"]) > 0
+    return Answer(done, (Pairs(tuple(done.items())), *([_OWED.strip().format_map(done)] if owed else ())))
 
 
 @command(seal_group, "make")

@@ -58,7 +58,10 @@ def topup(
         "reason": reason,
     }
     with common.opened() as app:
-        return _pairs(top_up(app, tenant, amount, **terms, actor=common.actor))
+        done = top_up(app, tenant, amount, **terms, actor=common.actor)
+    later = done["effective_at"]
+    said = f"{amount} USD is scheduled: it is credit from {later} on, and not in credit_usd before."
+    return Answer(done, (Pairs(tuple(done.items())), *([said] if later is not None else ())))
 
 
 def refund(

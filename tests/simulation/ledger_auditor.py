@@ -248,7 +248,7 @@ class Auditor:
         if op.amount_nanos > 0:
             name, repaid = self._income(book, op.amount_nanos, "adjust", now, op.key, None, 0)
             book.tell_lot(op, name, now)
-            return "adjusted", name, op.amount_nanos, book.wallet, repaid, 0
+            return "adjusted", name, op.amount_nanos, book.wallet, repaid, book.debt
         taken = min(-op.amount_nanos, book.free)
         short = -op.amount_nanos - taken
         if taken:
@@ -256,7 +256,7 @@ class Auditor:
             self._take(book, None, taken, now)
         if short:
             self._move(book, "adjust", "receivable", "adjustments", short, now, op.key)
-        return "adjusted", f"{book.name}-{len(book.moves)}", op.amount_nanos, book.wallet, 0, short
+        return "adjusted", f"{book.name}-{len(book.moves)}", op.amount_nanos, book.wallet, 0, book.debt
 
     def _reverse(self, book: Book, op: Reverse, now: int) -> Answer:
         lot = book.lots.get(op.lot_id)

@@ -47,10 +47,10 @@ def _broken(kind: str, folder: Path) -> tuple[str, str]:
     path = folder / "broken.db"
     if kind == "corrupt":
         path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
-        return f"sqlite:///{path}", "not a database"
+        return f"sqlite:///{path}", "is no SQLite database"
     if kind == "text":
         path.write_text("dear diary " * 100)
-        return f"sqlite:///{path}", "not a database"
+        return f"sqlite:///{path}", "is no SQLite database"
     if kind == "foreign":
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE recipes (name TEXT)")

@@ -51,6 +51,20 @@ def test_story_of_a_decision_names_models_money_and_offers(outlay: Outlay, decis
         assert word in out, word
 
 
+def test_the_answer_says_what_is_owed_and_when_credit_comes(outlay: Outlay) -> None:
+    """
+    A reversal that makes debt names the commands that settle it; scheduled credit is told with its date.
+    """
+    later = outlay("topup", "acme", "5", "--effective", "2090-01-01").out
+    assert "5 USD is scheduled: it is credit from 2090-01-01" in later
+    assert "scheduled" not in outlay("topup", "acme", "5").out
+    lot = outlay("topup", "acme", "3", "--kind", "promo", "--json").data["transfer"]
+    outlay("adjust", "acme", "3", "--take", "--reason", "spent")
+    said = outlay("lot", "reverse", lot, "--reason", "mistake").out
+    assert 'outlay adjust acme 3.00 --take --reason "settle' in said
+    assert 'outlay adjust acme 3.00 --reason "settle' in said
+
+
 def test_text_of_others_cannot_write_to_the_terminal(outlay: Outlay) -> None:
     """
     A reason with escape codes, markup and line breaks is shown harmless; JSON keeps it as it was.

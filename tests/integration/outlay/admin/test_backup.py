@@ -116,3 +116,29 @@ def test_no_books_no_backup(other_url: str, tmp_path: Path) -> None:
     with pytest.raises(SchemaMismatch):
         backups.backup(other_url, str(tmp_path / "backup"))
     assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.parametrize("bad", [b"no backup" * 100, b""])
+def test_a_refused_restore_leaves_no_file(bad: bytes, tmp_path: Path) -> None:
+    """
+    A file that is no backup makes no new books.
+    """
+    (tmp_path / "bad").write_bytes(bad)
+    with pytest.raises(BadInput):
+        backups.restore(f"sqlite:///{tmp_path}/new.db", str(tmp_path / "bad"))
+    assert [file.name for file in tmp_path.iterdir() if file.name != "bad"] == []
+
+
+def test_new_and_restored_books_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    """
+    The file, its log and what is restored have the mode of a backup, whatever the umask.
+    """
+    made, again = f"sqlite:///{tmp_path}/made.db", f"sqlite:///{tmp_path}/again.db"
+    app = open_app(Settings(database_url=made))
+    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.glob("made.db*")}
+    backups.backup(made, str(tmp_path / "copy"))
+    app.close()
+    backups.restore(again, str(tmp_path / "copy"))
+    assert set(modes.values()) == {"0o600"}
+    assert "made.db-wal" in modes
+    assert (tmp_path / "again.db").stat().st_mode & 0o777 == 0o600

@@ -40,6 +40,31 @@ def test_a_correction_needs_a_reason_and_counts_once(app: App, acme: dict[str, A
         assert (caught.value.field, bool(caught.value.fix)) == (field, True)
 
 
+def test_an_adjustment_answers_with_the_debt_that_is_left(app: App, acme: dict[str, Any]) -> None:
+    """
+    Whether credit is added or taken, the answer's debt is that of the balance.
+    """
+    for amount, take, left in (("20.03", True, "0.03"), ("0.01", False, "0.02"), ("0.01", True, "0.03")):
+        done = lots.adjust(app, "acme", amount, take=take, reason="x", actor="t")
+        assert (done["debt_usd"], money.balance(app, "acme")["debt_usd"]) == (left, left)
+
+
+def test_the_debt_of_a_reversed_lot_is_settled_from_other_credit(app: App, acme: dict[str, Any]) -> None:
+    """
+    A spent lot is taken back: its 5 are owed beside 20 of credit, until they are taken from it and added.
+    """
+    lot = money.top_up(app, "acme", "5", kind="promo", actor="t")["transfer"]
+    lots.adjust(app, "acme", "5", take=True, reason="spent", actor="t")
+    back = lots.reverse(app, lot, reason="mistake", actor="t")
+    assert (back["tenant"], back["debt_usd"], back["credit_usd"]) == ("acme", "5.00", "20.00")
+    lots.adjust(app, "acme", "5", take=True, reason="settle", actor="t")
+    done = lots.adjust(app, "acme", "5", reason="settle", actor="t")
+    assert (done["repaid_usd"], done["debt_usd"], done["credit_usd"]) == ("5.00", "0.00", "15.00")
+    with pytest.raises(Rejected, match="already taken back whole"):
+        lots.reverse(app, lot, reason="again", actor="t")
+    assert books.verify(app)["problems"] == []
+
+
 def test_a_chargeback_freezes_and_the_next_payment_repays(app: App, acme: dict[str, Any]) -> None:
     """
     The opening credit of 20 is charged back while 8 are held: 12 are taken, 8 owed, then 10 paid repay them.

@@ -28,7 +28,13 @@ def test_a_top_up_counts_once_per_key(app: App, acme: dict[str, Any]) -> None:
     The same order again gets the same answer and adds nothing; another order under the key is refused.
     """
     first = money.top_up(app, "acme", "10", idempotency_key="inv-7", actor="t")
-    assert first == {"transfer": "acme-2", "credit_usd": "30.00", "repaid_usd": "0.00", "replayed": False}
+    assert first == {
+        "transfer": "acme-2",
+        "credit_usd": "30.00",
+        "repaid_usd": "0.00",
+        "effective_at": None,
+        "replayed": False,
+    }
     again = money.top_up(app, "acme", "10", idempotency_key="inv-7", actor="somebody else")
     assert again == {**first, "replayed": True}
     for amount, kind in (("11", "paid"), ("10", "promo")):
@@ -135,6 +141,8 @@ def test_a_refund_gives_back_what_was_charged_once(
         money.refund(app, hold, amount="0.01", actor="t")
     assert caught.value.code == "refund_exceeds_charge"
     assert caught.value.details["refundable_usd"] == "0.00"
+    with pytest.raises(Rejected, match="already refunded whole"):
+        money.refund(app, hold, actor="t")
     last = money.statement(app, "acme")["lines"][-2:]
     assert [line["kind"] for line in last] == ["refund", "refund"]
     assert (last[0]["reason"], last[0]["key"]) == ("sorry", "r1")
