@@ -235,10 +235,16 @@ def _spend_rows(spend: Sequence[TierSpend], names: Sequence[str], period: Period
     ]
 
 
-def counts(rows: Sequence[Count], color: str) -> alt.LayerChart:
+def counts(rows: Sequence[Count], color: str, *, most: int | None = None) -> alt.LayerChart:
     """
     Draw how often each thing was seen, the most frequent on top.
+
+    Args:
+        most: Bars at most; the last one is then all others together. None draws every one.
     """
+    if most is not None and len(rows) > most:
+        rest = sum(row.count for row in rows[most - 1 :])
+        rows = (*rows[: most - 1], Count("others", rest))
     data = _data([{"name": words(row.name), "count": row.count, "label": f"{row.count:,}"} for row in rows])
     names = [words(row.name) for row in rows]
     most = max((row.count for row in rows), default=1)

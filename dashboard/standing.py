@@ -66,7 +66,7 @@ def why_list(rows: Sequence[TenantRow]) -> None:
     ]
     more = len(stopped) - WHY_SHOWN
     if more > 0:
-        lines.append(f"- and {plural(more, 'tenant')} more; choose one at the left to see why")
+        lines.append(f"- and {plural(more, 'tenant')} more; choose one in the sidebar to see why")
     if lines:
         st.markdown("\n".join(lines))
 

@@ -209,7 +209,8 @@ class _Decision:
         if start == healthy:
             return ()
         until = self.unhealthy[start.facts.id]
-        text = f"{start.facts.id} is out of service; {healthy.facts.id} serves"
+        failed = f"{start.facts.id} is out of service, or has just failed in this call"
+        text = f"{failed}; {healthy.facts.id} serves"
         return (Reason(ReasonCode.PROVIDER_UNHEALTHY, text, {"model": start.facts.id, "until_us": until}),)
 
     def _exempt_reason(self, ask: Ask) -> tuple[Reason, ...]:

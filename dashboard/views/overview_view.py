@@ -225,7 +225,7 @@ def _counted(counts: Sequence[Count], color: str, empty: str) -> None:
     if not counts:
         st.caption(empty)
         return
-    st.altair_chart(charts.counts(counts[:REFUSALS_SHOWN], color), width="stretch")
+    st.altair_chart(charts.counts(counts, color, most=REFUSALS_SHOWN), width="stretch")
 
 
 def _guards(seen: Overview) -> None:

@@ -72,7 +72,7 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
         placeholder=NONE,
     )
     why_list(rows)
-    st.caption("Choose a tenant at the left for its statement, or to top it up.")
+    st.caption("Choose a tenant in the sidebar (» opens it) for its statement, or to top it up.")
 
 
 def _one(row: TenantRow) -> None:
@@ -172,15 +172,15 @@ def _lines(lines: tuple[Line, ...], zone: str) -> None:
         {
             "Time": [moment(line.at_us, zone, seconds=True) for line in lines],
             "Kind": [words(line.kind) for line in lines],
-            "Change, USD": [amount(line.change_nanos) for line in lines],
-            "Credit after, USD": [amount(line.balance_nanos) for line in lines],
+            "Change": [exact(line.change_nanos) for line in lines],
+            "Credit after": [exact(line.balance_nanos) for line in lines],
             "Who": [line.actor for line in lines],
             "Reason": [line.reason for line in lines],
             "Call": [line.hold_id for line in lines],
         },
         column_config={
-            "Change, USD": st.column_config.NumberColumn(format="%.6f"),
-            "Credit after, USD": st.column_config.NumberColumn(format="%.6f"),
+            "Change": st.column_config.TextColumn(alignment="right"),
+            "Credit after": st.column_config.TextColumn(alignment="right"),
             "Call": st.column_config.TextColumn(help="Explain it on the Routing page"),
         },
         hide_index=True,

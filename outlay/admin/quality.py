@@ -63,6 +63,7 @@ def score(
         score (its id), decision, model, value, weight, source, comment, actor, at, task_class, downgraded,
         replayed.
     Raises:
+        BadInput: A value is none, or the call was refused, so that nothing served it.
         Rejected: `unknown_decision`; `key_conflict` where the key was used for another score.
     """
     wanted, key = fields.word(decision_id, "decision"), fields.idempotency_key(idempotency_key)
@@ -76,6 +77,9 @@ def score(
     }
     with translated(), app.reading() as connection:
         row = _decision(app, connection, wanted, of_tenant)
+        if row["outcome"] == "refused" and tried is None:
+            said_why = f"has no answer to score: it was refused ({row['code']})"
+            raise BadInput("decision", wanted, said_why, "Score a decision that was served.")
         at_us = now_us()
         made = Score(
             id=_id(row["tenant"], key, at_us),

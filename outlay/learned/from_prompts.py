@@ -61,7 +61,7 @@ def read_prompts(path: str) -> list[Asked]:
     """
     found: dict[str, int] = {}
     asked = []
-    for place, row in read_rows(path, _FIX):
+    for place, row in read_rows(path, (_IDS, ("prompt",)), _FIX):
         where = f"{path}, row {place}"
         one = _asked(row, where)
         if one.decision in found:

@@ -10,7 +10,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from outlay.learned.examples import Example
 
 BYTES_MAX: Final = 500_000_000
 PROMPT_MAX: Final = 1_000_000
+COLUMNS_SHOWN: Final = 20
+_NEEDED: Final = (("prompt",), ("weak", "weak_correct"), ("strong", "strong_correct"))
 _TASKS: Final = ("task", "task_class", "subject", "dataset")
 _FIX: Final = "Give each row prompt, weak and strong (0 to 1), and task."
 
@@ -42,18 +44,25 @@ def read_examples(path: str, split: str | None = None) -> list[Example]:
     return [example(row, f"row {place}") for place, row in chosen]
 
 
-def read_rows(path: str, fix: str = _FIX) -> list[tuple[int, Mapping[str, Any]]]:
+def read_rows(
+    path: str, needed: Sequence[Sequence[str]] = _NEEDED, fix: str = _FIX
+) -> list[tuple[int, Mapping[str, Any]]]:
     """
     Read a file of CSV or JSON Lines, each row with its line.
 
     Args:
+        needed: Columns that some row must have, each under one of its names.
         fix: What to tell who gives a file without rows, or of another kind.
     Raises:
-        BadInput: The file cannot be read, or has no rows.
+        BadInput: The file cannot be read, has no rows, or lacks a column.
     """
     rows = list(_rows(_text(path), path, fix))
     if not rows:
         raise BadInput("file", Path(path), "has no rows", fix)
+    for names in needed:
+        if not any(name in row for _, row in rows for name in names):
+            seen = ", ".join(str(name)[:40] for name in list(rows[0][1])[:COLUMNS_SHOWN])
+            raise BadInput("file", Path(path), f"has no column {names[0]}; its columns: {seen}", fix)
     return rows
 
 

@@ -153,6 +153,15 @@ def test_a_top_up_that_is_sent_twice_is_one(page: Page, app: App, books: ModuleT
     assert credit(app, "acme") == 30 * USD
 
 
+def test_the_statement_shows_every_digit(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """Amounts of a billionth add up by eye, as the command line has them; the rest of 20 USD stays."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    books.play(app, books.Call("acme", now_us - 5_000_000, cost_nanos=12_345_679))
+    lines = next(table.value for table in page("tenants", "acme").dataframe if "Change" in table.value)
+    assert "−$0.012345679" in set(lines["Change"])
+    assert lines["Credit after"][0] == "$19.987654321"
+
+
 def test_a_frozen_tenant_reads_as_frozen(page: Page, app: App, books: ModuleType, now_us: int) -> None:
     """What keeps a tenant from spending stands on its card."""
     books.tenant(app, "acme", now_us)

@@ -157,7 +157,8 @@ def test_too_few_joined_rows_are_refused_with_their_counts(app: App, tenant: str
     ("text", "field", "said"),
     [
         ("decision,prompt\n,hello\n", "{file}, row 2: decision", "is not the id"),
-        ("prompt\nhello\n", "{file}, row 2: decision", "is not the id"),
+        ("prompt,note\nhello,x\n", "file", "has no column decision; its columns: prompt, note"),
+        ("call_id,text\nd1,hello\n", "file", "has no column prompt; its columns: call_id, text"),
         (f"decision,prompt\n{'d' * 201},hello\n", "{file}, row 2: decision", "is not the id"),
         ("decision,prompt\nd1,hello\nd2,\n", "{file}, row 3: prompt", "is not a text"),
         ("decision,prompt\nd1,hello\nd2,a\nd1,b\n", "{file}, row 4: decision", "row 2 already"),

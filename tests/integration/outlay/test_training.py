@@ -243,6 +243,24 @@ def test_half_of_a_character_in_a_prompt_can_be_trained_on(tmp_path: Path) -> No
     assert refused.value.field == "row 1: task"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("question,weak,strong\nhello,0,1\n", "has no column prompt; its columns: question, weak, strong"),
+        ("prompt;weak;strong\nhello;0;1\n", "has no column prompt; its columns: prompt;weak;strong"),
+        ("prompt,strong\nhello,1\n", "has no column weak; its columns: prompt, strong"),
+        ('{"prompt": "hello", "weak_correct": 0}', "has no column strong; its columns: prompt, weak_correct"),
+    ],
+)
+def test_a_file_without_a_column_names_it_and_those_that_it_has(tmp_path: Path, text: str, said: str) -> None:
+    """Not its first row is wrong: the whole file is another one."""
+    file = tmp_path / "examples"
+    file.write_text(text)
+    with pytest.raises(BadInput, match=said) as refused:
+        read_examples(str(file))
+    assert refused.value.field == "file"
+
+
 def test_a_split_without_rows_names_those_that_there_are(tmp_path: Path) -> None:
     """Neither a misspelt split nor an empty file reads as a matter of too few rows."""
     file = tmp_path / "examples"

@@ -99,6 +99,15 @@ def test_counts_are_drawn_as_words() -> None:
     assert rows == [{"name": "frozen", "count": 1_200, "label": "1,200"}]
 
 
+def test_counts_that_are_not_drawn_are_added_up() -> None:
+    """Of seven codes with room for six bars two are others, so that the bars add up to all."""
+    seven = tuple(Count(f"code_{place}", 9 - place) for place in range(7))
+    rows = values(charts.counts(seven, theme.LINE_COLOR, most=6), "name")
+    assert [row["name"] for row in rows] == [*(f"code {place}" for place in range(5)), "others"]
+    assert sum(row["count"] for row in rows) == sum(count.count for count in seven)
+    assert len(values(charts.counts(seven[:6], theme.LINE_COLOR, most=6), "name")) == 6
+
+
 def test_bands_bar_covers_the_whole_range() -> None:
     """The bands of a policy tile the range from all to nothing."""
     rows = values(charts.bands_bar(BANDS), "low")

@@ -145,6 +145,8 @@ def test_a_model_out_of_service_is_skipped(body: Any, profile: Any, decide: Any)
     beside = decide(request, unhealthy={"claude-opus-5-5": OPEN})
     assert first(beside).model == "claude-opus-5"
     assert "provider_unhealthy" in codes(beside)
+    (told,) = (reason.text for reason in beside.reasons if reason.code == "provider_unhealthy")
+    assert "is out of service, or has just failed in this call; claude-opus-5 serves" in told
     below = decide(request, unhealthy={"claude-opus-5-5": OPEN, "claude-opus-5": OPEN})
     assert (first(below).model, first(below).tier) == ("claude-sonnet-5-5", "medium")
 

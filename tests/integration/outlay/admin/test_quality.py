@@ -111,12 +111,20 @@ def test_one_half_is_a_pass(app: App, lowered: Callable[[], str]) -> None:
 
 
 def test_only_downgraded_calls_are_evidence(app: App, acme: dict[str, Any], make_call: MakeCall) -> None:
-    """A call that got what it asked for, and one that nobody served, may be scored, but prove nothing."""
+    """A call that got what it asked for may be scored, but proves nothing."""
     asked = quality.score(app, make_call(), "pass", actor="ana")
-    refused = make_call(hints=Hints(privacy="nowhere"))
     assert not asked["downgraded"]
-    assert not quality.score(app, refused, "fail", actor="ana")["downgraded"]
     assert counted(app) == {}
+
+
+def test_a_refused_call_has_no_answer_to_score(app: App, acme: dict[str, Any], make_call: MakeCall) -> None:
+    """Nobody can have judged it; another model's answer, got elsewhere, may still be scored."""
+    decision_id = make_call(hints=Hints(privacy="nowhere"))
+    with pytest.raises(BadInput, match="no answer") as refused:
+        quality.score(app, decision_id, "fail", actor="ana")
+    assert refused.value.field == "decision"
+    assert quality.scores(app, decision_id)["scores"] == []
+    assert quality.score(app, decision_id, "fail", model=HAIKU, actor="ana")["model"] == HAIKU
 
 
 def test_another_models_answer_to_the_same_call_is_evidence(
