@@ -91,7 +91,7 @@ def test_the_books_hold_the_call_before_its_last_event(make: Any) -> None:
 
 @pytest.mark.parametrize("events", [1, 2, 8])
 def test_an_abandoned_stream_is_settled_at_the_most_that_it_may_cost(make: Any, events: int) -> None:
-    """Closing a stream early closes its hold: the provider may generate on, up to max_tokens, unseen by us."""
+    """Closing a stream early closes its hold: the provider may generate on, up to max_tokens, unseen."""
     sdk = make()
     says_much = says("[[sim input_tokens=100 output_tokens=1500 thinking_tokens=0]]")
     sdk.events(events, model=SONNET, max_tokens=2000, messages=says_much)

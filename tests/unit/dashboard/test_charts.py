@@ -8,8 +8,8 @@ import pytest
 
 from dashboard import charts, theme
 from outlay.reports import Band
-from outlay.reports_calls import Count, TierSpend
 from outlay.reports_budgets import BudgetWindow
+from outlay.reports_calls import Count, TierSpend
 from outlay.reports_money import BurnPoint
 from outlay.reports_periods import Span, period
 from outlay.reports_routing import Cell
