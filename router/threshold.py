@@ -49,26 +49,25 @@ def choose_threshold(rated: Sequence[tuple[float, bool]], alpha: float, confiden
         rated: Score of each calibration call, low for one that the small tier probably serves as well, and
             whether it failed there.
     Returns:
-        Also whether more calls may yet prove one (not enough evidence), as few enough failed where a walk
-        began, or too many failed there (infeasible).
+        Also whether more calls may yet prove one (not enough evidence), as few enough failed at the share
+        where a walk begins, or too many failed there (infeasible): so they do for every smaller alpha.
     """
     calls = len(rated)
     delta = (1 - confidence) / len(STARTS)
     least = _least(calls, alpha, delta)
-    if least is None:
-        return Threshold(GateStatus.NOT_ENOUGH)
     ordered = sorted(rated)
     scores = [score for score, _ in ordered]
     failures = list(accumulate((failed for _, failed in ordered), initial=0))
-    best, may_be = 0, False
-    for start in STARTS:
-        for place in _places(max(least, round(start * calls)), calls):
+    best, may_be = 0, calls == 0
+    for start in (max(1, round(share * calls)) for share in STARTS if calls > 0):
+        n = bisect_right(scores, scores[start - 1])
+        may_be = may_be or failures[n] <= alpha * n + _ROUNDING
+        for place in () if least is None else _places(max(least, start), calls):
             n = bisect_right(scores, scores[place - 1])
             if not kept_ahead(n, failures[n], alpha, delta):
-                may_be = may_be or failures[n] <= alpha * n
                 break
             best = max(best, n)
-    if best == 0:  # few enough failed somewhere, but so few calls do not prove it; or more failed
+    if best == 0:  # few enough failed at a start, but so few calls do not prove it; or more failed
         return Threshold(GateStatus.NOT_ENOUGH if may_be else GateStatus.INFEASIBLE)
     return Threshold(GateStatus.PROVEN, scores[best - 1], best, failures[best], best / calls)
 

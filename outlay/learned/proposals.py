@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from outlay.learned.familiar import Trial
 from outlay.learned.parts import Seen
-from router.gate import GateStatus
 from router.learned import LearnedModel, risk
-from router.threshold import Threshold, choose_threshold
+from router.threshold import choose_threshold
 
 PROMISES: Final = (0.05, 0.10, 0.15, 0.20, 0.30)
 """Shares of the calls to the small tier that may fail at most."""
@@ -47,25 +46,16 @@ def proposals(calls: Sequence[Rated]) -> list[Mapping[str, Any]]:
     """
     Propose the highest risk for each promise: among the calls up to it at most that share will fail.
 
-    A promise that so few calls cannot prove, though none failed, is infeasible where a weaker one is: the
-    calls that break that one break it too, and more of them will not prove it.
-
     Returns:
         promise; state (proven, not_enough, infeasible); max_risk, None where nothing is proven; share of all
         calls that go to the small tier then; n of them that were judged, and how many failed.
     """
     familiar = [(score, failed) for score, failed in calls if score is not None]
-    made: list[Mapping[str, Any]] = []
-    for promise in reversed(PROMISES):
-        chosen = choose_threshold(familiar, promise, CONFIDENCE)
-        hopeless = bool(made) and made[-1]["state"] == GateStatus.INFEASIBLE
-        if hopeless and chosen.status is GateStatus.NOT_ENOUGH:
-            chosen = Threshold(GateStatus.INFEASIBLE)
-        made.append(_proposal(chosen, len(calls), promise))
-    return made[::-1]
+    return [_proposal(familiar, len(calls), promise) for promise in PROMISES]
 
 
-def _proposal(chosen: Threshold, calls: int, promise: float) -> Mapping[str, Any]:
+def _proposal(familiar: Sequence[tuple[float, bool]], calls: int, promise: float) -> Mapping[str, Any]:
+    chosen = choose_threshold(familiar, promise, CONFIDENCE)
     return {
         "promise": promise,
         "confidence": CONFIDENCE,

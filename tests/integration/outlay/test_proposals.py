@@ -164,10 +164,20 @@ def test_few_examples_promise_little_and_say_why() -> None:
 
 
 def test_what_is_infeasible_at_a_share_is_so_at_every_smaller_one() -> None:
-    """Sixty calls cannot prove 5 % even if none fails; as every fourth does, more calls would not either."""
-    states = [one["state"] for one in proposals([(n / 60, n % 4 == 0) for n in range(60)])]
-    assert states[:3] == ["infeasible"] * 3
-    for fails in (3, 6, 9, 15):
-        for calls in (20, 40, 60, 80, 120):
-            found = [one["state"] for one in proposals([(n / calls, n % fails == 1) for n in range(calls)])]
-            assert found == sorted(found, key=["infeasible", "not_enough", "proven"].index), (fails, calls)
+    """And what is proven at one is so at every larger one, however many calls there are and whoever fails."""
+    for calls in (1, 7, 20, 30, 40, 60, 80, 120, 400):
+        for fails in (1, 2, 3, 6, 9, 15):
+            for passing in (0.0, 0.1, 0.3, 0.5):  # a share of calls of the lowest scores that never fail
+                rated = [(n / calls, n >= passing * calls and n % fails == 0) for n in range(calls)]
+                states = [one["state"] for one in proposals(rated)]
+                order = ["infeasible", "not_enough", "proven"]
+                assert states == sorted(states, key=order.index), (calls, fails, passing)
+
+
+def test_what_more_such_calls_would_prove_is_not_called_infeasible() -> None:
+    """The lower half never fails: 30 calls are too few for 10 %, and the walk that waits for more fails."""
+    few, many = (
+        [one["state"] for one in proposals([(n / of, n >= of / 2) for n in range(of)])] for of in (60, 400)
+    )
+    assert few[:2] == ["not_enough"] * 2
+    assert many == ["proven"] * 5
