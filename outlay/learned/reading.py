@@ -35,7 +35,7 @@ def read_examples(path: str, split: str | None = None) -> list[Example]:
     Raises:
         BadInput: The file cannot be read, or a row is no example; the row is named.
     """
-    rows = read_rows(path)
+    rows = read_rows(path, _NEEDED)
     chosen = [(place, row) for place, row in rows if split is None or row.get("split") == split]
     if not chosen:
         splits = sorted({str(row["split"])[:40] for _, row in rows if row.get("split")})
@@ -45,7 +45,7 @@ def read_examples(path: str, split: str | None = None) -> list[Example]:
 
 
 def read_rows(
-    path: str, needed: Sequence[Sequence[str]] = _NEEDED, fix: str = _FIX
+    path: str, needed: Sequence[Sequence[str]] = (), fix: str = _FIX
 ) -> list[tuple[int, Mapping[str, Any]]]:
     """
     Read a file of CSV or JSON Lines, each row with its line.
