@@ -7,6 +7,7 @@ A test that lacks its server is skipped with a reason; where `OUTLAY_TEST_REQUIR
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ import pytest
 from postgres_server import PostgresServer, binaries
 
 from outlay.schema import upgrade
+
+
+def pytest_configure() -> None:
+    """Let tests send themselves Ctrl-C, which a shell makes whatever it starts in the background ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def required(name: str) -> bool:
