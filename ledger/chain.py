@@ -25,34 +25,10 @@ def _compact_json() -> Callable[[Any], str]:
 compact_json: Final = _compact_json()
 
 
-def row_hash(*values: object) -> str:
+def list_hash(*values: object) -> str:
     """
-    Return SHA-256 over a row and the hash of the row before, written as one JSON list.
+    Return SHA-256 over values, written as one JSON list (which no two lists share).
+
+    In a chain they are the hash of the row before, then the row itself.
     """
     return sha256(compact_json(values).encode()).hexdigest()
-
-
-def transfer_hash(
-    prev_hash: str,
-    tenant: str,
-    seq: int,
-    kind: int,
-    debit: int,
-    credit: int,
-    amount: int,
-    cost: int | None,
-    hold_id: str | None,
-    lot_id: str | None,
-    op_key: str,
-    at: int,
-    effective_at: int,
-    wallet_after: int,
-) -> str:
-    """
-    Return SHA-256 over the previous hash and the row, written as one JSON list (which no two rows share).
-    """
-    row = (
-        prev_hash, tenant, seq, kind, debit, credit, amount, cost, hold_id, lot_id, op_key, at, effective_at,
-        wallet_after,
-    )  # fmt: skip
-    return sha256(compact_json(row).encode()).hexdigest()

@@ -4,11 +4,10 @@ Digests of operations and stored answers as compact JSON (pure).
 
 import json
 from dataclasses import fields
-from hashlib import sha256
 from typing import Any, cast
 
 from ledger import results
-from ledger.chain import compact_json
+from ledger.chain import compact_json, list_hash
 from ledger.results import Reason, Refused, Result
 from ledger.types import Operation, Reserve, TopUp
 
@@ -29,7 +28,7 @@ def digest(op: Operation) -> str:
         if op.request_hash != "":
             return op.request_hash
         offers = [[offer.cost_nanos, offer.expected_nanos, offer.plan, offer.waits] for offer in op.offers]
-        return _sha(["Reserve", offers, op.ttl_us, op.scopes, op.enforce])
+        return list_hash("Reserve", offers, op.ttl_us, op.scopes, op.enforce)
     kind = type(op)
     names = _BODY.get(kind)
     if names is None:
@@ -38,11 +37,7 @@ def digest(op: Operation) -> str:
     for name, silent in _LATER.get(kind, {}).items():
         if getattr(op, name) == silent:
             del values[names.index(name)]
-    return _sha([kind.__name__, *values])
-
-
-def _sha(value: list[Any]) -> str:
-    return sha256(compact_json(value).encode()).hexdigest()
+    return list_hash(kind.__name__, *values)
 
 
 def result_to_json(result: Result) -> str:

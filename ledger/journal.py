@@ -8,7 +8,7 @@ the row itself. Lots that a refund makes are no order's: their transfer says eve
 
 from typing import Final
 
-from ledger.chain import compact_json, row_hash
+from ledger.chain import compact_json, list_hash
 from ledger.rows import WINDOW_NAMES, Account, Books, Budget, Lot, Setting
 from ledger.types import Adjust, OpenAccount, Reverse, SetAccount, SetBudget, TopUp
 
@@ -69,6 +69,6 @@ def _write(books: Books, op: Order, subject: str, value: str, now_us: int) -> No
     """
     reason = getattr(op, "reason", "")
     body = (books.tenant, books.settings_n + 1, subject, value, op.key, op.actor, reason, now_us)
-    head = row_hash(books.settings_head, *body)
+    head = list_hash(books.settings_head, *body)
     books.changes.settings.append(Setting(*body, books.settings_head, head))
     books.settings_n, books.settings_head = body[1], head

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, Table, select
 
 from ledger import tables
-from ledger.chain import GENESIS, row_hash
+from ledger.chain import GENESIS, list_hash
 from ledger.evidence import in_parts
 from ledger.journal import ACCOUNT, LOT, SETTINGS, budget_subject, settings_of
 from ledger.rows import REFUND, Account, Budget, Lot
@@ -69,7 +69,7 @@ def _walk(connection: Connection, told: _Told) -> Iterator[str]:
             told.since[tenant] = row.at if found else row.at - 1
         if row.n != number + 1:
             yield f"{entry(tenant, row.n)} follows {number}"
-        if row.prev_hash != head or row.hash != row_hash(head, *row[:8]):
+        if row.prev_hash != head or row.hash != list_hash(head, *row[:8]):
             yield f"{entry(tenant, row.n)} does not match its hash"
         elif row.at < clock:
             yield f"{entry(tenant, row.n)} is older than the one before"

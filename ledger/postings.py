@@ -6,7 +6,7 @@ Nothing here decides whether money may move; the callers have decided. Amounts a
 
 from typing import Final
 
-from ledger.chain import transfer_hash
+from ledger.chain import list_hash
 from ledger.rows import (
     ADJUST,
     ADJUSTMENTS,
@@ -72,7 +72,7 @@ def post(
         account.tenant, account.seq, KIND[kind], debit, credit, amount, cost, hold_id, lot_id, key, now_us,
         now_us, account.wallet,
     )  # fmt: skip
-    head = transfer_hash(account.head_hash, *row)
+    head = list_hash(account.head_hash, *row)
     books.changes.transfers.append(Transfer(*row, account.head_hash, head))
     books.changes.account = True
     account.head_hash = head

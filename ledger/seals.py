@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, Table, and_, exists, func, insert, or_, select, update
 
 from ledger import tables
-from ledger.chain import GENESIS, row_hash
+from ledger.chain import GENESIS, list_hash
 from ledger.history import debt_at
 from ledger.journal_proof import entry
 
@@ -61,7 +61,7 @@ def seal_hash(seal: Seal) -> str:
     Return the hash that a seal must have: over all its values, and the hash of the seal before.
     """
     told = seal.settings_n, seal.settings_hash
-    return row_hash(*_CHAINED(seal), *(() if told == (0, GENESIS) else told))
+    return list_hash(*_CHAINED(seal), *(() if told == (0, GENESIS) else told))
 
 
 def make_seals(engine: Engine, now_us: int) -> tuple[Seal, ...]:

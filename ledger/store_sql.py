@@ -160,8 +160,10 @@ class SqlStore:
         Return the updates of rows: of those in which only what calls change has changed, only that.
         """
         rare = _RARE.get(row_type)
-        often = [] if rare is None else [row for row in rows if rare(row) == row.rare]
-        rest = rows if rare is None else [row for row in rows if rare(row) != row.rare]
+        often: list[Any] = []
+        rest: list[Any] = []
+        for row in rows:
+            (rest if rare is None or rare(row) != row.rare else often).append(row)
         parts = (
             (often, self._texts.update_often, _OFTEN),
             (rest, self._texts.update, _UPDATED),

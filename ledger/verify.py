@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, select
 
 from ledger import tables
-from ledger.chain import GENESIS, transfer_hash
+from ledger.chain import GENESIS, list_hash
 from ledger.evidence import check_rows, in_parts
 from ledger.journal_proof import check_settings
 from ledger.rows import (
@@ -128,7 +128,7 @@ def _replay(connection: Connection, tenant: _Tenant) -> Iterator[tuple[str, str]
         _, seq, _, debit, credit, amount, _, _, _, _, _, _, wallet_after, prev_hash, head = row
         if seq != tenant.seq + 1:
             yield "sequence", f"{_name(row)} follows {tenant.seq}"
-        if prev_hash != tenant.head or head != transfer_hash(tenant.head, *row[:13]):
+        if prev_hash != tenant.head or head != list_hash(tenant.head, *row[:13]):
             yield "chain", f"{_name(row)} does not match its hash"
         tenant.seq, tenant.head = seq, head
         tenant.wallet += amount * ((credit == WALLET) - (debit == WALLET))

@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 
 from ledger import Ledger, make_engine, reading
-from ledger.chain import row_hash
+from ledger.chain import list_hash
 from ledger.journal_reads import changes
 from ledger.seals import make_seals, seals
 from ledger.types import Offer, OpenAccount, Reserve, Reverse, Reversed, SetBudget, Settle, TopUp
@@ -112,7 +112,7 @@ def test_seals_from_before_the_journal_go_on(engine: Engine, rows: dict[str, lis
         last = connection.execute(text("SELECT * FROM ledger_transfer ORDER BY seq DESC LIMIT 1")).one()
         old = ("acme", "2025-11-21", 1, last.seq, last.hash, last.wallet_after, 0, last.at, "")
         marks = ", ".join(f":{place}" for place in "abcdefghij")
-        values = dict(zip("abcdefghij", (*old, row_hash(*old)), strict=True))
+        values = dict(zip("abcdefghij", (*old, list_hash(*old)), strict=True))
         connection.execute(text(f"INSERT INTO ledger_seal VALUES ({marks})"), values)
         midnight = {"at": NOW - NOW % DAY_US + DAY_US}
         connection.execute(text("UPDATE ledger_account SET last_at = :at"), midnight)
@@ -121,7 +121,7 @@ def test_seals_from_before_the_journal_go_on(engine: Engine, rows: dict[str, lis
         ledger.do(SetBudget("acme", "lower", NOW + DAY_US, 5, actor="ann"))
     (made,) = make_seals(engine, NOW + 3 * DAY_US)
     assert (made.seq_from, made.seq_to, made.settings_n) == (last.seq + 1, last.seq, 6)
-    assert made.prev_hash == row_hash(*old)
+    assert made.prev_hash == list_hash(*old)
     with reading(engine) as connection:
         assert verify(connection).problems == ()
         assert len(seals(connection)) == 2
@@ -131,7 +131,7 @@ def test_seals_from_before_the_journal_go_on(engine: Engine, rows: dict[str, lis
         config.attributes["connection"] = connection
         command.downgrade(config, "0005")
         kept = connection.execute(text("SELECT * FROM ledger_seal")).all()
-    assert [tuple(row) for row in kept] == [(*old, row_hash(*old))]
+    assert [tuple(row) for row in kept] == [(*old, list_hash(*old))]
     schema.upgrade(engine)
     with reading(engine) as connection:
         assert verify(connection).problems == ()

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, select, text
 
 from ledger import Ledger, reading, tables
-from ledger.chain import transfer_hash
+from ledger.chain import list_hash
 from ledger.history import balance_at, lot_history, lots
 from ledger.seals import SealFileError, check_export, export, make_seals, seals
 from ledger.tables import APPEND_ONLY
@@ -57,7 +57,7 @@ def rewrite(connection: Connection, seq: int) -> None:
     connection.execute(transfer.update().where(transfer.c.seq == seq).values(op_key="forged"))
     head = ""
     for row in connection.execute(select(transfer).order_by(transfer.c.seq)).all():
-        values = {"prev_hash": head, "hash": transfer_hash(head, *row[:13])}
+        values = {"prev_hash": head, "hash": list_hash(head, *row[:13])}
         connection.execute(transfer.update().where(transfer.c.seq == row.seq).values(values))
         head = str(values["hash"])
     connection.execute(text("UPDATE ledger_account SET head_hash = :head"), {"head": head})

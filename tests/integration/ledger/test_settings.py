@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, select, text
 
 from ledger import Ledger, reading, tables
-from ledger.chain import row_hash
+from ledger.chain import list_hash
 from ledger.drivers import Driver, Query, connect
 from ledger.journal_reads import changes
 from ledger.seals import check_export, export, make_seals, seals
@@ -235,7 +235,7 @@ def rewrite(connection: Connection, n: int, actor: str) -> None:
     connection.execute(text("UPDATE ledger_op SET actor = :actor WHERE key = 'lower'"), {"actor": actor})
     head = ""
     for row in connection.execute(select(setting).order_by(setting.c.n)).all():
-        values = {"prev_hash": head, "hash": row_hash(head, *row[:8])}
+        values = {"prev_hash": head, "hash": list_hash(head, *row[:8])}
         connection.execute(setting.update().where(setting.c.n == row.n).values(values))
         head = values["hash"]
 
@@ -313,13 +313,13 @@ def test_seals_and_files_from_before_the_journal_hold(filled: Engine) -> None:
     make_seals(filled, START_US + DAY_US)
     with reading(filled) as connection:
         (old,) = seals(connection)
-        assert (old.settings_n, old.hash) == (0, row_hash(*[getattr(old, name) for name in OLD_VALUES]))
+        assert (old.settings_n, old.hash) == (0, list_hash(*[getattr(old, name) for name in OLD_VALUES]))
         document = json.loads(export(connection, "2024-10-05"))
     with filled.begin() as connection:  # as the migration writes them
         head = ""
         for row in entries:
             body = (*row[:4], "", "migration", "", 20_001 * DAY_US)
-            values = (*body, head, row_hash(head, *body))
+            values = (*body, head, list_hash(head, *body))
             head = values[-1]
             connection.execute(tables.setting.insert().values(values))
     with Ledger(filled) as ledger:
