@@ -1,5 +1,6 @@
 """
-What all orders share: looking a tenant up, sending an operation to the ledger, wording its refusals.
+What all orders share: looking a tenant up, reading a period, sending an operation to the ledger, wording its
+refusals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from ledger.read_models import AccountRow
 from ledger.results import Reason, Refused
 from ledger.types import Attachment, Operation
 from outlay import fields
-from outlay.errors import Rejected, translated
+from outlay.errors import BadInput, Rejected, translated
 from outlay.ids import new_id
 from outlay.refusals import shown
 from outlay.wiring import App
@@ -66,6 +67,20 @@ def own_key(key: str) -> str:
     Return the key of an order as its operator gave it.
     """
     return key.removeprefix(_KEY)
+
+
+def period_us(since: str | None, until: str | None, zone: str) -> tuple[int | None, int | None]:
+    """
+    Return the first instant of a period and its end, itself excluded; None is open on that side.
+
+    Raises:
+        BadInput: One of them is no date, or the end is before the beginning.
+    """
+    from_us = None if since is None else fields.instant_us(since, "since", zone)
+    to_us = None if until is None else fields.instant_us(until, "until", zone)
+    if from_us is not None and to_us is not None and to_us < from_us:
+        raise BadInput("until", until, "before the beginning of the period", "Swap the two.")
+    return from_us, to_us
 
 
 def carry_out(app: App, op: Operation, kind: type[R], attach: Sequence[Attachment] = ()) -> R:

@@ -11,9 +11,9 @@ from ledger.journal import ACCOUNT, BUDGET, LOT
 from ledger.journal_reads import Change, changes
 from ledger.rows import COUNTS_NAMES, LOT_NAMES, OVERAGE_NAMES
 from outlay import fields
-from outlay.admin.common import known_tenant, own_key
+from outlay.admin.common import known_tenant, own_key, period_us
 from outlay.admin.money import LINES_MAX
-from outlay.errors import BadInput, translated
+from outlay.errors import translated
 from outlay.fields import instant_text, usd
 from outlay.wiring import App
 
@@ -47,10 +47,7 @@ def history(
     kind = None if of is None else fields.choice(of, "of", SUBJECTS)
     with translated(), app.reading() as connection:
         row = known_tenant(connection, tenant)
-        from_us = None if since is None else fields.instant_us(since, "since", row.timezone)
-        to_us = None if until is None else fields.instant_us(until, "until", row.timezone)
-        if from_us is not None and to_us is not None and to_us < from_us:
-            raise BadInput("until", until, "before the beginning of the period", "Swap the two.")
+        from_us, to_us = period_us(since, until, row.timezone)
         found = changes(connection, row.tenant, from_us, to_us)
     wanted = [one for one in found if kind is None or one.subject.startswith(kind)]
     lines = [line for one in wanted for line in _lines(one, row.timezone)]

@@ -16,7 +16,7 @@ from ledger.read_models import AccountRow, StatementLine
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
-from outlay.admin.common import account, carry_out, known_tenant, order_key, own_key
+from outlay.admin.common import account, carry_out, known_tenant, order_key, own_key, period_us
 from outlay.admin.tenants import balance_dict
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
@@ -332,10 +332,7 @@ def statement(
     with translated(), app.reading() as connection:
         row = known_tenant(connection, tenant)
         zone = row.timezone
-        from_us = None if since is None else fields.instant_us(since, "since", zone)
-        to_us = None if until is None else fields.instant_us(until, "until", zone)
-        if from_us is not None and to_us is not None and to_us < from_us:
-            raise BadInput("until", until, "before the beginning of the period", "Swap the two.")
+        from_us, to_us = period_us(since, until, zone)
         lines = _lines(connection, row.tenant, from_us, to_us, most)
         before_us = to_us if from_us is None else from_us
         quiet = (
