@@ -47,16 +47,7 @@ def refuse_foreign(url: str) -> None:
     Raises:
         BadInput: It is no database; or holds tables, and none of them is ours; or is gone, and left its log.
     """
-    path = sqlite_file(url)
-    if path is None:
-        return
-    if not path.exists() and log_left(path):
-        why, fix = "was deleted or moved", f"put it back beside its log {path}-wal, or move that away"
-        raise BadInput("database_url", path, why, fix)
-    tables = _tables(path) if path.is_file() else None
-    if tables and not tables & _OURS:
-        fix = "name a file of Outlay's own, as in sqlite:///outlay.db"
-        raise BadInput("database_url", path, "this is the database of another program", fix)
+    _tables_of_ours(url)
 
 
 def log_left(path: Path) -> bool:
@@ -74,11 +65,27 @@ def refuse_new(url: str) -> None:
     Raises:
         BadInput: There are no books in the SQLite file, or no file; the path is named.
     """
-    refuse_foreign(url)
-    path = sqlite_file(url)
-    if path is not None and (missing_file(url) is not None or _tables(path) == frozenset()):
+    tables, path = _tables_of_ours(url), sqlite_file(url)
+    if path is not None and (missing_file(url) is not None or tables == frozenset()):
         fix = "Check the path (OUTLAY_DATABASE_URL, --database-url); new books are made by: outlay db upgrade"
         raise BadInput("database_url", path, "there are no books", fix)
+
+
+def _tables_of_ours(url: str) -> frozenset[str] | None:
+    """
+    Name the tables of an SQLite file that may be ours; None where there is no file to read.
+    """
+    path = sqlite_file(url)
+    if path is None:
+        return None
+    if not path.exists() and log_left(path):
+        why, fix = "was deleted or moved", f"put it back beside its log {path}-wal, or move that away"
+        raise BadInput("database_url", path, why, fix)
+    tables = _tables(path) if path.is_file() else None
+    if tables and not tables & _OURS:
+        fix = "name a file of Outlay's own, as in sqlite:///outlay.db"
+        raise BadInput("database_url", path, "this is the database of another program", fix)
+    return tables
 
 
 def _tables(path: Path) -> frozenset[str] | None:
