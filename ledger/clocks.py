@@ -21,7 +21,7 @@ from ledger.types import Release, Renew, Settle
 AHEAD_MAX_US: Final = 60_000_000
 """Further than any clock that is kept, and too little to let much lapse too early."""
 READ_EVERY_US: Final = 60_000_000
-_DATABASE_CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+DATABASE_CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _UNDER_WAY: Final = (Settle, Release, Renew)
 
 Ask = Callable[[str], int]
@@ -82,7 +82,7 @@ class ClockCheck:
         if passed < self._good_until_us and now_us <= self._began_us + passed + AHEAD_MAX_US:
             return False
         if self.by_database:
-            self._learn(ask(_DATABASE_CLOCK))
+            self._learn(ask(DATABASE_CLOCK))
         elif abs((machine_us := self._clock()) - self.true_us()) <= AHEAD_MAX_US:
             self._learn(machine_us)
         return now_us > self.true_us() + AHEAD_MAX_US

@@ -321,6 +321,7 @@ def _ended(settings: "Settings") -> str:
 
 def _behind_us(settings: "Settings") -> int:
     """Return how far this machine is behind the newest booking, or behind a database that has a clock."""
+    from ledger.clocks import DATABASE_CLOCK
     from outlay.clock import now_us
 
     if not _has_books(settings):
@@ -329,5 +330,5 @@ def _behind_us(settings: "Settings") -> int:
         booked = connection.exec_driver_sql("SELECT max(at) FROM ledger_transfer").scalar() or 0
         if engine.dialect.name != "postgresql":
             return max(0, int(booked) - now_us())
-        clock = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp()) * 1000000").scalar()
-        return max(int(booked), int(clock or 0)) - now_us()
+        clock = connection.exec_driver_sql(DATABASE_CLOCK).scalar_one()
+        return max(int(booked), int(clock)) - now_us()
