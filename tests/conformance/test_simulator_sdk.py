@@ -11,31 +11,11 @@ import httpx2
 import pydantic
 import pytest
 from anthropic.types import Message
+from sdk_in_process import HAIKU, OPUS, SONNET, says
 
-from simulator import bill, run
+from simulator import bill
 from simulator.app import Config, make_app
 from simulator.prices import cost_usd
-
-OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
-
-
-def _says(text: str) -> list[Any]:
-    return [{"role": "user", "content": text}]
-
-
-@pytest.fixture(scope="module")
-def bill_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bill of the provider of this module."""
-    return tmp_path_factory.mktemp("simulator") / "bill.jsonl"
-
-
-@pytest.fixture(scope="module")
-def url(bill_file: Path) -> Iterator[str]:
-    """The address of one provider for this module."""
-    address, process = run.start(bill_file)
-    yield address
-    process.terminate()
-    process.wait()
 
 
 @pytest.fixture
@@ -60,7 +40,7 @@ def _assert_billed(bill_file: Path, message: Message) -> None:
 def test_create_answers_a_message_and_bills_it(client: anthropic.Anthropic, bill_file: Path) -> None:
     """messages.create returns text, usage and a request id under which the bill has the call."""
     message = client.messages.create(
-        model=OPUS, max_tokens=500, messages=_says("Hi [[sim input_tokens=1000 output_tokens=300]]")
+        model=OPUS, max_tokens=500, messages=says("Hi [[sim input_tokens=1000 output_tokens=300]]")
     )
     assert (message.usage.input_tokens, message.usage.output_tokens) == (1000, 300)
     assert message.content[-1].type == "text"
@@ -72,7 +52,7 @@ def test_create_answers_a_message_and_bills_it(client: anthropic.Anthropic, bill
 def test_stream_builds_the_message_that_was_billed(client: anthropic.Anthropic, bill_file: Path) -> None:
     """messages.stream accumulates the same text that it iterated, with the final usage."""
     with client.messages.stream(
-        model=SONNET, max_tokens=500, messages=_says("[[sim output_tokens=400]]")
+        model=SONNET, max_tokens=500, messages=says("[[sim output_tokens=400]]")
     ) as stream:
         text = "".join(stream.text_stream)
         message = stream.get_final_message()
@@ -87,7 +67,7 @@ def test_raw_streams_come_event_by_event(client: anthropic.Anthropic) -> None:
     """create(stream=True) yields the typed events, start first and stop last."""
     kinds = [
         event.type
-        for event in client.messages.create(model=HAIKU, max_tokens=50, messages=_says("x"), stream=True)
+        for event in client.messages.create(model=HAIKU, max_tokens=50, messages=says("x"), stream=True)
     ]
     assert (kinds[0], kinds[-2:]) == ("message_start", ["message_delta", "message_stop"])
 
@@ -97,7 +77,7 @@ def test_tools_go_round(client: anthropic.Anthropic) -> None:
     tools: Any = [
         {"name": "look", "input_schema": {"type": "object", "properties": {"at": {"type": "string"}}}}
     ]
-    asked = _says("Look.")
+    asked = says("Look.")
     used = client.messages.create(
         model=HAIKU, max_tokens=500, messages=asked, tools=tools, tool_choice={"type": "tool", "name": "look"}
     )
@@ -113,7 +93,7 @@ def test_streamed_tool_input_is_whole(client: anthropic.Anthropic) -> None:
     schema = {"type": "object", "properties": {"at": {"type": "string"}, "n": {"type": "integer"}}}
     tools: Any = [{"name": "look", "input_schema": schema}]
     with client.messages.stream(
-        model=OPUS, max_tokens=500, tools=tools, messages=_says("[[sim tool_use=1]]")
+        model=OPUS, max_tokens=500, tools=tools, messages=says("[[sim tool_use=1]]")
     ) as stream:
         block = stream.get_final_message().content[-1]
     assert block.type == "tool_use"
@@ -132,13 +112,13 @@ class Answer(pydantic.BaseModel):
 
 def test_parse_returns_the_structure(client: anthropic.Anthropic) -> None:
     """messages.parse gives an object of the class that was asked for."""
-    parsed = client.messages.parse(model=OPUS, max_tokens=500, messages=_says("x"), output_format=Answer)
+    parsed = client.messages.parse(model=OPUS, max_tokens=500, messages=says("x"), output_format=Answer)
     assert parsed.parsed_output == Answer(title="simulated", count=1, tags=["simulated"])
 
 
 def test_count_tokens_equals_the_billed_prompt(client: anthropic.Anthropic) -> None:
     """The free count is what a call is billed."""
-    messages = _says("How long is this? " * 20)
+    messages = says("How long is this? " * 20)
     counted = client.messages.count_tokens(model=SONNET, messages=messages)
     message = client.messages.create(model=SONNET, max_tokens=10, messages=messages)
     assert counted.input_tokens == message.usage.input_tokens
@@ -169,7 +149,7 @@ def test_the_cache_is_read_on_repeat(client: anthropic.Anthropic, bill_file: Pat
     """A marked system prompt is written once and read after, and billed so."""
     system: Any = [{"type": "text", "text": "rule " * 2000, "cache_control": {"type": "ephemeral"}}]
     first, second = (
-        client.messages.create(model=OPUS, max_tokens=5, system=system, messages=_says("x")) for _ in range(2)
+        client.messages.create(model=OPUS, max_tokens=5, system=system, messages=says("x")) for _ in range(2)
     )
     assert first.usage.cache_creation_input_tokens == second.usage.cache_read_input_tokens
     line = _billed(bill_file, second)
@@ -196,7 +176,7 @@ def test_faults_reach_the_caller_as_the_sdks_classes(
 ) -> None:
     """Each fault raises the class that the SDK has for it."""
     with pytest.raises(expected) as caught:
-        client.messages.create(model=OPUS, max_tokens=5, messages=_says(f"[[sim fault={fault}]]"))
+        client.messages.create(model=OPUS, max_tokens=5, messages=says(f"[[sim fault={fault}]]"))
     if fault == "spend_limit_429":
         assert type(caught.value).__name__ == "EnforcedSpendLimitReachedError"
 
@@ -204,9 +184,9 @@ def test_faults_reach_the_caller_as_the_sdks_classes(
 def test_wrong_requests_raise_the_sdks_classes(client: anthropic.Anthropic, url: str) -> None:
     """400, 401 and 404 have their classes; extra body fields are refused by name."""
     with pytest.raises(anthropic.NotFoundError):
-        client.messages.create(model="claude-none", max_tokens=5, messages=_says("x"))
+        client.messages.create(model="claude-none", max_tokens=5, messages=says("x"))
     with pytest.raises(anthropic.BadRequestError, match="temperature: Extra inputs are not permitted"):
-        client.messages.create(model=OPUS, max_tokens=5, messages=_says("x"), extra_body={"temperature": 1})
+        client.messages.create(model=OPUS, max_tokens=5, messages=says("x"), extra_body={"temperature": 1})
     with pytest.raises(anthropic.NotFoundError):
         client.models.retrieve("claude-none")
     response = httpx2.post(f"{url}/v1/messages", json={})
@@ -216,7 +196,7 @@ def test_wrong_requests_raise_the_sdks_classes(client: anthropic.Anthropic, url:
 def test_a_body_over_32_mib_is_too_large(url: str, client: anthropic.Anthropic) -> None:
     """The SDK sees 413 as content too large."""
     with pytest.raises(anthropic.ContentTooLargeError):
-        client.messages.create(model=OPUS, max_tokens=5, messages=_says("x" * (32 * 1024 * 1024)))
+        client.messages.create(model=OPUS, max_tokens=5, messages=says("x" * (32 * 1024 * 1024)))
 
 
 def test_an_overloaded_provider_is_retried(url: str, bill_file: Path) -> None:
@@ -232,7 +212,7 @@ def test_an_overloaded_provider_is_retried(url: str, bill_file: Path) -> None:
     before = sum(1 for _ in bill.lines(bill_file))
     with anthropic.Anthropic(base_url=url, api_key="k", http_client=http_client) as client:
         message = client.messages.create(
-            model=OPUS, max_tokens=5, messages=_says("x"), extra_headers={"simulator-fault": "overload_529"}
+            model=OPUS, max_tokens=5, messages=says("x"), extra_headers={"simulator-fault": "overload_529"}
         )
     assert attempts == ["0", "1"]
     assert sum(1 for _ in bill.lines(bill_file)) == before + 1
@@ -244,7 +224,7 @@ def test_the_old_key_header_and_version_are_taken(url: str) -> None:
     response = httpx2.post(
         f"{url}/v1/messages",
         headers={"x-api-key": "k", "anthropic-version": "2023-06-01"},
-        json={"model": "claude-haiku-4-5", "max_tokens": 5, "temperature": 0.2, "messages": _says("x")},
+        json={"model": "claude-haiku-4-5", "max_tokens": 5, "temperature": 0.2, "messages": says("x")},
     )
     assert (response.status_code, response.json()["model"]) == (200, "claude-haiku-4-5-20251001")
 
@@ -257,7 +237,7 @@ def test_a_stream_that_breaks_ends_without_a_stop_reason(
         model=HAIKU,
         max_tokens=500,
         stream=True,
-        messages=_says("[[sim output_tokens=300 thinking_tokens=0 fault=break_stream_after=5]]"),
+        messages=says("[[sim output_tokens=300 thinking_tokens=0 fault=break_stream_after=5]]"),
     )
     kinds = []
     with pytest.raises(httpx2.RemoteProtocolError):
@@ -275,7 +255,7 @@ def test_an_error_amid_a_stream_is_raised(client: anthropic.Anthropic) -> None:
                 model=HAIKU,
                 max_tokens=500,
                 stream=True,
-                messages=_says("[[sim output_tokens=300 fault=stream_error_after=4]]"),
+                messages=says("[[sim output_tokens=300 fault=stream_error_after=4]]"),
             )
         )
     assert caught.value.type == "overloaded_error"
@@ -289,12 +269,12 @@ def test_the_async_client_works_alike(url: str, bill_file: Path) -> None:
 
             async def plain(size: int) -> Message:
                 return await client.messages.create(
-                    model=OPUS, max_tokens=500, messages=_says(f"[[sim output_tokens={size}]]")
+                    model=OPUS, max_tokens=500, messages=says(f"[[sim output_tokens={size}]]")
                 )
 
             async def streamed(size: int) -> Message:
                 async with client.messages.stream(
-                    model=OPUS, max_tokens=500, messages=_says(f"[[sim output_tokens={size}]]")
+                    model=OPUS, max_tokens=500, messages=says(f"[[sim output_tokens={size}]]")
                 ) as stream:
                     return await stream.get_final_message()
 
@@ -316,7 +296,7 @@ def test_the_application_runs_in_process_too(tmp_path: Path) -> None:
         async with anthropic.AsyncAnthropic(
             base_url="http://provider", api_key="k", http_client=http_client
         ) as client:
-            return await client.messages.create(model=OPUS, max_tokens=9, messages=_says("x"))
+            return await client.messages.create(model=OPUS, max_tokens=9, messages=says("x"))
 
     message = asyncio.run(play())
     _assert_billed(tmp_path / "bill.jsonl", message)
