@@ -10,7 +10,7 @@ send more than what was held.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Unpack, overload
+from typing import Any, Final, Unpack, overload
 
 import anthropic
 import httpx2
@@ -26,9 +26,6 @@ from outlay.open_holds import HintWords
 from outlay.sdk_bodies import AsyncBody, Body
 from outlay.sdk_passages import AsyncPassage, Passage
 from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed
-
-if TYPE_CHECKING:
-    pass
 
 _log = logging.getLogger("outlay")
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from outlay.wire import to_json
 
 
-class Body:
+class _Body:
     """
-    A body for a blocking client.
+    What both kinds share.
 
     Attributes:
         value: What it says.
@@ -21,13 +21,19 @@ class Body:
         begun: It may be on the wire.
     """
 
-    def __init__(self, value: Mapping[str, object], before: Callable[[], None]) -> None:
-        """
-        Take a body; what `before` raises holds it back.
-        """
+    def __init__(self, value: Mapping[str, object]) -> None:
         self.value = value
         self.raw = to_json(value)
         self.begun = False
+
+
+class Body(_Body):
+    """
+    A body for a blocking client; what `before` raises holds it back.
+    """
+
+    def __init__(self, value: Mapping[str, object], before: Callable[[], None]) -> None:
+        super().__init__(value)
         self._before = before
 
     def __iter__(self) -> Iterator[bytes]:
@@ -36,23 +42,13 @@ class Body:
         yield self.raw
 
 
-class AsyncBody:
+class AsyncBody(_Body):
     """
-    A body for an asynchronous client.
-
-    Attributes:
-        value: What it says.
-        raw: The same as JSON text.
-        begun: It may be on the wire.
+    A body for an asynchronous client; what `before` raises holds it back.
     """
 
     def __init__(self, value: Mapping[str, object], before: Callable[[], Awaitable[None]]) -> None:
-        """
-        Take a body; what `before` raises holds it back.
-        """
-        self.value = value
-        self.raw = to_json(value)
-        self.begun = False
+        super().__init__(value)
         self._before = before
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
