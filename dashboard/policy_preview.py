@@ -92,9 +92,11 @@ def _task(tenant: Mapping[str, Any], task: Mapping[str, Any]) -> str:
 def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Lay out sums now and then, one line each."""
     money = {"Spent": "spend_now_usd", "Spent then": "spend_then_usd"}
+    raised = {"Raised": "raised_now", "Raised then": "raised_then"}
     counts = {
         "Lowered": "downgrades_now",
         "Lowered then": "downgrades_then",
+        **(raised if any(row[field] for _, row in rows for field in raised.values()) else {}),
         "Refused": "refusals_now",
         "Refused then": "refusals_then",
         "Otherwise": "changed",
@@ -112,7 +114,8 @@ def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         column_config={
             **dict.fromkeys(money, written),
             "Change, USD": st.column_config.NumberColumn(format=f"%+.{digits}f"),
-            "Lowered": st.column_config.NumberColumn(help="Calls served from another tier than asked for"),
+            "Lowered": st.column_config.NumberColumn(help="Calls served below the tier asked for"),
+            "Raised": st.column_config.NumberColumn(help="Calls served above the tier asked for"),
             "Otherwise": st.column_config.NumberColumn(help="Calls that would have gone otherwise"),
         },
         hide_index=True,

@@ -181,17 +181,18 @@ def _one(
         found.kept["own_policy"] += 1
         return
     recorded, why = _read(row)
-    then = as_recorded(recorded)
+    then, ranks = as_recorded(recorded), found.policy.tier_ranks
     if why is None:
         policy, prices = past.policy(connection, row), past.prices(connection, row)
         if isinstance(policy, Policy) and isinstance(prices, PriceTable):
+            ranks = policy.tier_ranks
             _note_inputs(recorded, policy, found)
             then = simulation.step(recorded, policy, prices)
         else:
             why = "unreadable"
     if why is not None:
         found.kept[why] += 1
-    found.sums.add(recorded, then)
+    found.sums.add(recorded, then, ranks, found.policy.tier_ranks)
     if len(found.changes) < shown and kind_of(recorded, then) is not None:
         found.changes.append((recorded, then))
 

@@ -58,6 +58,8 @@ def _line(one: Sum) -> dict[str, Any]:
         "change_usd": usd(one.spend_then - one.spend_now),
         "downgrades_now": one.downgrades_now,
         "downgrades_then": one.downgrades_then,
+        "raised_now": one.raised_now,
+        "raised_then": one.raised_then,
         "refusals_now": one.refusals_now,
         "refusals_then": one.refusals_then,
         "changed": one.changed,

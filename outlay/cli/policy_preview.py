@@ -13,6 +13,7 @@ _LINES: Final = (
     ("spend_then_usd", "then USD"), ("downgrades", "downgrades"), ("refusals", "refusals"),
     ("changed", "changed"),
 )  # fmt: skip
+_RAISED: Final = ("raised", "raised")
 _CHANGES: Final = (
     ("id", "decision"), ("task", "task"), ("now", "now"), ("then", "then"), ("cost_now_usd", "now USD"),
     ("cost_then_usd", "then USD"), ("because", "because"),
@@ -28,7 +29,7 @@ def told(found: Mapping[str, Any]) -> tuple[Block, ...]:
     kinds = ", ".join(f"{count} {_KINDS[kind]}" for kind, count in found["changed_by"].items())
     calls = found["total"]["calls"]
     said = f"\n{found['changed']} of {calls} decisions would change{': ' if kinds else ''}{kinds}."
-    blocks: list[Block] = [Rows(_LINES, [*lines, total], "No calls."), said]
+    blocks: list[Block] = [Rows(_columns(found["total"]), [*lines, total], "No calls."), said]
     if found["changes"]:
         shown = found["changes"][:LISTED]
         blocks += [Rows(_CHANGES, [_change(one) for one in shown]), _more(found, len(shown))]
@@ -51,8 +52,15 @@ def _with_tasks(tenant: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(tenant), *(tasks if len(tasks) > 1 else ())]
 
 
+def _columns(total: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Name the columns; calls above the tier asked for are rare, and have one only where there are some."""
+    some = total["raised_now"] or total["raised_then"]
+    return (*_LINES[:6], _RAISED, *_LINES[6:]) if some else _LINES
+
+
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
-    pairs = {name: f"{row[f'{name}_now']} -> {row[f'{name}_then']}" for name in ("downgrades", "refusals")}
+    names = ("downgrades", "raised", "refusals")
+    pairs = {name: f"{row[f'{name}_now']} -> {row[f'{name}_then']}" for name in names}
     return {"task": "", **row, **pairs}
 
 

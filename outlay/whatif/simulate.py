@@ -98,7 +98,7 @@ class Simulation:
         inputs = self._inputs(past, past.inputs, policy)
         made = replay(inputs, self._policy, prices)
         if self._is_as_recorded(past, inputs, made, policy):
-            then = as_recorded(past)
+            then = as_recorded(past, made.asked_tier if isinstance(made, Choice) else None)
         elif isinstance(made, Refusal):
             refused = from_router(past.id, made, past.at_us)
             then = self._refused(past, Reason(refused.code, refused.message, made.numbers))
@@ -277,12 +277,15 @@ class Simulation:
             self._sessions.popitem(last=False)
 
 
-def as_recorded(past: Recorded) -> Then:
+def as_recorded(past: Recorded, asked_tier: str | None = None) -> Then:
     """
     Let a call end as it did.
+
+    Args:
+        asked_tier: What it asks for under the other policy; None for what it asked for.
     """
     code = past.row["code"] if past.served is None else None
-    return Then(past.served, code, past.cost_nanos, (), past.row["asked_tier"])
+    return Then(past.served, code, past.cost_nanos, (), asked_tier or past.row["asked_tier"])
 
 
 def _same_place(one: Served, other: Served) -> bool:

@@ -1,10 +1,11 @@
 """
-What a preview adds up: calls, spending, downgrades and refusals, now and then, by tenant and task.
+What a preview adds up: calls, spending, downgrades, raised calls, refusals; now and then, by tenant and task.
 
 Bounded: names of tasks come from callers, so beyond a number of them the rest is one line.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +13,9 @@ from outlay.whatif.recorded import Recorded, Served, Then
 
 TASKS_MAX: Final = 200
 OTHERS: Final = "(others)"
+
+Ranks = Mapping[str, int]
+"""The place of each tier of a policy, 0 for the highest."""
 
 
 @dataclass(slots=True)
@@ -21,6 +25,7 @@ class Sum:
 
     Attributes:
         calls: Without the further attempts of the same call, whose money counts all the same.
+        raised_now, raised_then: Calls that were served above the tier asked for, as by their session's.
         estimated_nanos: Part of the spending then that no recorded usage backs.
         over: Calls that would have cost more than their bound.
     """
@@ -30,23 +35,29 @@ class Sum:
     spend_then: int = 0
     downgrades_now: int = 0
     downgrades_then: int = 0
+    raised_now: int = 0
+    raised_then: int = 0
     refusals_now: int = 0
     refusals_then: int = 0
     changed: int = 0
     estimated_nanos: int = 0
     over: int = 0
 
-    def add(self, past: Recorded, then: Then) -> None:
+    def add(self, past: Recorded, then: Then, ranks_now: Ranks, ranks_then: Ranks) -> None:
         """
         Add one decision.
         """
         first = past.row["parent"] is None
+        below_now, above_now = _moved(past.served, past.row["asked_tier"], ranks_now)
+        below_then, above_then = _moved(then.served, then.asked_tier, ranks_then)
         self.calls += first
         self.spend_now += past.cost_nanos
         self.spend_then += then.cost_nanos
         self.estimated_nanos += then.cost_nanos if then.estimated else 0
-        self.downgrades_now += first and _downgraded(past.served, past.row["asked_tier"])
-        self.downgrades_then += first and _downgraded(then.served, then.asked_tier)
+        self.downgrades_now += first and below_now
+        self.downgrades_then += first and below_then
+        self.raised_now += first and above_now
+        self.raised_then += first and above_then
         self.refusals_now += first and past.served is None
         self.refusals_then += first and then.served is None
         self.changed += is_changed(past, then)
@@ -70,13 +81,16 @@ class Sums:
     codes_then: "dict[str, Counter[str]]" = field(default_factory=dict)
     kinds: "Counter[str]" = field(default_factory=Counter)
 
-    def add(self, past: Recorded, then: Then) -> None:
+    def add(self, past: Recorded, then: Then, ranks_now: Ranks, ranks_then: Ranks) -> None:
         """
         Add one decision to every line that it belongs to.
+
+        Args:
+            ranks_now, ranks_then: Of the policy that it was made by, and of the one that is previewed.
         """
         tenant = past.tenant
         for one in (self.total, self.tenants.setdefault(tenant, Sum()), self._task(past)):
-            one.add(past, then)
+            one.add(past, then, ranks_now, ranks_then)
         if past.served is None:
             self.codes_now.setdefault(tenant, Counter())[str(past.row["code"])] += 1
         if then.served is None:
@@ -114,5 +128,9 @@ def is_changed(past: Recorded, then: Then) -> bool:
     return kind_of(past, then) is not None
 
 
-def _downgraded(served: Served | None, asked_tier: str | None) -> bool:
-    return served is not None and None not in (served.tier, asked_tier) and served.tier != asked_tier
+def _moved(served: Served | None, asked_tier: str | None, ranks: Ranks) -> tuple[bool, bool]:
+    """Tell whether a call was served below the tier asked for, or above; a tier without a place is below."""
+    if served is None or served.tier is None or asked_tier is None or served.tier == asked_tier:
+        return False, False
+    above = ranks.get(served.tier, len(ranks)) < ranks.get(asked_tier, -1)
+    return not above, above

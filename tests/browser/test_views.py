@@ -326,6 +326,7 @@ def test_a_draft_is_previewed_on_recent_traffic(page: Page, played: App) -> None
     assert list(table["Tenant"]) == ["acme"]
     assert float(table["Spent then"].iloc[0]) < float(table["Spent"].iloc[0])
     assert table["Lowered then"].iloc[0] > table["Lowered"].iloc[0]
+    assert "Raised" not in table
     assert "would have gone otherwise" in texts(test)
     assert policies.show_policy(played)["version"] == 1
     next(field for field in test.number_input if field.key.endswith("step 0/below")).set_value(70.0).run()
@@ -346,6 +347,20 @@ def test_a_preview_counts_the_calls_of_its_table(page: Page, played: App) -> Non
     assert list(table["Tenant"]) == ["acme"]
     assert f"of {table['Calls'].iloc[0]} calls would have gone otherwise" in texts(test)
     assert any("3 decisions stay as they are" in caption.value for caption in test.caption)
+
+
+def test_a_preview_tells_raised_calls_from_lowered_ones(page: Page, app: App) -> None:
+    """A call that its conversation kept above the tier asked for is raised, and lowered nowhere."""
+    policies.apply_policy(app, STEPS, actor="ana")
+    traffic = Traffic(app, Clock())
+    traffic.account("acme", None)
+    traffic.talk_above()
+    traffic.calls.close()
+    test = page("policy")
+    test.button(key="form_preview").click().run()
+    table = next(frame.value for frame in test.dataframe if "Spent then" in frame.value)
+    assert [table[name].iloc[0] for name in ("Lowered", "Lowered then")] == [0, 0]
+    assert [table[name].iloc[0] for name in ("Raised", "Raised then")] == [1, 1]
 
 
 def test_a_preview_without_traffic_says_so(page: Page, app: App) -> None:

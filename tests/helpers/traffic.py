@@ -92,3 +92,18 @@ class Traffic:
                 call.resume(Failed(400) if fails else Completed(call.sending.model, usage))
             self._clock.us += every_us
         return ids
+
+    def talk_above(self) -> None:
+        """Play a conversation of two turns, whose second asks for small and is kept on large by its cache."""
+        mark = {"type": "ephemeral"}
+        text = {"type": "text", "text": "long " * 4_000, "cache_control": mark}
+        talk: list[Any] = [{"role": "user", "content": [text]}]
+        usage = {"input_tokens": 10, "output_tokens": 50, "cache_read_input_tokens": 4_000}
+        for model, task in (("outlay/large", None), ("outlay/auto", "crm/mail")):
+            body = {"model": model, "max_tokens": 500, "messages": talk}
+            call = self.calls.start(CallRequest("acme", body, hints=Hints(task=task, session="s")))
+            assert call.sending is not None
+            assert call.sending.offer.tier == "large"
+            self._clock.us += MINUTE_US
+            call.resume(Completed(call.sending.model, usage))
+            talk = [*talk, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "go on"}]

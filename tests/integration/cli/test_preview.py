@@ -42,6 +42,24 @@ def test_a_preview_names_what_would_change(outlay: Outlay, file: str, template: 
     assert outlay("policy", "preview", file, "--changes", "0", "--json").data["changes"] == []
 
 
+def test_calls_above_the_tier_asked_for_have_a_column_of_their_own(
+    outlay: Outlay, file: str, books: Path
+) -> None:
+    """
+    They are no downgrades; where there are none, there is no column.
+    """
+    assert "raised" not in outlay("policy", "preview", file).out
+    with closing(sqlite3.connect(books)) as connection:
+        connection.execute("DROP TRIGGER outlay_decision_no_update")
+        connection.execute("UPDATE outlay_decision SET asked_tier = 'small', served_tier = 'large'")
+        connection.commit()
+    total = outlay("policy", "preview", file, "--json").data["total"]
+    assert (total["raised_now"], total["raised_then"], total["downgrades_now"]) == (1, 0, 0)
+    told = outlay("policy", "preview", file).out
+    assert "raised" in told
+    assert "1 -> 0" in told
+
+
 def test_a_preview_refuses_what_cannot_be(outlay: Outlay, file: str) -> None:
     """
     An unknown tenant is refused with status 1; a file that is no policy and days out of range with 2.

@@ -23,6 +23,7 @@ AT_US = 1_795_000_000_000_000
 DAY_END = AT_US + 10_000_000
 OPUS = Served("claude-opus-5-5", "large", "medium", 1_000)
 HAIKU = Served("claude-haiku-5-5", "small", None, 1_000)
+RANKS = {"large": 0, "medium": 1, "small": 2}
 
 
 @pytest.fixture(scope="module")
@@ -213,15 +214,29 @@ def test_sums_count_calls_once_and_money_always() -> None:
     A second attempt of the same call adds its money, and no call; tasks beyond the bound share one line.
     """
     sums = Sums()
-    sums.add(Recorded(row(), None), Then(HAIKU, None, 30, asked_tier="large"))
-    sums.add(Recorded(row(parent="d"), None), Then(OPUS, None, 100, asked_tier="large"))
+    sums.add(Recorded(row(), None), Then(HAIKU, None, 30, asked_tier="large"), RANKS, RANKS)
+    sums.add(Recorded(row(parent="d"), None), Then(OPUS, None, 100, asked_tier="large"), RANKS, RANKS)
     total = sums.total
     assert (total.calls, total.spend_now, total.spend_then) == (1, 200, 130)
     assert (total.downgrades_now, total.downgrades_then, total.changed) == (0, 1, 1)
     for number in range(TASKS_MAX + 5):
-        sums.add(Recorded(row(task=f"t{number}"), None), Then(OPUS, None, 100))
+        sums.add(Recorded(row(task=f"t{number}"), None), Then(OPUS, None, 100), RANKS, RANKS)
     assert len(sums.tasks["acme"]) == TASKS_MAX + 1
     assert sums.tasks["acme"][OTHERS].calls == 6
+
+
+def test_a_call_is_downgraded_or_raised_by_the_tiers_of_the_policy_of_its_time() -> None:
+    """
+    Kept above the tier asked for it is raised; a tier that its policy does not name counts as below.
+    """
+    sums, turned = Sums(), {"small": 0, "large": 1}
+    kept = Recorded(row(asked_tier="small"), None)
+    sums.add(kept, Then(HAIKU, None, 30, asked_tier="small"), RANKS, RANKS)
+    sums.add(kept, Then(OPUS, None, 100, asked_tier="small"), RANKS, turned)
+    sums.add(kept, Then(OPUS, None, 100, asked_tier="tiny"), RANKS, RANKS)
+    total = sums.total
+    assert (total.raised_now, total.raised_then) == (3, 0)
+    assert (total.downgrades_now, total.downgrades_then) == (0, 2)
 
 
 def test_a_call_of_which_nobody_knows_cost_its_hold() -> None:

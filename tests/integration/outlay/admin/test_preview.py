@@ -308,6 +308,21 @@ def test_a_conversation_pays_for_its_cache_anew_where_it_would_have_been_moved(
         assert [Decimal(one["cost_then_usd"]) for one in found["changes"]] == costs
 
 
+def test_a_call_that_its_session_kept_above_the_tier_asked_for_is_raised(
+    opened: App, traffic: Traffic
+) -> None:
+    """
+    It is no downgrade, under the policy of its time or another; without sessions it is served as asked.
+    """
+    traffic.talk_above()
+    as_blog = STEPS.replace('"crm/*" = { tier = "small" }', '"crm/*" = { tier = "large" }')
+    free = STEPS + "[routing.sessions]\nsticky = false\n"
+    for text, raised in ((STEPS, (1, 1)), (as_blog, (1, 0)), (free, (1, 0))):
+        total = preview_policy(opened, text)["total"]
+        assert (total["raised_now"], total["raised_then"]) == raised, text
+        assert (total["downgrades_now"], total["downgrades_then"]) == (0, 0), text
+
+
 def test_validation_beside_recent_traffic_names_tasks_without_a_route(opened: App, play: Play) -> None:
     """
     With books at hand a policy is compared with the tasks of recent calls; an unknown tenant is refused.
