@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from outlay.strategies import checked
 from outlay.strategies.course import Course, climb
 from outlay.strategies.steps import Order, Steps
-from outlay.strategies.verify import Verifier
+from outlay.strategies.verify import Verifier, check_verifier
 from router.types import Reason, ReasonCode
 
 
@@ -29,7 +29,7 @@ class Cascade:
 
     def __post_init__(self) -> None:
         checked.tiers(self.tiers)
-        checked.verifier(self.verify)
+        check_verifier(self.verify)
 
 
 def cascade(plan: Cascade, order: Order) -> Steps:

@@ -70,18 +70,5 @@ def tiers(value: Any) -> None:
         raise BadInput("tiers", value, "are no tiers to try", f"Name 1 to {TIERS_MAX} tiers, each once.")
 
 
-def verifier(value: Any) -> None:
-    """
-    See that something can verify; None verifies nothing. A class that nobody made an instance of cannot.
-    """
-    from outlay.strategies.verify import Judge
-
-    can = isinstance(value, Judge) or callable(getattr(value, "check", value))
-    if value is None or (can and not isinstance(value, type)):
-        return
-    fix = "Give JsonSchema, Matches, Length, StatedConfidence, Judge, or a function of the message."
-    raise BadInput("verify", value, "can verify nothing", fix)
-
-
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

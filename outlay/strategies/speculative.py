@@ -15,7 +15,7 @@ from outlay.strategies import checked
 from outlay.strategies.course import Course
 from outlay.strategies.runner_async import AsyncRunner
 from outlay.strategies.steps import Order, RunResult, Tried
-from outlay.strategies.verify import Verifier
+from outlay.strategies.verify import Verifier, check_verifier
 from router.types import Reason, ReasonCode
 
 
@@ -37,7 +37,7 @@ class Speculative:
 
     def __post_init__(self) -> None:
         checked.tiers(self.tiers)
-        checked.verifier(self.verify)
+        check_verifier(self.verify)
         checked.duration(self.drain_s, "drain_s")
 
 

@@ -214,6 +214,20 @@ class Verified:
     error: Exception | None = None
 
 
+def check_verifier(value: Any) -> None:
+    """
+    See that something can verify; None verifies nothing. A class that nobody made an instance of cannot.
+
+    Raises:
+        BadInput: It cannot.
+    """
+    can = isinstance(value, Judge) or callable(getattr(value, "check", value))
+    if value is None or (can and not isinstance(value, type)):
+        return
+    fix = "Give JsonSchema, Matches, Length, StatedConfidence, Judge, or a function of the message."
+    raise BadInput("verify", value, "can verify nothing", fix)
+
+
 def prepared(verifier: Verifier | None, order: Order) -> Order:
     """
     Ask for what the verifier needs to see in the answer.

@@ -17,7 +17,7 @@ from outlay.errors import BadInput, CallRefused
 from outlay.strategies import checked
 from outlay.strategies.course import Course, climb, why_refused
 from outlay.strategies.steps import Do, Order, RunAttempt, RunResult, Steps, checked_body
-from outlay.strategies.verify import Verifier
+from outlay.strategies.verify import Verifier, check_verifier
 from pricing.money import format_usd
 from router.types import Reason, ReasonCode
 
@@ -58,7 +58,7 @@ class Step:
             checked.share(self.share, "share")
             if self.share == 0:
                 raise BadInput("share", self.share, "is nothing", "Give more than 0, or leave it out.")
-        checked.verifier(self.verify)
+        check_verifier(self.verify)
 
 
 @dataclass(frozen=True, slots=True)
