@@ -35,7 +35,7 @@ from sqlalchemy import Engine
 from gateway.collector import spare_collector
 from ledger import Ledger, make_engine, reading, tables
 from ledger.drivers import Driver
-from ledger.types import Held, Offer, OpenAccount, Operation, Reserve, Result, Settle, Settled
+from ledger.types import Held, Offer, OpenAccount, Operation, Reserve, Result, Settle, Settled, settle_key
 from ledger.verify import verify
 from ledger.writer import Committer, Item
 
@@ -110,7 +110,7 @@ class Calls:
         tenant = f"t{(caller * 7_919 + turn) % self._tenants}"
         now_us = START_US + turn
         held = Reserve(tenant, f"hold:{name}", now_us, name, (Offer(9_000, 3_000, "{}"),), owner="bench")
-        return held, Settle(tenant, f"settle:{name}", now_us, name, 3_000, "{}")
+        return held, Settle(tenant, settle_key(name), now_us, name, 3_000, "{}")
 
 
 def alone(ledger: Ledger | Naive, calls: Calls, caller: int, stop: threading.Event) -> list[float]:

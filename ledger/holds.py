@@ -46,8 +46,9 @@ def settle(books: Books, op: Settle, now_us: int, digest: str) -> Outcome:
         return refuse(Reason.UNKNOWN_HOLD, hold_id=op.hold_id)
     if not valid_amount(op.cost_nanos):
         return invalid_amount("cost_nanos", op.cost_nanos)
-    if hold.state == SETTLED:
-        return _settled_before(hold, digest)
+    settled = settled_before(books, op, digest)
+    if settled is not None:
+        return settled
     charge = scale_ceil(op.cost_nanos, hold.multiplier_ppm)
     if not valid_amount(charge):
         return invalid_amount("charge_nanos", charge)
@@ -65,12 +66,17 @@ def settle(books: Books, op: Settle, now_us: int, digest: str) -> Outcome:
     return Outcome(_settled(hold, replayed=False), applied=True)
 
 
-def _settled_before(hold: Hold, digest: str) -> Outcome:
+def settled_before(books: Books, op: Settle, digest: str) -> Outcome | None:
     """
     Answer a settlement of a settled hold: the same body is a repetition, another one is refused.
     """
+    hold = books.holds.get(op.hold_id)
+    if hold is None or hold.state != SETTLED:
+        return None
     if hold.settle_hash == digest:
         return Outcome(_settled(hold, replayed=True), applied=False)
+    if op.recorded_by_hold:
+        return refuse(Reason.KEY_CONFLICT, key=op.key, made="Settle", cost_nanos=hold.actual)
     return refuse(Reason.HOLD_CLOSED, state="settled", cost_nanos=hold.actual)
 
 

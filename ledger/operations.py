@@ -167,6 +167,20 @@ class Settle:
     cost_nanos: int
     detail: str = ""
 
+    @property
+    def recorded_by_hold(self) -> bool:
+        """
+        Tell whether the key is the hold's own: then the hold tells all of it, and no answer is stored.
+        """
+        return self.key == settle_key(self.hold_id)
+
+
+def settle_key(hold_id: str) -> str:
+    """
+    Return the key under which a hold is settled best: whoever settles it, it is the same settlement.
+    """
+    return f"settle:{hold_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Release:

@@ -100,6 +100,8 @@ def _known(books: Books, op: Operation, body: str, now_us: int) -> Outcome | Non
     """
     Return the stored answer to the key, a conflict if the key stands for something else, or None.
     """
+    if isinstance(op, Settle) and op.recorded_by_hold:
+        return holds.settled_before(books, op, body)
     hold = books.holds_by_key.get(op.key)
     if hold is not None:
         if isinstance(op, Reserve) and hold.req_hash == body:
@@ -122,14 +124,14 @@ def _stale(row: Op, op: Operation, now_us: int) -> bool:
 
 def _remember(books: Books, op: Operation, outcome: Outcome, body: str, now_us: int) -> None:
     """
-    Store the answer with its key (a hold is its own record) and advance the account's clock.
+    Store the answer with its key, where the hold is not the record itself, and advance the account's clock.
 
     Also where another key had done the work already: this key must get the same answer ever after.
     """
     if books.account is not None and books.account.last_at != now_us:
         books.account.last_at = now_us
         books.changes.account = True
-    if not isinstance(op, Reserve):
+    if not isinstance(op, Reserve) and not (isinstance(op, Settle) and op.recorded_by_hold):
         _store(books, op, outcome, body, now_us)
 
 

@@ -30,7 +30,7 @@ from ledger.rows import (
     columns,
 )
 from ledger.statements import MUTABLE, OFTEN, Bulk, Texts, attachment, guard_of, texts
-from ledger.types import Attachment, Operation, Refund, Reverse
+from ledger.types import Attachment, Operation, Refund, Reverse, Settle
 
 Getter = Callable[[Any], tuple[Any, ...]]
 R = TypeVar("R", Account, Lot, Window)
@@ -89,7 +89,7 @@ class SqlStore:
         """
         sql = self._texts
         among, ids = driver.many(tenants), driver.many(named)
-        keys = driver.pairs(dict.fromkeys((op.tenant, op.key) for op in ops))
+        keys = driver.pairs(dict.fromkeys((op.tenant, op.key) for op in ops if not _recorded_by_hold(op)))
         instants = [op.now_us for op in ops]
         queries: dict[str, Query] = {
             "lock": (sql.lock, (among,)),
@@ -189,6 +189,10 @@ class SqlStore:
                 bulk = self._attachments[shape] = attachment(*shape, self._dialect)
             found.append(Write(bulk, _attached_rows(shape[0], shape[1], shape[2], groups[shape])))
         return found
+
+
+def _recorded_by_hold(op: Operation) -> bool:
+    return isinstance(op, Settle) and op.recorded_by_hold
 
 
 def _as_read(row: R) -> R:

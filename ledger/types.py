@@ -25,6 +25,7 @@ from ledger.operations import (
     Settle,
     Sweep,
     TopUp,
+    settle_key,
 )
 from ledger.results import (
     BUSY,
@@ -86,6 +87,7 @@ __all__ = [
     "Tap",
     "TopUp",
     "ToppedUp",
+    "settle_key",
 ]
 
 

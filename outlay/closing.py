@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ledger.types import Release, Settle
+from ledger.types import Release, Settle, settle_key
 from outlay import records
 from outlay.calls import Broken, Completed, Failed, NotSent, Outcome, Uncertain
 from outlay.records import Plan, offer_of, row
@@ -129,7 +129,7 @@ def _settled(
     now_us: int,
 ) -> Closing:
     detail = "" if usage is None else records.usage_text(usage)
-    op = Settle(held.tenant, f"settle:{held.hold_id}", now_us, held.hold_id, cost_nanos, detail)
+    op = Settle(held.tenant, settle_key(held.hold_id), now_us, held.hold_id, cost_nanos, detail)
     written = row(
         held.plan,
         outcome=outcome,

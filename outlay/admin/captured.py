@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ledger import reads
-from ledger.types import Settle, Settled
+from ledger.types import Settle, Settled, settle_key
 from outlay import fields
 from outlay.admin.common import carry_out
 from outlay.clock import now_us
@@ -35,12 +35,12 @@ def settle_captured(app: App, hold_id: str, cost: str, *, reason: str, actor: st
         hold = reads.hold(connection, hold_id)
     if hold is None:
         raise Rejected("unknown_hold", f"there is no hold {hold_id}", {"hold_id": hold_id})
-    key = f"settle:{hold.id}"
     if hold.state != "expired" and not (hold.state == "settled" and hold.cost_nanos == cost_nanos):
         text = f"hold {hold.id} is {hold.state}; only one that expired is settled by hand"
         raise Rejected("hold_closed", text, {"hold_id": hold.id, "state": hold.state})
     detail = json.dumps({"told_by": actor, "reason": why}, sort_keys=True)
-    result = carry_out(app, Settle(hold.tenant, key, now_us(), hold.id, cost_nanos, detail), Settled)
+    op = Settle(hold.tenant, settle_key(hold.id), now_us(), hold.id, cost_nanos, detail)
+    result = carry_out(app, op, Settled)
     return {
         "hold": hold.id,
         "tenant": hold.tenant,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from ledger import Ledger, reading, tables
 from ledger.reads import balance, hold, open_holds
-from ledger.types import Offer, OpenAccount, Reserve, Settle, TopUp
+from ledger.types import Offer, OpenAccount, Reserve, Settle, TopUp, settle_key
 from ledger.verify import verify
 
 NOW_US = 1_763_700_000 * 1_000_000
@@ -23,7 +23,7 @@ LIVES = 60 if "OUTLAY_TEST_LONG" in os.environ else 5
 TRAFFIC = """
 import json, sys, threading
 from ledger import Ledger, make_engine
-from ledger.types import Adjust, Offer, Refund, Release, Reserve, Settle, TopUp
+from ledger.types import Adjust, Offer, Refund, Release, Reserve, Settle, TopUp, settle_key
 url, name = sys.argv[1], sys.argv[2]
 now = 1763700000000000
 ledger = Ledger(make_engine(url), owner=name)
@@ -43,7 +43,7 @@ def work(thread):
         if turn % 7 == 1:
             ask(tenant, Release(tenant, key + "-r", now, key))
         elif turn % 7:
-            ask(tenant, Settle(tenant, key + "-s", now, key, 70 + turn % 60))
+            ask(tenant, Settle(tenant, settle_key(key), now, key, 70 + turn % 60))
         if turn % 5 == 2:
             ask(tenant, Refund(tenant, key + "-f", now, key, 9))
         if turn % 6 == 3:
@@ -138,7 +138,7 @@ def test_the_living_go_on_beside_the_dying(engine: Engine, books_url: str) -> No
         for turn in range(rng.randrange(20, 60)):
             key = f"mine{life}-{turn}"
             ledger.do(Reserve("acme", key, NOW_US, key, (Offer(10, 5),)))
-            ledger.do(Settle("acme", key + "-s", NOW_US, key, 7))
+            ledger.do(Settle("acme", settle_key(key), NOW_US, key, 7))
         process.kill()
         process.communicate(timeout=60)
         assert not getattr(ledger.do(TopUp("bolt", f"after{life}", NOW_US, 1)), "replayed", True)

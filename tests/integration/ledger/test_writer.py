@@ -34,6 +34,7 @@ from ledger.types import (
     Settled,
     ToppedUp,
     TopUp,
+    settle_key,
 )
 from ledger.verify import verify
 
@@ -131,11 +132,13 @@ def test_lost_connection_is_ridden_out(
     faults[place] = [ConnectionResetError("gone")]
     topped = ledger.do(TopUp("acme", "t1", NOW_US, 500))
     assert topped == ToppedUp("acme-2", 10_500)
-    faults[place] = [ConnectionResetError("gone")]
-    settled = ledger.do(Settle("acme", "s1", NOW_US, "h-a", 70))
-    assert isinstance(settled, Settled)
-    assert not settled.replayed
-    assert count(engine, "ledger_transfer") == 3
+    for key, name in (("s1", "a"), (settle_key("h-b"), "b")):
+        ledger.do(reserve(name))
+        faults[place] = [ConnectionResetError("gone")]
+        settled = ledger.do(Settle("acme", key, NOW_US, f"h-{name}", 70))
+        assert isinstance(settled, Settled)
+        assert not settled.replayed
+    assert count(engine, "ledger_transfer") == 4
     with reading(engine) as connection:
         assert verify(connection).ok
 

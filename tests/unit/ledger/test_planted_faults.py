@@ -400,7 +400,7 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
     ("top-up forgets debt", ledger.postings, "_repay", "account.debt -= repaid", "pass",
      cost_above_its_hold),
     ("absorbed is debt", ledger.holds, "_book_short", "hold.overage == ABSORB", "False", absorbed_overage),
-    ("a hold settles twice", ledger.holds, "settle", "hold.state == SETTLED", "hold.state == 99",
+    ("a hold settles twice", ledger.holds, "settled_before", "hold.state != SETTLED", "hold.state != 99",
      settled_twice),
     ("settled hold stays held", ledger.holds, "settle", "if hold.state == OPEN", "if hold.state == 99",
      settled_twice),

@@ -4,7 +4,7 @@ The rules one by one: refusals, offers, settlement in every state, refunds, keys
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -37,6 +37,7 @@ from ledger.types import (
     Swept,
     ToppedUp,
     TopUp,
+    settle_key,
 )
 
 NOW = 1_763_700_000 * 1_000_000
@@ -298,6 +299,23 @@ def test_closed_holds_say_so(ledger: MemoryLedger) -> None:
     )  # fmt: skip
     reasons = [answer.reason for answer in map(ledger.do, asked) if isinstance(answer, Refused)]
     assert reasons == [Reason.HOLD_CLOSED, Reason.HOLD_CLOSED, Reason.HOLD_CLOSED, Reason.KEY_CONFLICT]
+
+
+def test_a_settlement_under_its_holds_own_key_is_recorded_by_the_hold(ledger: MemoryLedger) -> None:
+    """
+    Its repetition gets the same answer, also after a refund; another cost is a conflict; no answer is stored.
+    """
+    ledger.do(reserve("a", 100))
+    stored = len(ledger.rows("ledger_op"))
+    op = Settle("acme", settle_key("h-a"), NOW, "h-a", 120, "{}")
+    settled = ledger.do(op)
+    ledger.do(Refund("acme", "back", NOW, "h-a", 30))
+    again = ledger.do(replace(op, now_us=NOW + DAY_US))
+    assert isinstance(settled, Settled)
+    assert again == replace(settled, replayed=True)
+    other = ledger.do(replace(op, cost_nanos=121))
+    assert other == Refused(Reason.KEY_CONFLICT, {"key": "settle:h-a", "made": "Settle", "cost_nanos": 120})
+    assert len(ledger.rows("ledger_op")) == stored + 1
 
 
 def test_renewal_only_extends(ledger: MemoryLedger) -> None:
