@@ -104,7 +104,7 @@ class AsyncCalls:
     async def still_on(self, tenant: str, decision_id: str = "") -> Refused | None:
         """
         Look at the kill switches a last time, right before a request goes on the wire; see
-        `outlay.client.Calls.still_on`.
+        `Engine.still_on`.
         """
         if self.engine.was_running(tenant):
             return None

@@ -6,13 +6,12 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from outlay.calls import FORSAKEN, CallRequest, Outcome, Refused, Result, Sending, final
+from outlay.calls import FORSAKEN, CallRequest, Outcome, Result, Sending, final
 from outlay.clock import now_us
-from outlay.effects import CheckSwitches, Ended, Send, feed
+from outlay.effects import Ended, Send, feed
 from outlay.engine import Engine
 from outlay.errors import OutlayError
 from outlay.flow import run
-from outlay.refusals import from_circuit
 from outlay.underway import UnderWay
 from outlay.wiring import App
 
@@ -72,19 +71,6 @@ class Calls:
             BooksUnavailable: The books are out of reach; nothing may be sent.
         """
         return Call(self.engine, request.tenant, run(request, self.engine.tools))
-
-    def still_on(self, tenant: str, decision_id: str = "") -> Refused | None:
-        """
-        Look at the kill switches a last time, right before a request goes on the wire: it may have waited for
-        a connection since the flow did. At once while that reading is good.
-
-        Raises:
-            OutlayError: They cannot be read.
-        """
-        if self.engine.was_running(tenant):
-            return None
-        halted = self.engine.perform(CheckSwitches(tenant))
-        return None if halted is None else from_circuit(decision_id, halted)
 
     def carry_out(self, steps: Generator[Any, Any, T]) -> T:
         """

@@ -17,9 +17,10 @@ from circuit.rules import ProviderRule, Rules, SpendRule
 from circuit.switch import halted, switch_scopes
 from circuit.types import GLOBAL, Halted, model_scope, tenant_scope
 from ledger import LedgerError, OperationFailed, OutcomeUnknown, reads
-from ledger.types import Attachment, Operation, Refused, Release, Reserve, Result, Settle
+from ledger.types import Attachment, Operation, Release, Reserve, Result, Settle
 from ledger.types import Note as LedgerNote
-from outlay.calls import Upstream
+from ledger.types import Refused as LedgerRefused
+from outlay.calls import Refused, Upstream
 from outlay.classifiers_sql import predicted
 from outlay.clock import now_us
 from outlay.demand_sql import Demand, Money, attachments
@@ -49,6 +50,7 @@ from outlay.later import Later
 from outlay.leases import Leases
 from outlay.levels_sql import read_standing, write_level
 from outlay.prices_sql import keep_prices
+from outlay.refusals import from_circuit
 from outlay.storms import Storms
 from outlay.tables import EVERYBODY, decision, refusal_count
 from outlay.typical import Typical
@@ -187,14 +189,14 @@ class Engine:
         """
         Turn the ledger's answer into the effect's reply.
         """
-        if isinstance(effect, CloseHold) and isinstance(result, Refused):
+        if isinstance(effect, CloseHold) and isinstance(result, LedgerRefused):
             self._not_closed(effect, result)
             return None
         if isinstance(effect, CloseHold) and isinstance(effect.op, Settle):
             _watch_bound(effect.op, effect.row)
         return None if isinstance(effect, Note) else result
 
-    def _not_closed(self, effect: CloseHold, refused: Refused) -> None:
+    def _not_closed(self, effect: CloseHold, refused: LedgerRefused) -> None:
         """Close the hold later where the queue was full; else its books say otherwise, and they stand."""
         if refused.busy:
             self._later.add(*self.operation(effect))
@@ -297,6 +299,19 @@ class Engine:
         Tell whether a reading of the kill switches that is still good found no halt of a tenant.
         """
         return time.monotonic() - self._running.get(tenant, -math.inf) <= SWITCH_FRESH_S
+
+    def still_on(self, tenant: str, decision_id: str = "") -> Refused | None:
+        """
+        Look at the kill switches a last time, right before a request goes on the wire: it may have waited for
+        a connection since the flow did. At once while that reading is good.
+
+        Raises:
+            OutlayError: They cannot be read.
+        """
+        if self.was_running(tenant):
+            return None
+        halted = self.perform(CheckSwitches(tenant))
+        return None if halted is None else from_circuit(decision_id, halted)
 
     def _upstream(self, policy: Policy, name: str | None) -> Upstream:
         settings = self._app.settings

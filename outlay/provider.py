@@ -10,7 +10,7 @@ send more than what was held.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 import anthropic
 import httpx2
@@ -23,9 +23,12 @@ from outlay.calls import Failed, NotSent, Outcome, Refused, Sending, Uncertain, 
 from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
 from outlay.open_holds import HintWords
-from outlay.sdk_bodies import AsyncBody, Body
+from outlay.sdk_bodies import AsyncBody, Body, carrying
 from outlay.sdk_passages import AsyncPassage, Passage
 from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed
+
+if TYPE_CHECKING:
+    from outlay.strategies.last_look import LastLook
 
 _log = logging.getLogger("outlay")
 
@@ -131,7 +134,7 @@ class ControlledCalls(anthropic.Middleware):
 
         def before() -> None:
             with _as_sdk_errors(request):
-                refused = self._books.calls.still_on(tenant, decision_id)
+                refused = self._books.calls.engine.still_on(tenant, decision_id)
             if refused is not None:
                 raise _refusal(refused, request)
 
@@ -205,6 +208,18 @@ class AsyncControlledCalls(anthropic.Middleware):
         return AsyncBody(value, before)
 
 
+def watched_client(client: object, look: "LastLook") -> object:
+    """
+    Put a last look behind a client's own middleware, where it speaks to the provider's own API: one for
+    another cloud's writes its requests anew on their way.
+    """
+    if isinstance(client, anthropic.Anthropic):
+        return client.with_middleware(look.handle)
+    if isinstance(client, anthropic.AsyncAnthropic):
+        return client.with_middleware(look.handle_async)
+    return client
+
+
 # what is asked
 
 
@@ -255,7 +270,6 @@ def _to_send(request: APIRequest, body: Body | AsyncBody, upstream: Upstream, te
     }
     headers = {name: value for name, value in headers.items() if name.lower() != "anthropic-beta"}
     headers["anthropic-beta"] = ",".join(sorted(terms.betas(request))) or anthropic.Omit()
-    headers["content-length"] = str(len(body.raw))  # else it would be sent in chunks
     if body.value.get("stream") is True:
         headers["accept-encoding"] = "identity"
     url = request.url
@@ -267,9 +281,7 @@ def _to_send(request: APIRequest, body: Body | AsyncBody, upstream: Upstream, te
                 )
         headers["authorization"] = f"Bearer {upstream.key}"
         url = routed(upstream, request.url)
-    sent = request.copy(body=None, headers=headers, url=url)
-    sent.options.extra_json = None  # it is in the body
-    sent.options.content = body
+    sent: APIRequest = carrying(request, body, headers=headers, url=url)
     return sent
 
 

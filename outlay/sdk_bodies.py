@@ -7,6 +7,7 @@ was begun or certainly never reached a model. It imports nothing of the SDK.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any
 
 from outlay.wire import to_json
 
@@ -55,3 +56,18 @@ class AsyncBody(_Body):
         await self._before()
         self.begun = True
         yield self.raw
+
+
+def carrying(request: Any, body: Body | AsyncBody, **changes: Any) -> Any:
+    """
+    Put a body into a request of the SDK, as one that can be read while it passes.
+
+    Args:
+        changes: What else is to be changed: `headers`, `url`.
+    """
+    headers = {**changes.pop("headers", request.headers)}
+    headers["content-length"] = str(len(body.raw))  # else it would be sent in chunks
+    sent = request.copy(body=None, headers=headers, **changes)
+    sent.options.extra_json = None  # it is in the body
+    sent.options.content = body
+    return sent

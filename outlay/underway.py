@@ -22,7 +22,7 @@ class UnderWay:
 
     def __init__(self, leases: Leases, tenant: str, steps: Generator[Any, Any, Result]) -> None:
         self._leases = leases
-        self._tenant = tenant
+        self.tenant = tenant
         self._steps = steps
         self.lease: Lease | None = None
         self.sending: Sending | None = None
@@ -54,4 +54,4 @@ class UnderWay:
             self.result = effect.value
             return
         sending = self.sending = effect.sending
-        self.lease = self._leases.keep(self._tenant, sending.decision_id, sending.expires_us)
+        self.lease = self._leases.keep(self.tenant, sending.decision_id, sending.expires_us)

@@ -24,7 +24,7 @@ class Runner:
 
     def __init__(self, app: App, calls: Calls, send: object, actor: str) -> None:
         self._app = app
-        self._trying = Trying(calls.start, sender.check_send(send), sender.deliver)
+        self._trying = Trying(calls, sender.check_send(send), sender.deliver)
         self._actor = actor
 
     def run(self, steps: Steps) -> Any:

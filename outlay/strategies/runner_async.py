@@ -27,7 +27,7 @@ class AsyncRunner:
     def __init__(self, app: App, calls: AsyncCalls, send: object, actor: str) -> None:
         self._app = app
         self._calls = calls
-        self.trying = Trying(calls.start, sender.check_send(send), sender.begin)
+        self.trying = Trying(calls, sender.check_send(send), sender.begin)
         self._actor = actor
 
     async def run(self, steps: Steps) -> Any:

@@ -7,10 +7,12 @@ nothing of the SDK; an error of the SDK is read by `outlay/provider.py`.
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from outlay.calls import Completed, Done, Failed, NotSent, Outcome, Refused, Result, Sending, Uncertain
-from outlay.errors import BadInput
+from outlay.errors import BadInput, CallRefused
+from outlay.strategies.last_look import LastLook
 from outlay.strategies.steps import Tried
 
 SKIPPED = NotSent("not_sent: this model was asked before", given_up=True)
@@ -37,6 +39,17 @@ def check_send(send: object) -> object:
         return send
     fix = "Give an Anthropic client, or a function from a request body to a message."
     raise BadInput("send", send, "can send nothing", fix)
+
+
+def watched(send: object, look: LastLook) -> object:
+    """
+    Have a client of the SDK look at the kill switches once more when it has a connection.
+    """
+    if not _of_sdk(send):
+        return send
+    from outlay.provider import watched_client  # the SDK is loaded already
+
+    return watched_client(send, look)
 
 
 def begin(send: Any, sending: Sending) -> Any:
@@ -101,18 +114,21 @@ def outcome_of(message: Any, sending: Sending) -> Outcome:
     return Completed(served, found["usage"], found if sending.link.inner else None)
 
 
-def outcome_of_failure(error: BaseException, send: object) -> Outcome:
+def outcome_of_failure(error: BaseException, send: object, *, begun: bool = True) -> Outcome:
     """
     Say what came of a call for which what sends it raised; what may have been billed is uncertain.
+
+    Args:
+        begun: Whether its body may be on the wire.
     """
     if isinstance(error, Unsendable):
         return NotSent(f"not_sent: {error}", given_up=True)
-    if not isinstance(error, Exception):
+    if begun and not isinstance(error, Exception):
         return Uncertain(f"caller_left: {type(error).__name__}", given_up=True)
     if _of_sdk(error) or _of_sdk(send):
         from outlay.provider import outcome_of_error  # the SDK is loaded already
 
-        return _unbilled(outcome_of_error(error))
+        return _unbilled(outcome_of_error(error, begun=begun))
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and status >= 400:
         return _unbilled(Failed(status, str(getattr(error, "type", None) or "")))
@@ -120,7 +136,7 @@ def outcome_of_failure(error: BaseException, send: object) -> Outcome:
 
 
 def _of_sdk(one: object) -> bool:
-    return type(one).__module__.partition(".")[0] == "anthropic"
+    return any(kind.__module__.partition(".")[0] == "anthropic" for kind in type(one).__mro__)
 
 
 def _unbilled(outcome: Outcome) -> Outcome:
@@ -158,6 +174,8 @@ def tried(
     if isinstance(result, Refused):
         return refused(result, attempt)
     assert isinstance(result, Done)
+    if isinstance(error, CallRefused) and result.outcome == "failed":  # it was held back on its way out
+        return refused(replace(error.refused, asked_nanos=asked_nanos), attempt)
     return Tried(
         decision_id=result.decision_id,
         attempt=attempt,

@@ -8,15 +8,15 @@ gives is the reply itself, or within an event loop an awaitable of it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from outlay.aio import AsyncCall, AsyncCalls
 from outlay.calls import CallRequest, Sending
+from outlay.client import Call, Calls
+from outlay.errors import CallRefused
 from outlay.strategies import sender
+from outlay.strategies.last_look import LastLook
 from outlay.strategies.steps import Do, Steps
-
-if TYPE_CHECKING:
-    from outlay.aio import AsyncCall
-    from outlay.client import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class Trying:
     Carries out the calls of one caller.
 
     Attributes:
-        start: Starts a call of the flow.
+        calls: Starts calls of the flow.
         send: The caller's client or function.
         deliver: Sends through it; gives the message, or an awaitable of it.
     """
 
-    start: Callable[[CallRequest], Any]
+    calls: Calls | AsyncCalls
     send: object
     deliver: Callable[[object, Sending], Any]
 
@@ -38,11 +38,11 @@ class Trying:
         """
         Carry out a call from its beginning; returns `Tried`.
         """
-        call = yield Do(partial(self.start, request))
+        call = yield Do(partial(self.calls.start, request))
         return (yield from self.finish(call, request, unless))
 
     def finish(
-        self, call: "Call | AsyncCall", request: CallRequest, unless: frozenset[str] = frozenset()
+        self, call: Call | AsyncCall, request: CallRequest, unless: frozenset[str] = frozenset()
     ) -> Steps:
         """
         Send a call that was started, and close it; returns `Tried`. A model of `unless` is not asked again.
@@ -60,7 +60,7 @@ class Trying:
         assert call.result is not None
         return sender.tried(call.result, sending, message, error, skipped=skipped, asked_nanos=asked_nanos)
 
-    def carry(self, call: "Call | AsyncCall", sending: Sending) -> Steps:
+    def carry(self, call: Call | AsyncCall, sending: Sending) -> Steps:
         """
         Send what a call wants sent, and say what came of it; returns the message, and what was raised.
 
@@ -68,16 +68,19 @@ class Trying:
         """
         message: Any = None
         error: Exception | None
+        look = LastLook(self.calls, call.tenant, sending.decision_id)
+        send = sender.watched(self.send, look)
         try:
-            message = yield Do(partial(self.deliver, self.send, sending))
+            message = yield Do(partial(self.deliver, send, sending))
             outcome = sender.outcome_of(message, sending)
             error = sender.unread(outcome)
         except GeneratorExit:
             raise
-        except Exception as raised:  # noqa: BLE001 - whatever the client raises, its hold is closed
-            outcome, error = sender.outcome_of_failure(raised, self.send), raised
         except BaseException as raised:
-            yield Do(partial(call.abandon, sender.outcome_of_failure(raised, self.send)))
-            raise
+            outcome = sender.outcome_of_failure(raised, send, begun=look.begun)
+            if not isinstance(raised, Exception):
+                yield Do(partial(call.abandon, outcome))
+                raise
+            error = raised if look.refused is None else CallRefused(look.refused)
         yield Do(partial(call.resume, outcome))
         return message, error

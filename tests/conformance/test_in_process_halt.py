@@ -12,9 +12,11 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
-from sdk_in_process import SONNET, Asynchronous, Blocking, booked, decided, says
+from sdk_in_process import SONNET, Asynchronous, Blocking, Watch, booked, decided, says
 from sqlalchemy import text
 
+import outlay
+from outlay import Cascade
 from outlay.admin import breakers
 from outlay.admin.tenants import set_tenant
 
@@ -33,27 +35,39 @@ def crowded(make: Any, request: pytest.FixtureRequest) -> Any:
     return make(http_client=http(limits=ONE))
 
 
-def ask(sdk: Any, *, count: bool) -> Any:
-    """Make a call, or a count."""
-    messages = sdk.client.messages
-    return messages.count_tokens(model=SONNET, messages=says()) if count else messages.create(**BODY)
+def call(sdk: Any) -> Any:
+    """Make a call."""
+    return sdk.client.messages.create(**BODY)
+
+
+def count(sdk: Any) -> Any:
+    """Count tokens."""
+    return sdk.client.messages.count_tokens(model=SONNET, messages=says())
+
+
+def cascade(sdk: Any) -> Any:
+    """Have a strategy make a call on the same connections; its client books nothing itself."""
+    send = sdk.client.with_options(middleware=[Watch(sdk.sent)])
+    return sdk.books.run("acme", BODY, strategy=Cascade(("medium",), lambda message: True), send=send)
 
 
 def behind_a_stream(
-    sdk: Any, meanwhile: Callable[[], object], *, count: bool = False
+    sdk: Any, meanwhile: Callable[[], object], ask: Callable[[Any], Any] = call
 ) -> BaseException | None:
     """Have a call wait for the connection that a stream has; returns what it raised."""
     way = _threads if isinstance(sdk, Blocking) else _tasks
-    return way(sdk, meanwhile, count)
+    return way(sdk, meanwhile, ask)
 
 
-def _threads(sdk: Blocking, meanwhile: Callable[[], object], count: bool) -> BaseException | None:
+def _threads(
+    sdk: Blocking, meanwhile: Callable[[], object], ask: Callable[[Any], Any]
+) -> BaseException | None:
     raised: list[BaseException | None] = []
 
     def second() -> None:
         try:
-            ask(sdk, count=count)
-        except anthropic.AnthropicError as error:
+            ask(sdk)
+        except (anthropic.AnthropicError, outlay.OutlayError) as error:
             raised.append(error)
 
     with sdk.client.messages.create(stream=True, **LONG) as stream:
@@ -70,11 +84,13 @@ def _threads(sdk: Blocking, meanwhile: Callable[[], object], count: bool) -> Bas
     return raised[0] if raised else None
 
 
-def _tasks(sdk: Asynchronous, meanwhile: Callable[[], object], count: bool) -> BaseException | None:
+def _tasks(
+    sdk: Asynchronous, meanwhile: Callable[[], object], ask: Callable[[Any], Any]
+) -> BaseException | None:
     async def both() -> BaseException | None:
         async with await sdk.client.messages.create(stream=True, **LONG) as stream:
             await anext(aiter(stream))
-            task = asyncio.ensure_future(ask(sdk, count=count))
+            task = asyncio.ensure_future(ask(sdk))
             while sdk.sent.count < 2 and not task.done():
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(meanwhile)
@@ -108,6 +124,33 @@ def test_a_call_that_waited_for_a_connection_is_sent_else(crowded: Any) -> None:
     assert booked(crowded) == crowded.billed() > 0
 
 
+def test_a_strategy_that_waits_for_a_connection_sends_nothing_after_a_halt(crowded: Any) -> None:
+    """Its caller is told of the halt, and its money is back for certain."""
+    error = behind_a_stream(crowded, halt(crowded), cascade)
+    assert isinstance(error, outlay.CallRefused)
+    assert error.refused.code == "outlay_kill_switch"
+    assert booked(crowded) == crowded.billed() > 0  # the stream's cost, and no other
+    stored = decided(crowded, error.refused.decision_id)
+    assert (stored["outcome"], stored["code"], stored["cost_usd"]) == ("failed", "not_sent", "0.00")
+
+
+def test_a_strategy_that_waited_for_a_connection_is_sent_else(crowded: Any) -> None:
+    """Waiting alone refuses nothing, and both calls are settled."""
+    assert behind_a_stream(crowded, lambda: None, cascade) is None
+    assert booked(crowded) == crowded.billed() > 0
+    assert crowded.sent.count == 2
+
+
+@pytest.mark.parametrize("make", [Asynchronous], indirect=True)
+def test_a_strategy_that_is_given_up_before_it_has_a_connection_costs_nothing(crowded: Any) -> None:
+    """Its body never went out, so that its money is back at once, not when the hold expires."""
+    error = behind_a_stream(
+        crowded, lambda: time.sleep(1), lambda sdk: asyncio.wait_for(cascade(sdk), timeout=0.3)
+    )
+    assert isinstance(error, TimeoutError)
+    assert booked(crowded) == crowded.billed() > 0  # the stream's cost, and no other
+
+
 def test_a_call_that_never_gets_a_connection_costs_nothing(make: Any, request: pytest.FixtureRequest) -> None:
     """A full pool is the client's own: the money is back at once, and no model is thought ill of."""
     blocking = request.node.callspec.params["make"] is Blocking
@@ -123,7 +166,7 @@ def test_a_call_that_never_gets_a_connection_costs_nothing(make: Any, request: p
 
 def test_a_count_that_waits_for_a_connection_is_not_sent_after_a_halt(crowded: Any) -> None:
     """A count shows its prompt to a provider: not after a halt, as in the gateway."""
-    error = behind_a_stream(crowded, halt(crowded), count=True)
+    error = behind_a_stream(crowded, halt(crowded), count)
     assert isinstance(error, anthropic.ServiceUnavailableError)
     assert error.error_code == "outlay_kill_switch"
 

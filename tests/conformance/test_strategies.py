@@ -15,6 +15,8 @@ import pytest
 
 import outlay
 from outlay import Cascade, Judge, Speculative, StatedConfidence, Step, Workflow
+from outlay.strategies import sender
+from outlay.strategies.last_look import LastLook
 from simulator import bill, run
 from simulator.provider import key_hash
 
@@ -120,6 +122,19 @@ def test_a_client_that_books_for_itself_is_refused(sqlite_url: str) -> None:
         client = anthropic.Anthropic(api_key="k", middleware=[outlay.middleware(books, tenant="acme")])
         with client, pytest.raises(outlay.BadInput, match="books its calls"):
             books.run("acme", body(), strategy=Cascade(("small",), lambda m: True), send=client)
+
+
+def test_a_client_for_another_cloud_is_left_as_it_is(sqlite_url: str) -> None:
+    """It writes its requests anew on their way, so that no body may be put into them."""
+    other = anthropic.AnthropicBedrock(aws_region="eu-1", aws_access_key="a", aws_secret_key="s")
+    own = anthropic.Anthropic(api_key="k")
+    with outlay.open(sqlite_url, policy=POLICY) as books, other, own:
+        look = LastLook(books.calls, "acme", "d")
+        assert sender.watched(other, look) is other
+        assert sender.watched(len, look) is len
+        watched = sender.watched(own, look)
+    assert isinstance(watched, anthropic.Anthropic)
+    assert watched.middleware == (look.handle,)
 
 
 def test_a_race_and_a_workflow_cost_what_the_provider_bills(

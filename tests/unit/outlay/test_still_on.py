@@ -38,7 +38,7 @@ def watched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
     def run(name: str, *args: Any) -> Any:
         if isinstance(calls, Calls):
-            return (calls.engine.perform if name == "perform" else calls.still_on)(*args)
+            return getattr(calls.engine, name)(*args)
         return asyncio.run(getattr(calls, name)(*args))
 
     return SimpleNamespace(run=run, clock=clock, found=found, asked=asked)

@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from outlay.calls import CallRequest, Completed, Failed, Link, NotSent, Refused, Sending, Uncertain, Upstream
+from outlay.calls import (
+    CallRequest,
+    Completed,
+    Done,
+    Failed,
+    Link,
+    NotSent,
+    Refused,
+    Sending,
+    Uncertain,
+    Upstream,
+)
 from outlay.effects import Ended, fail, feed
 from outlay.errors import BadInput, CallRefused
 from outlay.strategies import sender
@@ -304,6 +315,19 @@ def test_what_was_raised_says_whether_it_may_have_been_billed(error: BaseExcepti
     """A signed error is free; silence, an unsigned 5xx, and an error after an answer may be billed."""
     found = sender.outcome_of_failure(error, lambda body: None)
     assert found == outcome if not isinstance(outcome, type) else isinstance(found, outcome)
+
+
+def test_a_call_that_was_held_back_on_its_way_out_is_refused() -> None:
+    """A halt that was found when the client had a connection ends a strategy as any refusal does."""
+    refusal = Refused("d", "outlay_kill_switch", 503, "api_error", "halted", False, None, {})
+    ended = Done("d", "failed", 0, {})
+    found = sender.tried(ended, sending(), None, CallRefused(refusal), asked_nanos=7)
+    assert (found.outcome, found.refused, found.spent_nanos) == (
+        "refused",
+        replace(refusal, asked_nanos=7),
+        7,
+    )
+    assert sender.tried(ended, sending(), None, Status(400)).outcome == "failed"
 
 
 def test_a_message_is_booked_by_its_usage() -> None:
