@@ -9,7 +9,6 @@ from collections.abc import Callable
 from gateway.background import SWEEP_S, OpenCalls, care
 from gateway.collector import spare_collector
 from outlay.aio import AsyncCalls
-from outlay.holds import AsyncHolds
 from outlay.settings import Settings
 from outlay.upstream import UpstreamClient
 from outlay.wiring import App, open_app
@@ -23,12 +22,11 @@ class House:
     The books, the flow, the provider and the open calls of one process.
 
     Attributes:
-        app, calls, holds, upstream: Only between `open` and `close`.
+        app, calls, upstream: Only between `open` and `close`.
     """
 
     app: App
     calls: AsyncCalls
-    holds: AsyncHolds
     upstream: UpstreamClient
 
     def __init__(self, app: App | None = None, *, settings: Callable[[], Settings] | None = None) -> None:
@@ -50,7 +48,6 @@ class House:
         else:
             self.app = self._given
         self.calls = AsyncCalls(self.app)
-        self.holds = AsyncHolds(self.calls)
         self.upstream = UpstreamClient()
         self._care = asyncio.create_task(care(self.app, SWEEP_S))
         if self._given is None:  # the process is the gateway's own

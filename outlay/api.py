@@ -101,7 +101,6 @@ class Outlay(Orders):
         """
         super().__init__(app, actor)
         self.calls = Calls(app)
-        self._holds = holds.Holds(self.calls)
         self._closed = False
 
     def __enter__(self) -> "Outlay":
@@ -241,19 +240,22 @@ class Outlay(Orders):
         Returns:
             hold, cost_usd, charge_usd, late, replayed.
         """
-        return passed(self._holds.settle(tenant, hold_id, to_settle(cost_usd, usage, model)))
+        steps = holds.settle(tenant, hold_id, to_settle(cost_usd, usage, model), self.calls.engine.tools)
+        return passed(self.calls.carry_out(steps))
 
     def release(self, tenant: str, hold_id: str, reason: str = "") -> Answer:
         """
         Give a hold back whole.
         """
-        return passed(self._holds.release(tenant, hold_id, {"reason": reason}))
+        steps = holds.release(tenant, hold_id, {"reason": reason}, self.calls.engine.tools)
+        return passed(self.calls.carry_out(steps))
 
     def renew(self, tenant: str, hold_id: str, ttl_s: int) -> Answer:
         """
         Keep a hold open until `ttl_s` seconds from now.
         """
-        return passed(self._holds.renew(tenant, hold_id, {"ttl_s": ttl_s}))
+        steps = holds.renew(tenant, hold_id, {"ttl_s": ttl_s}, self.calls.engine.tools)
+        return passed(self.calls.carry_out(steps))
 
 
 # the same for both

@@ -48,7 +48,6 @@ class AsyncOutlay:
         """
         self.app = app
         self.calls = AsyncCalls(app)
-        self._holds = holds.AsyncHolds(self.calls)
         self._orders = Orders(app, actor)
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -175,21 +174,24 @@ class AsyncOutlay:
         Book what a held call has cost.
         """
         self.check_loop()
-        return passed(await self._holds.settle(tenant, hold_id, to_settle(cost_usd, usage, model)))
+        steps = holds.settle(tenant, hold_id, to_settle(cost_usd, usage, model), self.calls.engine.tools)
+        return passed(await self.calls.carry_out(steps))
 
     async def release(self, tenant: str, hold_id: str, reason: str = "") -> Answer:
         """
         Give a hold back whole.
         """
         self.check_loop()
-        return passed(await self._holds.release(tenant, hold_id, {"reason": reason}))
+        steps = holds.release(tenant, hold_id, {"reason": reason}, self.calls.engine.tools)
+        return passed(await self.calls.carry_out(steps))
 
     async def renew(self, tenant: str, hold_id: str, ttl_s: int) -> Answer:
         """
         Keep a hold open until `ttl_s` seconds from now.
         """
         self.check_loop()
-        return passed(await self._holds.renew(tenant, hold_id, {"ttl_s": ttl_s}))
+        steps = holds.renew(tenant, hold_id, {"ttl_s": ttl_s}, self.calls.engine.tools)
+        return passed(await self.calls.carry_out(steps))
 
     async def create_tenant(
         self,

@@ -1,7 +1,7 @@
 """
 Holds for callers that talk to a provider themselves: may I spend, on what, and here is what it cost.
 
-The bodies are those of `/outlay/v1/holds`; each step is written once, for the blocking and the async driver.
+The bodies are those of `/outlay/v1/holds`; the blocking and the async driver carry the same steps out.
 Money is decimal text in USD. A hold can be settled by any process, as its plan is kept with it.
 """
 
@@ -12,9 +12,7 @@ from typing import Any, Final
 import ledger.types as books
 from ledger.read_models import HoldRow
 from outlay import closing, fields, records, refusals, requests
-from outlay.aio import AsyncCalls
 from outlay.calls import CallRequest, Completed, Refused, Sending
-from outlay.client import Calls
 from outlay.clock import iso
 from outlay.effects import Commit, FindHold, Tools, ask
 from outlay.errors import BadInput
@@ -31,106 +29,16 @@ Answer = dict[str, Any]
 Steps = Generator[Any, Any, Answer | Refused]
 
 
-class AsyncHolds:
-    """
-    Authorize, settle, release and renew, within one event loop.
-    """
-
-    def __init__(self, calls: AsyncCalls) -> None:
-        self._calls = calls
-
-    async def authorize(
-        self,
-        tenant: str,
-        body: Mapping[str, object],
-        *,
-        key_id: str = "",
-        rights: Rights | None = None,
-        idempotency_key: str | None = None,
-    ) -> Answer | Refused:
-        """
-        Hold money for the first offer that fits, or for what the policy makes of a request.
-
-        Args:
-            body: `{"offers": [{"name", "cost_usd", "expected_usd"}], "ttl_s"}` or `{"request": {body of
-                the Messages API}, "hints": {...}, "ttl_s"}`.
-        Returns:
-            hold, offer, model, tier, effort, max_tokens, held_usd, expires_at, reasons and, where a request
-            was given, the request as it has to be sent.
-        Raises:
-            BadInput: A field cannot be used; nothing is held.
-            BooksUnavailable: The books are out of reach; nothing may be sent.
-        """
-        request = order(tenant, body, key_id=key_id, rights=rights, idempotency_key=idempotency_key)
-        return await self._calls.carry_out(authorize(request, self._calls.engine.tools))
-
-    async def settle(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
-        """
-        Book what a held call has cost: `{"cost_usd"}`, or `{"model", "usage"}` to be priced.
-        """
-        return await self._calls.carry_out(settle(tenant, hold_id, body, self._calls.engine.tools))
-
-    async def release(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
-        """
-        Give a hold back, as the provider billed nothing: `{"reason"}`.
-        """
-        return await self._calls.carry_out(release(tenant, hold_id, body, self._calls.engine.tools))
-
-    async def renew(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
-        """
-        Keep a hold open for longer: `{"ttl_s"}` from now.
-        """
-        return await self._calls.carry_out(renew(tenant, hold_id, body, self._calls.engine.tools))
-
-
-class Holds:
-    """
-    Authorize, settle, release and renew, blocking; see `AsyncHolds` for the bodies.
-    """
-
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
-
-    def authorize(
-        self,
-        tenant: str,
-        body: Mapping[str, object],
-        *,
-        key_id: str = "",
-        rights: Rights | None = None,
-        idempotency_key: str | None = None,
-    ) -> Answer | Refused:
-        """
-        Hold money for the first offer that fits, or for what the policy makes of a request.
-        """
-        request = order(tenant, body, key_id=key_id, rights=rights, idempotency_key=idempotency_key)
-        return self._calls.carry_out(authorize(request, self._calls.engine.tools))
-
-    def settle(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
-        """
-        Book what a held call has cost.
-        """
-        return self._calls.carry_out(settle(tenant, hold_id, body, self._calls.engine.tools))
-
-    def release(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
-        """
-        Give a hold back, as the provider billed nothing.
-        """
-        return self._calls.carry_out(release(tenant, hold_id, body, self._calls.engine.tools))
-
-    def renew(self, tenant: str, hold_id: str, body: Mapping[str, object]) -> Answer | Refused:
-        """
-        Keep a hold open for longer.
-        """
-        return self._calls.carry_out(renew(tenant, hold_id, body, self._calls.engine.tools))
-
-
-# the steps, once for both
-
-
 def authorize(request: CallRequest, tools: Tools) -> Steps:
     """
-    Run a call up to the point where it would be sent, and leave its hold open.
+    Hold money for the first offer that fits, or for what the policy makes of a request: a call is run up to
+    the point where it would be sent, and its hold stays open.
+
+    Args:
+        request: As `order` reads it.
+    Returns:
+        hold, offer, model, tier, effort, max_tokens, held_usd, expires_at, reasons and, where a request was
+        given, the request as it has to be sent.
     """
     sending = yield from hold(request, tools)
     if not isinstance(sending, Refused):
@@ -144,7 +52,8 @@ def authorize(request: CallRequest, tools: Tools) -> Steps:
 
 def settle(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) -> Steps:
     """
-    Book a cost, and the record of its decision.
+    Book what a held call has cost, `{"cost_usd"}`, or `{"model", "usage"}` to be priced; and the record of
+    its decision.
     """
     _only(body, ("cost_usd", "model", "usage"))
     price = _reported(body, tools)
@@ -153,7 +62,7 @@ def settle(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) 
 
 def release(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) -> Steps:
     """
-    Give a hold back, with the record of its decision.
+    Give a hold back, as the provider billed nothing: `{"reason"}`; with the record of its decision.
     """
     _only(body, ("reason",))
     why = fields.reason(body.get("reason", ""))
@@ -166,7 +75,7 @@ def release(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools)
 
 def renew(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) -> Steps:
     """
-    Move a hold's expiry.
+    Keep a hold open for longer: `{"ttl_s"}` from now.
     """
     _only(body, ("ttl_s",))
     ttl_us = fields.whole(body.get("ttl_s"), "ttl_s", 1, TTL_S_MAX) * 1_000_000
@@ -308,7 +217,8 @@ def order(
     idempotency_key: str | None = None,
 ) -> CallRequest:
     """
-    Read the body of an authorization.
+    Read the body of an authorization: `{"offers": [{"name", "cost_usd", "expected_usd"}], "ttl_s"}` or
+    `{"request": {body of the Messages API}, "hints": {...}, "ttl_s"}`.
 
     Raises:
         BadInput: A field is unknown, missing or wrong; it is named with the fix.

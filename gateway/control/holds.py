@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Depends
 from gateway.control.access import Caller, tenant_only
 from gateway.control.orders import IdempotencyKey
 from gateway.errors import refusal
+from outlay import holds
 from outlay.calls import Refused
 
 if TYPE_CHECKING:
@@ -28,30 +29,34 @@ def routes(house: "House") -> APIRouter:
     @router.post("/holds", status_code=201)
     async def authorize(body: Order, caller: OfTenant, idempotency_key: IdempotencyKey = None) -> Answer:
         """Hold money for the first of some offers that fits, or for a request, which is routed."""
-        made = await house.holds.authorize(
+        order = holds.order(
             caller.paying, body, key_id=caller.key_id, rights=caller.rights, idempotency_key=idempotency_key
         )
-        return _made(made)
+        return await _carried_out(house, holds.authorize(order, house.calls.engine.tools))
 
     @router.post("/holds/{hold_id}/settle")
     async def settle(hold_id: str, body: Order, caller: OfTenant) -> Answer:
         """Report what the call cost, or its model and usage."""
-        return _made(await house.holds.settle(caller.paying, hold_id, body))
+        steps = holds.settle(caller.paying, hold_id, body, house.calls.engine.tools)
+        return await _carried_out(house, steps)
 
     @router.post("/holds/{hold_id}/release")
     async def release(hold_id: str, body: Order, caller: OfTenant) -> Answer:
         """Give the money back: the call was not made, or is not billed."""
-        return _made(await house.holds.release(caller.paying, hold_id, body))
+        steps = holds.release(caller.paying, hold_id, body, house.calls.engine.tools)
+        return await _carried_out(house, steps)
 
     @router.post("/holds/{hold_id}/renew")
     async def renew(hold_id: str, body: Order, caller: OfTenant) -> Answer:
         """Keep the money held for longer."""
-        return _made(await house.holds.renew(caller.paying, hold_id, body))
+        steps = holds.renew(caller.paying, hold_id, body, house.calls.engine.tools)
+        return await _carried_out(house, steps)
 
     return router
 
 
-def _made(answer: Answer | Refused) -> Answer:
+async def _carried_out(house: "House", steps: holds.Steps) -> Answer:
+    answer = await house.calls.carry_out(steps)
     if isinstance(answer, Refused):
         raise refusal(answer)
     return answer

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from held import Holds
 
 from circuit.types import State, model_scope
 from ledger.types import Operation, Settle
@@ -20,7 +21,6 @@ from outlay.admin.policies import apply_policy
 from outlay.admin.tenants import create_tenant
 from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Refused
 from outlay.client import Call, Calls
-from outlay.holds import Holds
 from outlay.levels_sql import read_standing
 from outlay.storms import CALM_PER_MINUTE
 from outlay.wiring import App

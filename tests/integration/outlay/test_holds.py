@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from held import Holds
 
 from outlay.admin.money import set_budget
 from outlay.admin.policies import apply_policy
@@ -16,7 +17,6 @@ from outlay.aio import AsyncCalls
 from outlay.calls import CallRequest, Completed, Refused
 from outlay.client import Calls
 from outlay.errors import BadInput
-from outlay.holds import AsyncHolds, Holds
 from outlay.wiring import App
 from pricing.cost import cost_nanos
 from pricing.money import parse_usd
@@ -330,7 +330,7 @@ def test_the_asynchronous_holds_do_the_same(app: App, select: Select) -> None:
 
     async def story() -> None:
         calls = AsyncCalls(app)
-        holds = AsyncHolds(calls)
+        holds = Holds(calls)
         first = answer(await holds.authorize("acme", {"offers": OFFERS}))
         answer(await holds.renew("acme", first["hold"], {"ttl_s": 60}))
         settling = asyncio.ensure_future(holds.settle("acme", first["hold"], {"cost_usd": "1"}))
