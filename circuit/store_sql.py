@@ -110,9 +110,8 @@ class SqlCircuitStore(Orders):
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with self._readers.connect() as conn:
-            yield conn.execution_options(
-                ledger_read_only=True
-            )  # what the engine takes for "waits for nobody"
+            # what the engine takes for "waits for nobody"
+            yield conn.execution_options(ledger_read_only=True)
 
     def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """

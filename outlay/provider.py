@@ -7,7 +7,6 @@ free and cannot be bounded here is refused. It must be the last of a client's mi
 send more than what was held.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
@@ -29,8 +28,6 @@ from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, rou
 
 if TYPE_CHECKING:
     from outlay.strategies.last_look import LastLook
-
-_log = logging.getLogger("outlay")
 
 
 @overload

@@ -115,9 +115,8 @@ class MeteredStream(_Body, httpx2.SyncByteStream):
                 if self._over():
                     self._settle(meter.outcome(CUT))
                     yield meter.closing() or b""
-        except (
-            httpx2.HTTPError
-        ):  # the provider's break: closed by the caller afterwards, it were the caller's
+        except httpx2.HTTPError:
+            # the provider's break: closed by the caller afterwards, it were the caller's
             self._settle(meter.outcome(CUT))
             raise
         finally:
@@ -184,9 +183,8 @@ class AsyncMeteredStream(_Body, httpx2.AsyncByteStream):
                 if self._over():
                     await self._settle(meter.outcome(CUT))
                     yield meter.closing() or b""
-        except (
-            httpx2.HTTPError
-        ):  # the provider's break: closed by the caller afterwards, it were the caller's
+        except httpx2.HTTPError:
+            # the provider's break: closed by the caller afterwards, it were the caller's
             await self._settle(meter.outcome(CUT))
             raise
         finally:

@@ -137,9 +137,7 @@ def load_prices(overrides: str | None = None) -> PriceTable:
     Raises:
         OverridesError: the overrides are malformed or implausible; names field, value and fix.
     """
-    from pricing.compile import (
-        compile_prices,
-    )  # loads genai-prices: 0.4 s that `import pricing` must not cost
+    from pricing.compile import compile_prices  # loads genai-prices: 0.4 s that `import pricing` spares
     from pricing.overrides import apply_overrides
 
     table = compile_prices()

@@ -2,7 +2,7 @@
 `outlay key`: create, revoke, list.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,9 +41,10 @@ def create(
     """Create a key; its secret is shown once."""
     from outlay.admin.keys import create_key
 
-    terms: dict[str, Any] = {"role": role, "name": name, "loosen": loosen, "privacy": privacy}
     with common.opened() as app:
-        made = create_key(app, tenant=tenant, **terms, actor=common.actor)
+        made = create_key(
+            app, tenant=tenant, role=role, name=name, loosen=loosen, privacy=privacy, actor=common.actor
+        )
     return Answer(made, (Pairs(tuple(made.items())), "Keep the key: it is shown this once."))
 
 

@@ -45,9 +45,11 @@ def adjust(
     """Correct a tenant's credit by hand."""
     from outlay.admin.lots import adjust as correct
 
-    terms: dict[str, Any] = {"take": take, "reason": reason, "idempotency_key": idempotency_key}
     with common.opened() as app:
-        return _pairs(correct(app, tenant, amount, **terms, actor=common.actor))
+        result = correct(
+            app, tenant, amount, take=take, reason=reason, idempotency_key=idempotency_key, actor=common.actor
+        )
+    return _pairs(result)
 
 
 def holds(
@@ -110,9 +112,11 @@ def _take_back(
 ) -> Answer:
     from outlay.admin.lots import reverse as take_back
 
-    terms: dict[str, Any] = {"kind": kind, "amount": amount, "freeze": freeze, "reason": reason}
     with common.opened() as app:
-        done = take_back(app, lot, **terms, idempotency_key=key, actor=common.actor)
+        done = take_back(
+            app, lot, kind=kind, amount=amount, freeze=freeze, reason=reason, idempotency_key=key,
+            actor=common.actor,
+        )  # fmt: skip
     owed = Decimal(done["debt_usd"]) > 0
     return Answer(done, (Pairs(tuple(done.items())), *([_OWED.strip().format_map(done)] if owed else ())))
 

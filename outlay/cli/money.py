@@ -49,16 +49,11 @@ def topup(
     """Add credit to a tenant."""
     from outlay.admin.money import top_up
 
-    terms: dict[str, Any] = {
-        "kind": kind,
-        "expires": expires,
-        "effective": effective,
-        "priority": priority,
-        "idempotency_key": idempotency_key,
-        "reason": reason,
-    }
     with common.opened() as app:
-        done = top_up(app, tenant, amount, **terms, actor=common.actor)
+        done = top_up(
+            app, tenant, amount, kind=kind, expires=expires, effective=effective, priority=priority,
+            idempotency_key=idempotency_key, reason=reason, actor=common.actor,
+        )  # fmt: skip
     later = done["effective_at"]
     said = f"{amount} USD is scheduled: it is credit from {later} on, and not in credit_usd before."
     return Answer(done, (Pairs(tuple(done.items())), *([said] if later is not None else ())))
@@ -74,9 +69,11 @@ def refund(
     """Give back what a call was charged, or a part of it."""
     from outlay.admin.money import refund as give_back
 
-    terms: dict[str, Any] = {"amount": amount, "idempotency_key": idempotency_key, "reason": reason}
     with common.opened() as app:
-        return _pairs(give_back(app, hold, **terms, actor=common.actor))
+        result = give_back(
+            app, hold, amount=amount, idempotency_key=idempotency_key, reason=reason, actor=common.actor
+        )
+    return _pairs(result)
 
 
 def settle(
@@ -129,14 +126,12 @@ def set_limit(
     """Set the limit of a window, for good or until a date."""
     from outlay.admin.money import set_budget
 
-    terms: dict[str, Any] = {
-        "window": window,
-        "scope": scope,
-        "idempotency_key": idempotency_key,
-        "reason": reason,
-    }
     with common.opened() as app:
-        return _pairs(set_budget(app, tenant, limit, until=until, counts=counts, **terms, actor=common.actor))
+        result = set_budget(
+            app, tenant, limit, window=window, scope=scope, until=until, counts=counts,
+            idempotency_key=idempotency_key, reason=reason, actor=common.actor,
+        )  # fmt: skip
+    return _pairs(result)
 
 
 @command(group, "raise")
@@ -147,14 +142,12 @@ def raise_limit(
     """Raise the limit of a window for a while."""
     from outlay.admin.money import raise_budget
 
-    terms: dict[str, Any] = {
-        "window": window,
-        "scope": scope,
-        "idempotency_key": idempotency_key,
-        "reason": reason,
-    }
     with common.opened() as app:
-        return _pairs(raise_budget(app, tenant, limit, until=until, **terms, actor=common.actor))
+        result = raise_budget(
+            app, tenant, limit, until=until, window=window, scope=scope,
+            idempotency_key=idempotency_key, reason=reason, actor=common.actor,
+        )  # fmt: skip
+    return _pairs(result)
 
 
 def _pairs(result: dict[str, Any]) -> Answer:

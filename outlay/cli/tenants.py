@@ -56,9 +56,11 @@ def create(
     """Create a tenant with its first key; the key is shown once."""
     from outlay.admin.tenants import create_tenant
 
-    terms: dict[str, Any] = {"credit": credit, "daily_budget": daily_budget, "timezone": timezone}
     with common.opened(new=True) as app:
-        made = create_tenant(app, tenant, **terms, multiplier=multiplier, actor=common.actor)
+        made = create_tenant(
+            app, tenant, credit=credit, daily_budget=daily_budget, timezone=timezone, multiplier=multiplier,
+            actor=common.actor,
+        )  # fmt: skip
     return Answer(made, (Pairs(tuple(made.items())), "Keep the key: it is shown this once."))
 
 
@@ -96,9 +98,11 @@ def change(
     """Change a tenant's settings; what is not named stays as it is."""
     from outlay.admin.tenants import set_tenant
 
-    terms: dict[str, Any] = {"timezone": timezone, "multiplier": multiplier, "frozen": frozen}
     with common.opened() as app:
-        found = set_tenant(app, tenant, **terms, overage=overage, reason=reason, actor=common.actor)
+        found = set_tenant(
+            app, tenant, timezone=timezone, multiplier=multiplier, frozen=frozen, overage=overage,
+            reason=reason, actor=common.actor,
+        )  # fmt: skip
     return Answer(found, describe(found))
 
 
