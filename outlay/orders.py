@@ -4,7 +4,7 @@ Orders of the in-process API: tenants, money, switches, as `outlay.admin` carrie
 
 from typing import Any, Final
 
-from outlay.admin import breakers, decisions, money, quality, tenants
+from outlay.admin import breakers, decisions, money, quality, statements, tenants
 from outlay.wiring import App
 
 Answer = dict[str, Any]
@@ -86,7 +86,7 @@ class Orders:
         """
         Return the transfers of a period, oldest first.
         """
-        return money.statement(self.app, tenant, since=since, until=until, limit=limit)
+        return statements.statement(self.app, tenant, since=since, until=until, limit=limit)
 
     def explain(self, decision_id: str) -> Answer:
         """

@@ -14,7 +14,7 @@ from gateway.control import bodies, lots, quality
 from gateway.control.access import RANKS, Caller, admin_only
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
 from gateway.intake import forbidden
-from outlay.admin import breakers, decisions, history, keys, money, policies, preview, tenants
+from outlay.admin import breakers, decisions, history, keys, money, policies, preview, statements, tenants
 from outlay.admin import routes as task_routes
 from outlay.errors import Rejected
 
@@ -72,7 +72,7 @@ def _money(house: "House") -> APIRouter:
     @router.get("/tenants/{tenant}/statement")
     def statement(tenant: str, query: Annotated[bodies.Period, InQuery()], _caller: OwnOrViewer) -> Answer:
         """List the movements of a period."""
-        return money.statement(house.app, tenant, **query.model_dump())
+        return statements.statement(house.app, tenant, **query.model_dump())
 
     @router.post("/tenants/{tenant}/top-ups")
     def top_up(

@@ -12,7 +12,7 @@ from ledger.journal_reads import Change, changes
 from ledger.rows import COUNTS_NAMES, LOT_NAMES, OVERAGE_NAMES
 from outlay import fields
 from outlay.admin.common import known_tenant, own_key, period_us
-from outlay.admin.money import LINES_MAX
+from outlay.admin.statements import LINES_MAX
 from outlay.errors import translated
 from outlay.fields import instant_text, usd
 from outlay.wiring import App

@@ -107,7 +107,7 @@ def statement(
     as_csv: Csv = False,
 ) -> Answer:  # fmt: skip
     """List what moved a tenant's credit."""
-    from outlay.admin.money import statement as read
+    from outlay.admin.statements import statement as read
 
     with common.opened() as app:
         found = read(app, tenant, since=since, until=until, limit=limit)

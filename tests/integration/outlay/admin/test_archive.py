@@ -12,7 +12,7 @@ from sqlalchemy import insert, text
 
 from ledger.types import Offer, Refund, Release, Reserve, Settle
 from outlay.admin import archive as archives
-from outlay.admin import books, money
+from outlay.admin import books, money, statements
 from outlay.calls import Completed
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
@@ -55,7 +55,7 @@ def test_archived_rows_are_in_the_file_and_the_books_still_verify(ripe: App, tmp
     """
     Settled and released holds go with their decisions and keys; a capture and an open hold stay.
     """
-    balance, statement = money.balance(ripe, "acme"), money.statement(ripe, "acme")
+    balance, statement = money.balance(ripe, "acme"), statements.statement(ripe, "acme")
     decisions = count(ripe, "outlay_decision")
     file = tmp_path / "old.jsonl"
     done = archives.archive(ripe, tomorrow(), str(file))
@@ -68,7 +68,7 @@ def test_archived_rows_are_in_the_file_and_the_books_still_verify(ripe: App, tmp
     found = books.verify(ripe)
     assert found["problems"] == []
     assert money.balance(ripe, "acme") == balance
-    assert money.statement(ripe, "acme") == statement
+    assert statements.statement(ripe, "acme") == statement
     assert archives.archive(ripe, tomorrow(), str(tmp_path / "again"))["holds"] == 0
 
 

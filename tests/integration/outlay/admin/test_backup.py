@@ -13,7 +13,7 @@ from sqlalchemy import text
 from ledger import make_engine
 from ledger.types import TopUp
 from outlay.admin import backup as backups
-from outlay.admin import books, money
+from outlay.admin import books, money, statements
 from outlay.clock import now_us
 from outlay.errors import BadInput, SchemaMismatch
 from outlay.settings import Settings
@@ -57,9 +57,9 @@ def test_a_backup_under_writes_restores_and_verifies(
     restored = open_app(Settings(database_url=other_url))
     try:
         assert books.verify(restored)["problems"] == []
-        lines = money.statement(restored, "acme")["lines"]
+        lines = statements.statement(restored, "acme")["lines"]
         assert 20 <= len(lines) - 1 <= at_end + 1
-        assert lines == money.statement(app, "acme")["lines"][: len(lines)]
+        assert lines == statements.statement(app, "acme")["lines"][: len(lines)]
         assert money.top_up(restored, "acme", "1", actor="t")["replayed"] is False
     finally:
         restored.close()

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from ledger.types import Offer, OpenAccount, Reserve, TopUp
-from outlay.admin import books, lots, money, tenants
+from outlay.admin import books, lots, money, statements, tenants
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
 from outlay.wiring import App
@@ -32,7 +32,7 @@ def test_a_correction_needs_a_reason_and_counts_once(app: App, acme: dict[str, A
     done = lots.adjust(app, "acme", "25", **order)  # type: ignore[arg-type]
     assert (done["credit_usd"], done["debt_usd"], done["amount_usd"]) == ("0.00", "5.00", "-25.00")
     assert lots.adjust(app, "acme", "25", **order) == {**done, "replayed": True}  # type: ignore[arg-type]
-    line = money.statement(app, "acme")["lines"][-1]
+    line = statements.statement(app, "acme")["lines"][-1]
     assert (line["kind"], line["actor"], line["reason"]) == ("adjust", "ann", "booked twice")
     for bad, field in (({"reason": " "}, "reason"), ({"reason": "x", "amount": "-1"}, "amount")):
         with pytest.raises(BadInput) as caught:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.types import Offer, Reserve
-from outlay.admin import books, keys, money, tenants
+from outlay.admin import books, keys, money, statements, tenants
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
 from outlay.wiring import App
@@ -128,7 +128,7 @@ def test_a_refund_gives_back_what_was_charged_once(
     A part, then the rest, then nothing more; the statement shows both.
     """
     hold = make_call()
-    charged = money.statement(app, "acme")["lines"][-1]
+    charged = statements.statement(app, "acme")["lines"][-1]
     assert (charged["kind"], charged["hold"]) == ("settle", hold)
     part = money.refund(app, hold, amount="0.0001", reason="sorry", idempotency_key="r1", actor="t")
     assert (part["amount_usd"], part["replayed"]) == ("0.0001", False)
@@ -143,7 +143,7 @@ def test_a_refund_gives_back_what_was_charged_once(
     assert caught.value.details["refundable_usd"] == "0.00"
     with pytest.raises(Rejected, match="already refunded whole"):
         money.refund(app, hold, actor="t")
-    last = money.statement(app, "acme")["lines"][-2:]
+    last = statements.statement(app, "acme")["lines"][-2:]
     assert [line["kind"] for line in last] == ["refund", "refund"]
     assert (last[0]["reason"], last[0]["key"]) == ("sorry", "r1")
     assert books.verify(app)["ok"]
@@ -276,20 +276,20 @@ def test_a_statement_adds_up(app: App, acme: dict[str, Any], make_call: MakeCall
     make_call()
     money.top_up(app, "acme", "3", kind="promo", reason="sorry", actor="anna")
     make_call()
-    whole = money.statement(app, "acme")
+    whole = statements.statement(app, "acme")
     assert whole["opening_usd"] == "0.00"
     assert whole["closing_usd"] == money.balance(app, "acme")["credit_usd"]
     assert [line["kind"] for line in whole["lines"]] == ["topup", "settle", "grant", "settle"]
     grant = whole["lines"][2]
     assert (grant["actor"], grant["reason"], grant["change_usd"]) == ("anna", "sorry", "3.00")
-    last = money.statement(app, "acme", limit=2)
+    last = statements.statement(app, "acme", limit=2)
     assert last["lines"] == whole["lines"][2:]
     assert last["opening_usd"] == whole["lines"][1]["balance_usd"]
-    assert money.statement(app, "acme", limit=99)["lines"] == whole["lines"]
-    part = money.statement(app, "acme", since=whole["lines"][1]["at"], until=whole["lines"][3]["at"])
+    assert statements.statement(app, "acme", limit=99)["lines"] == whole["lines"]
+    part = statements.statement(app, "acme", since=whole["lines"][1]["at"], until=whole["lines"][3]["at"])
     assert part["lines"] == whole["lines"][1:3]
     assert part["opening_usd"] == whole["lines"][0]["balance_usd"]
-    assert money.statement(app, "acme", until=whole["lines"][2]["at"], limit=1)["lines"] == [
+    assert statements.statement(app, "acme", until=whole["lines"][2]["at"], limit=1)["lines"] == [
         whole["lines"][1]
     ]
 
@@ -298,12 +298,12 @@ def test_a_quiet_period_has_a_balance_too(app: App, acme: dict[str, Any]) -> Non
     """
     A period without lines opens and closes at the credit of that time.
     """
-    before = money.statement(app, "acme", since="2020-01-01", until="2020-02-01")
+    before = statements.statement(app, "acme", since="2020-01-01", until="2020-02-01")
     assert (before["opening_usd"], before["closing_usd"], before["lines"]) == ("0.00", "0.00", [])
-    after = money.statement(app, "acme", since="2090-01-01")
+    after = statements.statement(app, "acme", since="2090-01-01")
     assert (after["opening_usd"], after["closing_usd"]) == ("20.00", "20.00")
     empty = tenants.create_tenant(app, "empty", actor="t")["tenant"]
-    assert money.statement(app, empty)["closing_usd"] == "0.00"
+    assert statements.statement(app, empty)["closing_usd"] == "0.00"
 
 
 @pytest.mark.parametrize(
@@ -322,5 +322,5 @@ def test_bad_periods(app: App, acme: dict[str, Any], field: str, change: dict[st
     A period that cannot be is named.
     """
     with pytest.raises(BadInput) as caught:
-        money.statement(app, "acme", **change)
+        statements.statement(app, "acme", **change)
     assert caught.value.field == field
