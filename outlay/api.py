@@ -357,8 +357,8 @@ def decision(app: App, order: CallRequest, choice: Choice, tools: Tools) -> Deci
     Say which of the offers the money bears at this instant; a hold decides that again inside its lock.
     """
     with translated(), app.reading() as connection:
-        account = reads.account(connection, order.tenant)
-        gauges = reads.gauges(connection, order.tenant, requests.scopes(order), tools.now_us())
+        scopes = requests.scopes(order)
+        account, gauges = reads.standing(connection, order.tenant, scopes, tools.now_us())
     if account is None or account.frozen or account.debt_nanos > 0:
         return decision_of(choice, None)
     rooms = [g.limit_nanos - g.spent_nanos - g.held_nanos for g in gauges if g.limit_nanos is not None]

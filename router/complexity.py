@@ -3,7 +3,7 @@ How hard a call is: a class from trivial to expert, from counts that are cheap t
 
 `read_signals` looks at a request once and keeps counts only; everything after it is arithmetic on them, so
 that a replay needs no prompt. Points are added up signal by signal, and thresholds turn them into a class.
-Keep the table in docs/reference/complexity.md in sync with `_POINTS`.
+Keep the table in docs/reference/complexity.md in sync with `points`.
 """
 
 import re
