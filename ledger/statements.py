@@ -113,6 +113,21 @@ def _select(row_type: type, where: str) -> str:
     return f"SELECT {_names(row_type)} FROM {ROWS[row_type].name} WHERE {where}"  # noqa: S608 - our own names
 
 
+def _lock(among: str, dialect: str) -> str:
+    """
+    Write the lock of accounts: each with the version of its row, and the one that it gets if written now.
+
+    On PostgreSQL these are the transactions that write it. On SQLite both are the version of the whole file,
+    which is another one as soon as another connection has written to it.
+    """
+    names, table = _names(Account), ROWS[Account].name
+    if dialect == "sqlite":
+        versions = "v.data_version, v.data_version"
+        return f"SELECT {names}, {versions} FROM pragma_data_version AS v CROSS JOIN {table} WHERE tenant {among} ORDER BY tenant"  # noqa: S608, E501 - our own names
+    versions = "xmin::text::bigint, pg_current_xact_id()::text::bigint & 4294967295"
+    return f"SELECT {names}, {versions} FROM {table} WHERE tenant {among} ORDER BY tenant FOR UPDATE"  # noqa: S608 - our own names
+
+
 def _select_pairs(row_type: type, key: str, dialect: str) -> str:
     """
     Write the search for (tenant, key) pairs: two lists side by side, never each tenant with each key.
@@ -145,7 +160,7 @@ def texts(dialect: str) -> Texts:
     mark, latest = ("?", "max") if lite else ("%s", "greatest")
     clock = f"{latest}({mark}, (SELECT max(last_at) FROM ledger_account WHERE tenant {among}))"  # noqa: S608 - our own names
     return Texts(
-        lock=_select(Account, f"tenant {among} ORDER BY tenant{'' if lite else ' FOR UPDATE'}"),
+        lock=_lock(among, dialect),
         by_key=_select_pairs(Hold, "op_key", dialect),
         by_id=_select(Hold, f"id {among}"),
         due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),

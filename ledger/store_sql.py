@@ -7,12 +7,14 @@ transaction, so everything read after it is what the lock's former holder commit
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import Engine, Table
 
 from ledger.drivers import Driver, Query, Write
 from ledger.journal import ORDERS
+from ledger.kept import Kept, Rows
+from ledger.loaded import RARE, as_read, committed, take_rows, take_second, window_missing
 from ledger.rows import (
     EXPIRED,
     RELEASED,
@@ -30,10 +32,9 @@ from ledger.rows import (
     columns,
 )
 from ledger.statements import MUTABLE, OFTEN, Bulk, Texts, attachment, guard_of, texts
-from ledger.types import Attachment, Operation, Refund, Reverse, Settle
+from ledger.types import Attachment, Operation, Refund, Reserve, Reverse, Settle
 
 Getter = Callable[[Any], tuple[Any, ...]]
-R = TypeVar("R", Account, Lot, Window)
 
 _INSERT_ORDER: Final[tuple[type, ...]] = (
     Account, Lot, Budget, Window, Hold, HoldWindow, Transfer, Draw, Op, Setting,
@@ -48,9 +49,6 @@ _UPDATED: Final[dict[type, Getter]] = {
 _OFTEN: Final[dict[type, Getter]] = {
     row_type: attrgetter(*MUTABLE[row_type][:often], *guard_of(row_type)) for row_type, often in OFTEN.items()
 }
-_RARE: Final[dict[type, Getter]] = {
-    row_type: attrgetter(*MUTABLE[row_type][often:]) for row_type, often in OFTEN.items()
-}
 
 
 class SqlStore:
@@ -62,6 +60,9 @@ class SqlStore:
         self._dialect = engine.dialect
         self._texts: Texts = texts(engine.dialect.name)
         self._attachments: dict[tuple[Table, tuple[str, ...], tuple[str, ...], bool], Bulk] = {}
+        self._kept = Kept()
+        self._lent: dict[str, Rows] = {}
+        self._versions: dict[str, tuple[int, int]] = {}
 
     def load(self, driver: Driver, ops: Sequence[Operation]) -> dict[str, Books]:
         """
@@ -69,44 +70,101 @@ class SqlStore:
         """
         tenants = sorted({op.tenant for op in ops})
         books = {tenant: Books(tenant) for tenant in tenants}
-        named = [op.hold_id for op in ops if hasattr(op, "hold_id")]
-        first = self._first_queries(driver, ops, tenants, named)
-        rows = dict(zip(first, driver.begin_and_select(list(first.values())), strict=True))
-        _take_accounts(books, rows)
-        for slot in ("by_key", "by_id", "due"):
-            _take_holds(books, rows.get(slot, ()))
-        _take_hold_windows(books, rows.get("hold_windows", ()))
+        named = _named(ops)
+        self._lent = lent = self._kept.take(tenants)
+        unread = [tenant for tenant in tenants if tenant not in lent]
+        known = {
+            name: tenant for name, tenant in named.items() if tenant in lent and name in lent[tenant].holds
+        }
+        asked = self._lock_queries(driver, ops, tenants)
+        asked |= self._state_queries(driver, ops, unread, [name for name in named if name not in known])
+        rows = dict(zip(asked, driver.begin_and_select(list(asked.values())), strict=True))
+        stale = self._take_accounts(books, rows["lock"])
+        for name, tenant in known.items():
+            if tenant in lent:
+                lent[tenant].lend_hold(books[tenant], name)
+        take_rows(books, rows)
+        if stale:
+            again = [name for name, tenant in known.items() if tenant in stale]
+            asked = self._state_queries(driver, ops, stale, again)
+            take_rows(books, dict(zip(asked, driver.select(list(asked.values())), strict=True)))
         second = self._second_queries(driver, books, ops, set(named))
         if second:
-            _take_second(books, driver.select(second))
+            take_second(books, driver.select(second))
         return books
 
-    def _first_queries(
-        self, driver: Driver, ops: Sequence[Operation], tenants: list[str], named: list[str]
-    ) -> dict[str, Query]:
+    def _lock_queries(self, driver: Driver, ops: Sequence[Operation], tenants: list[str]) -> dict[str, Query]:
         """
         Return the queries that every batch needs, the lock first.
         """
-        sql = self._texts
-        among, ids = driver.many(tenants), driver.many(named)
-        keys = driver.pairs(dict.fromkeys((op.tenant, op.key) for op in ops if not _recorded_by_hold(op)))
-        instants = [op.now_us for op in ops]
+        sql, among = self._texts, driver.many(tenants)
         queries: dict[str, Query] = {
             "lock": (sql.lock, (among,)),
-            "ops": (sql.ops, keys),
-            "budgets": (sql.budgets, (among,)),
-            "windows": (sql.windows, (among, min(instants))),
-            "lots": (sql.lots, (among,)),
-            "by_key": (sql.by_key, keys),
-            "due": (sql.due, (among, max(instants), among)),
+            "due": (sql.due, (among, max(op.now_us for op in ops), among)),
         }
+        keys = dict.fromkeys((op.tenant, op.key) for op in ops if not _recorded_by_hold(op))
+        if keys:
+            pairs = driver.pairs(keys)
+            queries |= {"ops": (sql.ops, pairs), "by_key": (sql.by_key, pairs)}
         orders = [op for op in ops if type(op) in ORDERS]
         if orders:
             queries |= self._for_orders(driver, orders)
-        if named:
+        return queries
+
+    def _state_queries(
+        self, driver: Driver, ops: Sequence[Operation], tenants: list[str], holds: list[str]
+    ) -> dict[str, Query]:
+        """
+        Return the queries for the tenants and for the holds of which nothing true is kept.
+        """
+        sql, queries = self._texts, dict[str, Query]()
+        if tenants:
+            among = driver.many(tenants)
+            queries["budgets"] = (sql.budgets, (among,))
+            queries["windows"] = (sql.windows, (among, min(op.now_us for op in ops)))
+            queries["lots"] = (sql.lots, (among,))
+        if holds:
+            ids = driver.many(holds)
             queries["by_id"] = (sql.by_id, (ids,))
             queries["hold_windows"] = (sql.hold_windows, (ids,))
         return queries
+
+    def _take_accounts(self, books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> list[str]:
+        """
+        Put the accounts into their books, with what is kept of them where it is still true; returns the
+        tenants where it is not.
+        """
+        self._versions = {}
+        for *columns_, version, next_version in rows:
+            account = as_read(Account(*columns_))
+            books[account.tenant].account = account
+            self._versions[account.tenant] = version, next_version
+        stale = []
+        for tenant, kept in list(self._lent.items()):
+            if self._versions[tenant][0] == kept.version:
+                kept.lend(books[tenant])
+            else:
+                stale.append(tenant)
+                del self._lent[tenant], self._versions[tenant]  # shared with others: not kept this time
+        return stale
+
+    def keep(self, books: Iterable[Books]) -> None:
+        """
+        Keep what was committed for the next batch.
+        """
+        for one in books:
+            committed(one.changes)
+            versions = self._versions.get(one.tenant)
+            if versions is not None:
+                rows = self._lent.get(one.tenant) or Rows()
+                rows.version = versions[one.changes.account]
+                self._kept.keep(one, rows)
+
+    def forget(self) -> None:
+        """
+        Keep nothing: a transaction failed, or another connection is used.
+        """
+        self._kept.forget()
 
     def _for_orders(self, driver: Driver, orders: Sequence[Operation]) -> dict[str, Query]:
         """
@@ -129,7 +187,7 @@ class SqlStore:
         refunded = {op.hold_id for op in ops if isinstance(op, Refund)}
         drawn = [h.id for h in loaded if h.state in (EXPIRED, RELEASED) or h.id in refunded]
         unseen = [hold.id for hold in loaded if hold.id not in named]
-        unplaced = [h.id for h in loaded if h.id in named and _window_missing(books[h.tenant], h)]
+        unplaced = [h.id for h in loaded if h.id in named and window_missing(books[h.tenant], h)]
         elsewhere = [*unseen, *unplaced]
         if not drawn and not elsewhere:
             return []
@@ -159,7 +217,7 @@ class SqlStore:
         """
         Return the updates of rows: of those in which only what calls change has changed, only that.
         """
-        rare = _RARE.get(row_type)
+        rare = RARE.get(row_type)
         often: list[Any] = []
         rest: list[Any] = []
         for row in rows:
@@ -191,84 +249,15 @@ class SqlStore:
         return found
 
 
+def _named(ops: Sequence[Operation]) -> dict[str, str]:
+    """
+    Return the holds that operations name, each with its tenant; a reservation makes its own.
+    """
+    return {op.hold_id: op.tenant for op in ops if hasattr(op, "hold_id") and not isinstance(op, Reserve)}
+
+
 def _recorded_by_hold(op: Operation) -> bool:
     return isinstance(op, Settle) and op.recorded_by_hold
-
-
-def _as_read(row: R) -> R:
-    row.rare = _RARE[type(row)](row)
-    return row
-
-
-def _take_accounts(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -> None:
-    """
-    Put accounts, keys, budgets, windows and lots into the books of their tenants.
-    """
-    for row in rows["lock"]:
-        books[row[0]].account = _as_read(Account(*row))
-    for row in rows["ops"]:
-        op = Op(*row)
-        op.fresh = False
-        books[op.tenant].ops[op.key] = op
-    for row in rows["budgets"]:
-        budget = Budget(*row)
-        books[budget.tenant].budgets[(budget.scope, budget.window_kind)] = budget
-    _take_windows(books, rows["windows"])
-    _take_lots(books, rows["lots"])
-    _take_lots(books, rows.get("lots_by_id", ()))
-    for tenant, n, head in rows.get("settings", ()):
-        books[tenant].settings_n, books[tenant].settings_head = n, head
-
-
-def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
-    for row in rows:
-        window = _as_read(Window(*row))
-        books[window.tenant].windows.setdefault(window.budget_id, {}).setdefault(window.starts_at, window)
-
-
-def _take_lots(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
-    for row in rows:
-        owner = books.get(row[1])  # an operation may name a lot of somebody else
-        if owner is not None and row[0] not in owner.lots:
-            owner.add_lot(_as_read(Lot(*row)))
-
-
-def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
-    """
-    Put holds into the books; one that several queries found is one object.
-    """
-    for row in rows:
-        owner = books.get(row[1])
-        if owner is not None and row[0] not in owner.holds:
-            hold = Hold(*row)
-            hold.was = hold.state
-            owner.add_hold(hold)
-            owner.hold_windows[hold.id] = []
-
-
-def _take_hold_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
-    homes = {hold_id: one for one in books.values() for hold_id in one.holds}
-    for row in rows:
-        home = homes.get(row[0])
-        if home is not None:
-            home.hold_windows[row[0]].append(HoldWindow(*row))
-
-
-def _window_missing(books: Books, hold: Hold) -> bool:
-    parts = books.hold_windows[hold.id]
-    return any(part.starts_at not in books.windows.get(part.budget_id, {}) for part in parts)
-
-
-def _take_second(books: dict[str, Books], rows: Sequence[Sequence[tuple[Any, ...]]]) -> None:
-    """
-    Put in what holds of other days, captured or refunded holds need.
-    """
-    _take_hold_windows(books, rows[0])
-    _take_windows(books, rows[1])
-    for row in rows[2]:
-        draw = Draw(*row)
-        books[draw.tenant].draws.setdefault(draw.hold_id, []).append(draw)
-    _take_lots(books, rows[3])
 
 
 def _changed_rows(books: Iterable[Books]) -> dict[type, list[Any]]:
@@ -278,6 +267,8 @@ def _changed_rows(books: Iterable[Books]) -> dict[type, list[Any]]:
     found: dict[type, list[Any]] = {row_type: [] for row_type in _INSERT_ORDER}
     for one in books:
         changes = one.changes
+        if changes.lots or changes.budgets or changes.windows or changes.holds:
+            changes.account = True  # by its version others see that what they keep is old
         if changes.account:
             found[Account].append(one.account)
         found[Lot] += changes.lots.values()

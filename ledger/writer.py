@@ -122,6 +122,7 @@ class Committer:
             driver.write(self._store.writes(books.values(), attached))
             committing = True
             driver.commit()
+            self._store.keep(books.values())
         except Exception as error:
             kind = trouble(error)
             if committing and kind in (Trouble.LOST, Trouble.MOVED):
@@ -163,6 +164,7 @@ class Committer:
         """
         Leave the transaction; a connection that cannot do that is dropped.
         """
+        self._store.forget()
         if failed.kind in (Trouble.LOST, *_HOPELESS) or not self._recovered():
             self.disconnect()
 
@@ -193,6 +195,7 @@ class Committer:
         """
         Drop the connection; the next batch opens another.
         """
+        self._store.forget()
         driver, self._driver = self._driver, None
         if driver is not None:
             try:

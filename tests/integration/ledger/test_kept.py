@@ -1,0 +1,214 @@
+"""
+What the writer keeps between batches is what the database has, whoever else writes to it.
+"""
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import ledger_world
+import pytest
+from sqlalchemy import Engine
+
+from ledger import Ledger, reading
+from ledger import kept as kept_rows
+from ledger.driver_postgres import PostgresDriver
+from ledger.driver_sqlite import SqliteDriver
+from ledger.drivers import Driver
+from ledger.errors import StoreUnavailable
+from ledger.rows import Books, Budget, Hold, HoldWindow, Lot, Window, columns
+from ledger.seals import make_seals
+from ledger.statements import ROWS
+from ledger.store_memory import MemoryLedger
+from ledger.store_sql import SqlStore
+from ledger.types import (
+    Held,
+    Offer,
+    OpenAccount,
+    Operation,
+    Reason,
+    Refused,
+    Renew,
+    Reserve,
+    SetBudget,
+    Settle,
+    Settled,
+    Sweep,
+    TopUp,
+)
+from ledger.verify import verify
+
+NOW_US = 1_763_700_000 * 1_000_000
+TENANTS = ("acme", "bolt")
+
+
+def values(rows: Iterable[Any]) -> set[tuple[Any, ...]]:
+    """Return rows as the database would."""
+    return {tuple(getattr(row, name) for name in columns(type(row))) for row in rows}
+
+
+def compare(driver: Driver, books: Books) -> None:
+    """Compare what a batch works on with the database: all of it is true, and nothing is missing."""
+    mark = "?" if isinstance(driver, SqliteDriver) else "%s"
+
+    def stored(row_type: type, column: str, name: str) -> set[tuple[Any, ...]]:
+        query = f"SELECT {', '.join(columns(row_type))} FROM {ROWS[row_type].name} WHERE {column} = {mark}"
+        return {tuple(row) for row in driver.select([(query, (name,))])[0]}
+
+    assert books.account is not None
+    assert values(books.budgets.values()) == stored(Budget, "tenant", books.tenant)
+    windows = stored(Window, "tenant", books.tenant)
+    running = {row for row in windows if Window(*row).ends_at > books.account.last_at}
+    assert running <= values(one for known in books.windows.values() for one in known.values()) <= windows
+    lots = stored(Lot, "tenant", books.tenant)
+    assert {row for row in lots if Lot(*row).remaining > 0} <= values(books.lots.values()) <= lots
+    for hold in books.holds.values():
+        assert values([hold]) == stored(Hold, "id", hold.id)
+        assert hold.was == hold.state
+        assert values(books.hold_windows[hold.id]) == stored(HoldWindow, "hold_id", hold.id)
+        assert len(books.hold_windows[hold.id]) == len(values(books.hold_windows[hold.id]))
+
+
+@pytest.fixture
+def lent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Compares at every load; lists the tenants whose rows were not read again."""
+    seen: list[str] = []
+    load = SqlStore.load
+
+    def compared(self: SqlStore, driver: Driver, ops: Sequence[Operation]) -> dict[str, Books]:
+        books = load(self, driver, ops)
+        for tenant in self._lent:
+            seen.append(tenant)
+            compare(driver, books[tenant])
+        return books
+
+    monkeypatch.setattr(SqlStore, "load", compared)
+    return seen
+
+
+@pytest.fixture
+def selects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Lists the texts of all queries."""
+    texts: list[str] = []
+    for kind in (SqliteDriver, PostgresDriver):
+        for name in ("begin_and_select", "select"):
+            ask = getattr(kind, name)
+
+            def listed(self: Any, queries: Any, ask: Any = ask) -> Any:
+                texts.extend(text for text, _ in queries)
+                return ask(self, queries)
+
+            monkeypatch.setattr(kind, name, listed)
+    return texts
+
+
+def reserve(name: str, cost: int = 10) -> Reserve:
+    """Ask for a hold."""
+    return Reserve("acme", f"hold:{name}", NOW_US, name, (Offer(cost, cost),))
+
+
+def opened(ledger: Ledger) -> None:
+    """Open the tenant with 1,000 of credit and 600 a day."""
+    ledger.do(OpenAccount("acme", "open", NOW_US, "UTC", 1_000, 600))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kept_rows_are_those_of_the_database(
+    engine: Engine, open_ledger: Callable[..., Ledger], lent: list[str], seed: int
+) -> None:
+    """
+    Two writers in turn, and days that are sealed: every batch works on what is true.
+    """
+    rng, model = random.Random(seed), MemoryLedger()
+    writers = (open_ledger(), open_ledger())
+    one = writers[0]
+    for op in ledger_world.run(seed, 200, TENANTS).script:
+        one = rng.choice(writers) if rng.random() < 0.2 else one
+        assert one.do(op) == model.do(op)
+        if rng.random() < 0.05:
+            make_seals(engine, op.now_us)
+    assert len(lent) > 60, "hardly anything was kept, so hardly anything was proved"
+    with reading(engine) as connection:
+        assert verify(connection).problems == ()
+
+
+def test_what_nobody_else_changed_is_not_read_again(
+    ledger: Ledger, open_ledger: Callable[..., Ledger], selects: list[str]
+) -> None:
+    """
+    A settlement reads neither lots nor budgets nor its hold; after another writer it reads all.
+    """
+    opened(ledger)
+    ledger.do(reserve("a"))
+    selects.clear()
+    assert isinstance(ledger.do(Settle("acme", "settle:a", NOW_US, "a", 5)), Settled)
+    assert len(set(selects)) == 2, "the lock, and holds that are due"
+    open_ledger().do(TopUp("acme", "more", NOW_US, 7))
+    selects.clear()
+    held = ledger.do(reserve("b"))
+    assert isinstance(held, Held)
+    assert held.gauges[0].limit_nanos == 1_000 - 5 + 7
+    assert any("ledger_grant_lot" in text for text in selects)
+
+
+def test_an_order_of_another_writer_counts_at_once(open_ledger: Callable[..., Ledger]) -> None:
+    """
+    A budget lowered, a hold settled or renewed by another process: the very next operation sees it.
+    """
+    one, other = open_ledger(), open_ledger()
+    opened(one)
+    one.do(reserve("a", 100))
+    other.do(SetBudget("acme", "lower", NOW_US, 150))
+    refused = one.do(reserve("b", 100))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.BUDGET_BUSY
+    other.do(Settle("acme", "settle:a", NOW_US, "a", 100))
+    refused = one.do(reserve("c", 100))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.BUDGET_EXHAUSTED
+    one.do(reserve("d", 10))
+    other.do(Renew("acme", "renew", NOW_US, "d", 900_000_000_000))
+    one.do(Sweep("acme", "sweep", NOW_US + 800_000_000_000))
+    assert isinstance(one.do(Settle("acme", "settle:d", NOW_US, "d", 10)), Settled)
+    assert one.do(Settle("acme", "settle:d", NOW_US, "d", 10)).late is False  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("place", ["write", "commit"])
+def test_a_batch_that_failed_leaves_nothing_behind(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """
+    What the rules changed in memory for a transaction that did not come to pass is forgotten.
+    """
+    opened(ledger)
+    ledger.do(reserve("a", 100))
+    with monkeypatch.context() as patch:
+        for kind in (SqliteDriver, PostgresDriver):
+            patch.setattr(kind, place, _full_disk)
+        with pytest.raises(StoreUnavailable):
+            ledger.do(Settle("acme", "settle:a", NOW_US, "a", 100))
+        with pytest.raises(StoreUnavailable):
+            ledger.do(reserve("lost", 500))
+    held = ledger.do(reserve("b", 500))
+    assert isinstance(held, Held)
+    assert (held.gauges[1].spent_nanos, held.gauges[1].held_nanos) == (0, 600)
+
+
+def _full_disk(*_: object) -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise error
+
+
+def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, lent: list[str]) -> None:
+    """
+    Holds and tenants beyond the bounds empty what is kept; nothing else changes.
+    """
+    monkeypatch.setattr(kept_rows, "HOLDS_MAX", 3)
+    opened(ledger)
+    for name in "abcdefgh":
+        assert isinstance(ledger.do(reserve(name)), Held)
+    assert len(lent) == 6  # neither the first nor the two after the bound was passed
+    for name in "abcdefgh":
+        assert isinstance(ledger.do(Settle("acme", f"settle:{name}", NOW_US, name, 5)), Settled)
