@@ -15,10 +15,11 @@ from dashboard import theme
 from dashboard.money_text import clock, exact, moment, usd, words
 from outlay.reports import Band
 from outlay.reports_budgets import BudgetWindow
-from outlay.reports_calls import NOT_ROUTED, UNLISTED, Count, TierSpend
+from outlay.reports_calls import NOT_ROUTED, Count, TierSpend
 from outlay.reports_money import BurnPoint
 from outlay.reports_periods import Period, local
 from outlay.reports_routing import Cell
+from outlay.tally_sql import UNLISTED
 
 NOT_SERVED: Final = "not served"
 _HEIGHT: Final = 300

@@ -7,13 +7,29 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_column, select, tuple_
 
 from ledger.rows import RELEASED
 from ledger.tables import hold
 from outlay.tables import decision as table
 
 JSON_COLUMNS: Final = ("would", "reasons", "offers", "counterfactual", "usage", "tags")
+
+
+UNSEEN: Final = table.c.outcome.in_([literal_column("'uncertain'"), literal_column("'failed'")])
+"""Calls whose cost may be told later than their record; in the words of their index."""
+
+
+REFUSED: Final = table.c.outcome == literal_column("'refused'")
+"""Calls that were refused, in the words of their index."""
+
+
+def of_tenant(tenant: str) -> ColumnElement[bool]:
+    """
+    Return the condition for a tenant's calls that leaves them to the index of `UNSEEN` or `REFUSED`: SQLite
+    would take that of the tenant, and read every call of the period.
+    """
+    return func.coalesce(table.c.tenant, "") == tenant
 
 
 def cost() -> ColumnElement[int]:
@@ -25,10 +41,7 @@ def cost() -> ColumnElement[int]:
     """
     booked = case((hold.c.state == RELEASED, 0), else_=hold.c.actual)
     told = select(booked).where(hold.c.id == table.c.hold_id).scalar_subquery()
-    return case(
-        (table.c.outcome.in_(("uncertain", "failed")), func.coalesce(told, table.c.cost_nanos)),
-        else_=table.c.cost_nanos,
-    )
+    return case((UNSEEN, func.coalesce(told, table.c.cost_nanos)), else_=table.c.cost_nanos)
 
 
 COLUMNS: Final = tuple(

@@ -14,7 +14,7 @@ from ledger.types import Offer as LedgerOffer
 from outlay.calls import Refused
 from outlay.refusals import LEDGER, shown
 from router.codec import to_json
-from router.types import Choice, Offer, Reason
+from router.types import Choice, Offer, Reason, ReasonCode
 
 Plan = Mapping[str, Any]
 
@@ -36,6 +36,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "turn": None,
 }  # fmt: skip
 
+_SPARED: Final = ReasonCode.SWITCH_SUPPRESSED_CACHE
 _NEEDED: Final = frozenset({"id", "tenant", "at_us", "surface", "asked_model", "offer"})
 
 
@@ -172,8 +173,19 @@ def row(
         "cost_nanos": cost_nanos,
         "asked_cost_nanos": asked_cost_nanos,
         "usage": None if usage is None else usage_text(usage),
+        **_told(plan, served),
     }
     return {name: _storable(value) if isinstance(value, str) else value for name, value in made.items()}
+
+
+def _told(plan: Plan, served: Mapping[str, Any]) -> dict[str, object]:
+    """
+    Say what the roll-up counts: the reasons of the choice and of the offer, and the change that was spared.
+    """
+    choice = json.loads(plan["reasons"])
+    codes = {str(one["code"]) for one in (*choice, *served.get("reasons", ()))}
+    spared = [one["numbers"].get("cost_nanos") for one in choice if one["code"] == _SPARED]
+    return {"codes": " ".join(sorted(codes)), "spared_nanos": spared[0] if spared else None}
 
 
 def usage_text(usage: Mapping[str, Any]) -> str:

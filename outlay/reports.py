@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from circuit.breaker import shown_state
 from circuit.types import GLOBAL, BreakerState, State, Switch, is_model_scope, tenant_scope
 from ledger import reads
-from outlay import reports_calls, reports_money
+from outlay import reports_calls, reports_money, tallies
 from outlay.clock import now_us as clock_us
 from outlay.errors import translated
 from outlay.reports_budgets import BudgetLine, all_budgets
@@ -130,6 +130,7 @@ def overview(
         zone = rows[0].timezone if tenant is not None else ALL_ZONE
         seen = reports_calls.seen_period(conn, tenant, span, zone, now)
         force = _policy(app, conn, tenant)
+        counted = tallies.of_period(conn, seen, tenant)
         return Overview(
             tenant=tenant,
             now_us=now,
@@ -141,11 +142,11 @@ def overview(
             policy=force,
             level=_level(conn, tenant),
             burn=_burn(conn, rows[0], seen, now) if tenant is not None else (),
-            spend=reports_calls.tier_spend(conn, seen, tenant),
-            outcomes=reports_calls.outcomes(conn, seen, tenant),
+            spend=reports_calls.tier_spend(counted),
+            outcomes=reports_calls.outcomes(counted),
             refusals=reports_calls.refusals(conn, seen, tenant),
-            savings=reports_calls.savings(conn, seen, tenant, force.tiers),
-            downgrades=reports_calls.downgrades(conn, seen, tenant, force.tiers),
+            savings=reports_calls.savings(counted, force.tiers),
+            downgrades=reports_calls.downgrades(counted, force.tiers),
             switches=switches,
             breakers=breakers,
             pace=_pace(app, conn, rows[0], now) if tenant is not None else None,

@@ -1,26 +1,25 @@
 """
 Read models about decisions: spend by tier, refusals, downgrades and what they saved.
 
-Everything is counted by the database over the decision log; costs are what the provider bills.
+Counted from the tallies of a period; costs are what the provider bills.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
-from sqlalchemy.dialects.postgresql import JSONB
 
-from ledger import tables
-from outlay.decisions_sql import cost
+from outlay.decisions_sql import REFUSED, of_tenant
 from outlay.reports_periods import Period, Span, fitting_period, period
 from outlay.tables import decision, refusal_count
+from outlay.tallies import Tally
+from outlay.tally_sql import UNLISTED
 from router.types import ReasonCode
 
-UNLISTED: Final = "unlisted"
-"""Stands for the tier of a model that no tier lists."""
 UNKNOWN: Final = "unknown"
 """Stands for the code of refusals without one."""
 NOT_ROUTED: Final = "not routed"
@@ -49,7 +48,6 @@ LOWERING_ALONE: Final = (
     ReasonCode.TASK_ROUTE,
 )
 """Reasons that lower some calls only: each did where neither `LOWERING` nor one before it is named."""
-_SOME_REASON: Final = '"reasons":[{'  # as `router.codec.to_json` writes it
 MINUTE_US: Final = 60_000_000
 
 
@@ -137,40 +135,42 @@ def downgraded(tiers: Sequence[str]) -> ColumnElement[bool]:
     )
 
 
-def tier_spend(conn: Connection, period: Period, tenant: str | None) -> tuple[TierSpend, ...]:
+def lowered(tallies: Iterable[Tally], tiers: Sequence[str]) -> Iterator[Tally]:
     """
-    Sum the cost of calls by served tier and bucket, the oldest bucket first.
+    Yield of tallied calls those that `downgraded` selects.
     """
-    step = (decision.c.at_us - decision.c.at_us % sa.literal(period.step_us)).label("step")
-    tier = sa.func.coalesce(decision.c.served_tier, UNLISTED).label("tier")
-    query = (
-        sa.select(step, tier, sa.func.sum(cost()), sa.func.count(cost()))
-        .where(*within(period, tenant), decision.c.served_model.is_not(None))
-        .group_by("step", "tier")
-    )
+    raised = {*combinations(tiers, 2)}
+    for one in tallies:
+        named = one.asked != "" and one.served not in ("", UNLISTED)
+        if named and one.served != one.asked and (one.served, one.asked) not in raised:
+            yield one
+
+
+def tier_spend(tallies: Iterable[Tally]) -> tuple[TierSpend, ...]:
+    """
+    Sum the cost of calls by served tier and bucket, the oldest bucket first; calls in flight have none yet.
+    """
     sums: dict[tuple[int, int, str], tuple[int, int]] = {}
-    for step_us, name, nanos, calls in conn.execute(query):
-        if calls == 0:
-            continue  # in flight still
-        key = (*period.bucket(int(step_us)), str(name))
-        nanos_before, calls_before = sums.get(key, (0, 0))
-        sums[key] = (nanos_before + int(nanos), calls_before + int(calls))
+    for one in tallies:
+        if one.served and one.costed:
+            key = (one.starts_us, one.ends_us, one.served)
+            nanos, calls = sums.get(key, (0, 0))
+            sums[key] = (nanos + one.cost_nanos, calls + one.costed)
     return tuple(TierSpend(*key, *amounts) for key, amounts in sorted(sums.items()))
 
 
-def outcomes(conn: Connection, period: Period, tenant: str | None) -> tuple[Count, ...]:
+def outcomes(tallies: Iterable[Tally]) -> tuple[Count, ...]:
     """
     Count decisions by outcome, the most frequent first.
     """
-    query = sa.select(decision.c.outcome, sa.func.count()).where(*within(period, tenant))
-    return _counts(conn.execute(query.group_by(decision.c.outcome)))
+    return counts((one.outcome, one.calls) for one in tallies)
 
 
 def refusals(conn: Connection, period: Period, tenant: str | None) -> tuple[Count, ...]:
     """
     Count refusals by code, the most frequent first: those in the log and those that were only counted.
     """
-    return _counts((group.code, group.count) for group in refusal_groups(conn, period, tenant))
+    return counts((group.code, group.count) for group in refusal_groups(conn, period, tenant))
 
 
 def refusal_groups(conn: Connection, period: Period, tenant: str | None) -> tuple[Refusals, ...]:
@@ -180,7 +180,7 @@ def refusal_groups(conn: Connection, period: Period, tenant: str | None) -> tupl
     at, code = decision.c.at_us, sa.func.coalesce(decision.c.code, UNKNOWN).label("shown_code")
     logged = (
         sa.select(decision.c.tenant, code, sa.func.count(), sa.func.count(), sa.func.min(at), sa.func.max(at))
-        .where(*within(period, tenant), decision.c.outcome == "refused")
+        .where(*within(period, None), REFUSED)
         .group_by(decision.c.tenant, "shown_code")
     )
     seen, from_us = refusal_count.c, period.from_us - period.from_us % MINUTE_US
@@ -191,7 +191,7 @@ def refusal_groups(conn: Connection, period: Period, tenant: str | None) -> tupl
         .group_by(seen.tenant, seen.code)
     )
     if tenant is not None:
-        counted = counted.where(seen.tenant == tenant)
+        logged, counted = logged.where(of_tenant(tenant)), counted.where(seen.tenant == tenant)
     groups: dict[tuple[str, str], Refusals] = {}
     for row in (*conn.execute(logged), *conn.execute(counted)):
         one = Refusals(row[0], row[1], int(row[2]), int(row[3]), int(row[4]), int(row[5]))
@@ -210,108 +210,63 @@ def _joined(one: Refusals, other: Refusals) -> Refusals:
     )
 
 
-def savings(conn: Connection, period: Period, tenant: str | None, tiers: Sequence[str]) -> Savings:
+def savings(tallies: Iterable[Tally], tiers: Sequence[str]) -> Savings:
     """
     Sum what served downgraded calls cost and had cost at the model asked for.
     """
-    asked, cost = decision.c.asked_cost_nanos, decision.c.cost_nanos
-    query = sa.select(
-        sa.func.count(), sa.func.coalesce(sa.func.sum(asked), 0), sa.func.coalesce(sa.func.sum(cost), 0)
-    ).where(
-        *within(period, tenant), downgraded(tiers), decision.c.outcome == "served",
-        asked.is_not(None), cost.is_not(None),
-    )  # fmt: skip
-    return Savings(*(int(value) for value in conn.execute(query).one()))
+    served = [one for one in lowered(tallies, tiers) if one.outcome == "served"]
+    return Savings(
+        calls=sum(one.priced for one in served),
+        asked_cost_nanos=sum(one.asked_nanos for one in served),
+        cost_nanos=sum(one.priced_nanos for one in served),
+    )
 
 
-def reasons(conn: Connection, period: Period, tenant: str | None) -> tuple[Count, ...]:
+def reasons(tallies: Iterable[Tally]) -> tuple[Count, ...]:
     """
     Count decisions by the reasons that they name, the most frequent first.
     """
-    told = _all_told(conn, period, tenant)
-    named = sa.select(told.c.told_code, sa.func.count()).where(told.c.told_code.is_not(None))
-    return _counts(conn.execute(named.group_by(told.c.told_code)))
+    alike = counts((one.codes, one.calls) for one in tallies)
+    return counts((code, one.count) for one in alike for code in one.name.split())
 
 
-def downgrades(
-    conn: Connection, period: Period, tenant: str | None, tiers: Sequence[str]
-) -> tuple[Count, ...]:
+def downgrades(tallies: Iterable[Tally], tiers: Sequence[str]) -> tuple[Count, ...]:
     """
     Count downgraded calls by what lowered them: each stands under a reason, `UNTOLD` where none is known to.
 
     Args:
-        tiers: As `downgraded` takes them.
+        tiers: Of the policy in force, as `downgraded` takes them.
     """
-    told = _all_told(conn, period, tenant, downgraded(tiers))
-    weights = dict.fromkeys(LOWERING, len(LOWERING_ALONE) + 1)
-    weights |= {code: weight for weight, code in enumerate(reversed(LOWERING_ALONE), start=1)}
-    lowers = sa.case(weights, value=told.c.told_code, else_=0)
-    strongest = sa.func.max(lowers).over(partition_by=told.c.id)
-    each = sa.select(
-        told.c.id, told.c.told_code, lowers.label("lowers"), strongest.label("strongest")
-    ).subquery()  # fmt: skip
-    code = sa.case((each.c.strongest == 0, UNTOLD), else_=each.c.told_code).label("shown_code")
-    query = sa.select(code, sa.func.count(each.c.id.distinct())).where(each.c.lowers == each.c.strongest)
-    return _counts(conn.execute(query.group_by("shown_code")))
+    alike = counts((one.codes, one.calls) for one in lowered(tallies, tiers))
+    return counts((code, one.count) for one in alike for code in _lowering(one.name.split()))
 
 
-def _all_told(
-    conn: Connection, period: Period, tenant: str | None, *which: ColumnElement[bool]
-) -> sa.Subquery:
-    sources = (_told(source, period, tenant, conn.dialect.name, *which) for source in ("choice", "offer"))
-    return sa.union(*sources).subquery()
+def _lowering(codes: Sequence[str]) -> Sequence[str]:
+    """Pick those that lowered a call: all that do so always, else the first that does so sometimes."""
+    always = [code for code in LOWERING if code in codes]
+    return always or [code for code in LOWERING_ALONE if code in codes][:1] or [UNTOLD]
 
 
-def _told(source: str, period: Period, tenant: str | None, dialect: str, *which: ColumnElement[bool]) -> Any:
-    """Select which decision names which reason, of its choice or its held offer; NULL where it has none."""
-    listed: ColumnElement[Any] = decision.c.reasons
-    rows: Any = decision
-    if source == "offer":
-        rows = decision.join(tables.hold, tables.hold.c.id == decision.c.hold_id)
-        listed = _held_reasons(dialect)
-        which = (*which, decision.c.offers.contains(_SOME_REASON))  # few have one: the others need no look
-    each, code = _unfolded(listed, dialect)
-    query = sa.select(decision.c.id, code.label("told_code")).select_from(rows.outerjoin(each, sa.true()))
-    return query.where(*within(period, tenant), *which)
-
-
-def _held_reasons(dialect: str) -> ColumnElement[Any]:
-    """Reach into the list of offers for the reasons of the one that the ledger held."""
-    place = tables.hold.c.offer_index
-    if dialect == "sqlite":
-        path = sa.literal("$[") + sa.cast(place, sa.Text) + sa.literal("].reasons")
-        return sa.func.coalesce(sa.func.json_extract(decision.c.offers, path), "[]")
-    offer = sa.cast(decision.c.offers, JSONB)[sa.cast(place, sa.Integer)]
-    return sa.func.coalesce(offer["reasons"], sa.cast("[]", JSONB))
-
-
-def _unfolded(listed: ColumnElement[Any], dialect: str) -> tuple[Any, ColumnElement[str]]:
-    """Unfold a JSON list of reasons into rows, and name their code."""
-    if dialect == "sqlite":
-        each = sa.func.json_each(listed).table_valued("value", name="each_reason")
-        return each, sa.func.json_extract(each.c.value, "$.code")
-    unfolded = sa.func.jsonb_array_elements(sa.cast(listed, JSONB))
-    rows = unfolded.table_valued(sa.column("value", JSONB), name="each_reason").render_derived()
-    return rows, rows.c.value["code"].astext
-
-
-def _counts(rows: Any) -> tuple[Count, ...]:
-    sums: dict[str, int] = {}
-    for name, count in rows:
-        sums[str(name)] = sums.get(str(name), 0) + int(count)
-    return tuple(
-        Count(name, count) for name, count in sorted(sums.items(), key=lambda item: (-item[1], item[0]))
-    )
+def counts(named: Iterable[tuple[str, int]]) -> tuple[Count, ...]:
+    """
+    Add up counts by name, the most frequent first.
+    """
+    sums: Counter[str] = Counter()
+    for name, count in named:
+        sums[name] += count
+    found = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Count(name, count) for name, count in found if count > 0)
 
 
 def history(conn: Connection, tenant: str | None) -> tuple[int | None, int | None]:
     """
     Return the instants of the oldest and of the newest decision; None before the first.
     """
-    query = sa.select(sa.func.min(decision.c.at_us), sa.func.max(decision.c.at_us))
+    one = sa.select(decision.c.at_us).limit(1)
     if tenant is not None:
-        query = query.where(decision.c.tenant == tenant)
-    oldest, newest = conn.execute(query).one()
+        one = one.where(decision.c.tenant == tenant)
+    at = decision.c.at_us
+    oldest, newest = (conn.execute(one.order_by(order)).scalar() for order in (at.asc(), at.desc()))
     return oldest, newest
 
 

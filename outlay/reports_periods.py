@@ -5,6 +5,7 @@ Pure. The database groups by fixed steps that divide every bucket in every zone;
 the steps into local hours and days, so that a day with a change of clocks has its true 23 or 25 hours.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -66,6 +67,15 @@ class Period:
         offset_us = _offset_us(self.zone, at_us)
         starts_us = (at_us + offset_us) // width_us * width_us - offset_us
         return starts_us, starts_us + width_us
+
+    def buckets(self) -> Iterator[tuple[int, int]]:
+        """
+        Yield start and end of each bucket, the oldest first.
+        """
+        ends_us = self.from_us
+        while ends_us < self.to_us:
+            starts_us, ends_us = self.bucket(ends_us)
+            yield starts_us, ends_us
 
 
 def period(span: Span, zone: str, now_us: int) -> Period:

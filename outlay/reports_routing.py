@@ -3,7 +3,7 @@ Read models about routing: asked against served, the decision log, and why one c
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Row
 
 from ledger import reads
 from ledger.read_models import HoldRow
-from outlay import reports_calls
+from outlay import reports_calls, tallies
 from outlay.clock import now_us as clock_us
-from outlay.decisions_sql import COLUMNS, cost, role
+from outlay.decisions_sql import COLUMNS, role
 from outlay.errors import translated
 from outlay.reports import ALL_ZONE
 from outlay.reports_calls import Count, Refusals, Savings, downgraded, within
@@ -22,12 +22,17 @@ from outlay.reports_periods import Period, Span
 from outlay.reports_sessions import Suppressed, suppressed
 from outlay.scores_sql import Score, counting
 from outlay.tables import decision
+from outlay.tallies import Tally
+from outlay.tally_sql import UNLISTED
+from outlay.traffic_sql import CALLS_MAX
 
 if TYPE_CHECKING:
     from outlay.wiring import App
 
+_ANSWERED: Final = ("served", "broken", "uncertain")
 OUTCOMES: Final = ("served", "refused", "failed", "broken", "uncertain")
 PAGE: Final = 50
+TASKS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Routing:
 
     Attributes:
         tiers: Tiers of the policy in force, the highest first; cells may name others, of older policies.
-        tasks: Tasks seen in the period, the most frequent first.
+        tasks: Tasks of the period's newest calls, the most frequent first.
         suppressed: Changes of model or effort that conversations were spared.
         refusals: By tenant and code, the latest first.
     """
@@ -186,17 +191,18 @@ def routing(
         zone = ALL_ZONE if account is None else account.timezone
         seen = reports_calls.seen_period(conn, tenant, span, zone, now)
         tiers = _tiers(app, conn, tenant)
+        counted = tallies.of_period(conn, seen, tenant)
         return Routing(
             tenant=tenant,
             zone=zone,
             period=seen,
             tiers=tiers,
-            cells=_cells(conn, seen, tenant),
-            reasons=reports_calls.reasons(conn, seen, tenant),
-            outcomes=reports_calls.outcomes(conn, seen, tenant),
-            savings=reports_calls.savings(conn, seen, tenant, tiers),
+            cells=_cells(counted),
+            reasons=reports_calls.reasons(counted),
+            outcomes=reports_calls.outcomes(counted),
+            savings=reports_calls.savings(counted, tiers),
             tasks=_tasks(conn, seen, tenant),
-            suppressed=suppressed(conn, seen, tenant),
+            suppressed=suppressed(counted),
             refusals=reports_calls.refusal_groups(conn, seen, tenant),
         )
 
@@ -254,43 +260,30 @@ def why(app: "App", decision_id: str) -> Why | None:
     )
 
 
-def _cells(conn: Connection, seen: Period, tenant: str | None) -> tuple[Cell, ...]:
-    asked = decision.c.asked_tier.label("asked")
-    served = _served_tier().label("served")
-    total = sa.func.coalesce(sa.func.sum(cost()), 0)
-    priced = sa.func.coalesce(decision.c.asked_cost_nanos, cost())
-    query = (
-        sa.select(asked, served, sa.func.count(), total, sa.func.coalesce(sa.func.sum(priced), 0))
-        .where(*within(seen, tenant))
-        .group_by("asked", "served")
-    )
-    cells = (
-        Cell(_asked(tier, by), by, int(calls), int(nanos), int(priced_nanos))
-        for tier, by, calls, nanos, priced_nanos in conn.execute(query)
-    )
-    return tuple(sorted(cells, key=lambda cell: (cell.asked, cell.served or "")))
+def _cells(counted: Iterable[Tally]) -> tuple[Cell, ...]:
+    sums: dict[tuple[str, str | None], tuple[int, int, int]] = {}
+    for one in counted:
+        served = one.served if one.served and one.outcome in _ANSWERED else None
+        key = (_asked(one.asked, served), served)
+        calls, nanos, priced_nanos = sums.get(key, (0, 0, 0))
+        as_asked = one.asked_nanos + one.cost_nanos - one.priced_nanos
+        sums[key] = (calls + one.calls, nanos + one.cost_nanos, priced_nanos + as_asked)
+    found = (Cell(*key, *amounts) for key, amounts in sums.items())
+    return tuple(sorted(found, key=lambda cell: (cell.asked, cell.served or "")))
 
 
-def _asked(asked: str | None, served: str | None) -> str:
+def _asked(asked: str, served: str | None) -> str:
     """Name the tier asked for; a call that nobody served may have been refused before it was routed."""
-    if asked is not None:
-        return asked
-    return reports_calls.NOT_ROUTED if served is None else reports_calls.UNLISTED
-
-
-def _served_tier() -> ColumnElement[Any]:
-    """Name the tier that served; NULL where no model did."""
-    tier = sa.func.coalesce(decision.c.served_tier, reports_calls.UNLISTED)
-    answered = decision.c.outcome.in_(("served", "broken", "uncertain")) & decision.c.served_model.is_not(
-        None
-    )
-    return sa.case((answered, tier), else_=None)
+    return asked or (reports_calls.NOT_ROUTED if served is None else UNLISTED)
 
 
 def _tasks(conn: Connection, seen: Period, tenant: str | None) -> tuple[Count, ...]:
+    """Count the tasks of the period's newest calls: of busy books enough of them to choose one from."""
+    newest = sa.select(decision.c.task).where(*within(seen, tenant))
+    among = newest.order_by(decision.c.at_us.desc()).limit(CALLS_MAX).subquery()
     calls = sa.func.count().label("calls")
-    query = sa.select(decision.c.task, calls).where(*within(seen, tenant), decision.c.task.is_not(None))
-    rows = conn.execute(query.group_by(decision.c.task).order_by(calls.desc(), decision.c.task).limit(100))
+    query = sa.select(among.c.task, calls).where(among.c.task.is_not(None)).group_by(among.c.task)
+    rows = conn.execute(query.order_by(calls.desc(), among.c.task).limit(TASKS))
     return tuple(Count(str(task), int(count)) for task, count in rows)
 
 

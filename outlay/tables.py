@@ -1,5 +1,5 @@
 """
-Tables of the shell: keys, policy versions, the decision log, refusal counts, degradation levels.
+Tables of the shell: keys, policies, the decision log and its roll-up, refusal counts, degradation levels.
 
 Money is BIGINT nano-USD, instants are BIGINT microseconds UTC, JSON is text. The decision log and
 the policy versions are append-only; triggers in the migration see to that.
@@ -9,6 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.schema import ExecutableDDLElement
+
+from outlay import tally_sql
 
 metadata = sa.MetaData()
 
@@ -94,11 +96,47 @@ decision = sa.Table(
     # digest of the prices that it was made with; empty where none were kept
     _column("prices", sa.Text, server_default=sa.text("''")),
     _column("turn", sa.Text, nullable=True),  # recognises a turn of a session that is asked again
+    # codes of the reasons, of the choice and of the offer held: each once, in order, with a blank between
+    _column("codes", sa.Text, server_default=sa.text("''")),
+    # what a change of model or effort that was not made would have cost more; below 0 it would have saved
+    _column("spared_nanos", sa.BigInteger, nullable=True),
     sa.Index("outlay_decision_tenant_at", "tenant", "at_us"),
     sa.Index("outlay_decision_at", "at_us"),
     sa.Index("outlay_decision_session", "tenant", "session", "at_us"),
     sa.Index("outlay_decision_parent", "parent"),
     sa.Index("outlay_decision_session_model", "tenant", "session", "served_model"),
+    *(
+        sa.Index(name, *columns, sqlite_where=sa.text(which), postgresql_where=sa.text(which))
+        for name, which, columns in (
+            ("outlay_decision_refused", "outcome = 'refused'", ("at_us", "tenant", "code")),
+            ("outlay_decision_unseen", "outcome IN ('uncertain', 'failed')", ("at_us", "tenant")),
+        )
+    ),
+)
+
+tally = sa.Table(
+    "outlay_tally",
+    metadata,
+    _column("tenant", sa.Text, primary_key=True),
+    _column(
+        "width_us", sa.BigInteger, primary_key=True, autoincrement=False
+    ),  # a quarter of an hour, or a day
+    _column("starts_us", sa.BigInteger, primary_key=True, autoincrement=False),
+    _column("outcome", sa.Text, primary_key=True),
+    _column("asked_tier", sa.Text, primary_key=True),  # empty: none
+    _column("served_tier", sa.Text, primary_key=True),  # empty: no model was to serve it
+    _column("codes", sa.Text, primary_key=True),  # as the decisions have them
+    _column("calls", sa.BigInteger),
+    _column("costed", sa.BigInteger),  # those whose record says what they cost, and nothing can change it
+    _column("cost_nanos", sa.BigInteger),
+    _column("priced", sa.BigInteger),  # those of them that have a price at the model asked for
+    _column("priced_nanos", sa.BigInteger),  # what these cost
+    _column("asked_nanos", sa.BigInteger),  # what they had cost at the model asked for
+    _column("spared", sa.BigInteger),  # changes not made that would have cost more than staying
+    _column("spared_nanos", sa.BigInteger),  # how much more
+    _column("spared_saving", sa.BigInteger),  # changes not made though they would have saved something
+    sa.Index("outlay_tally_starts", "width_us", "starts_us"),
+    sqlite_with_rowid=False,
 )
 
 score = sa.Table(
@@ -223,13 +261,14 @@ BEGIN SELECT RAISE(ABORT, 'outlay_decision is append-only'); END""",
         """CREATE TRIGGER outlay_decision_no_replace BEFORE INSERT ON outlay_decision
 WHEN EXISTS (SELECT 1 FROM outlay_decision WHERE id = NEW.id)
 BEGIN SELECT RAISE(IGNORE); END""",
+        *tally_sql.SQLITE_TRIGGERS,
     ),
 }
 """SQLite guards inserts too: `INSERT OR REPLACE` deletes without a trigger unless a connection forbids it."""
 
 _POSTGRESQL_FUNCTION = """CREATE OR REPLACE FUNCTION outlay_append_only() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"""
-POSTGRESQL_TRIGGERS = {
+POSTGRESQL_TRIGGERS: dict[str, tuple[str, ...]] = {
     name: (
         _POSTGRESQL_FUNCTION,
         f"""CREATE TRIGGER {name}_no_change BEFORE UPDATE OR DELETE ON {name}
@@ -239,6 +278,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION outlay_append_only()""",
     )
     for name in ("outlay_policy", "outlay_decision", "outlay_score", "outlay_classifier", "outlay_prices")
 }
+POSTGRESQL_TRIGGERS["outlay_decision"] += tally_sql.POSTGRESQL_TRIGGERS
 
 
 def _guard(table: sa.Table) -> None:

@@ -1,6 +1,6 @@
 """
-Proving the books: every invariant of the ledger, the chains of the circuit, and that each served call has
-its hold.
+Proving the books: every invariant of the ledger, the chains of the circuit, that each served call has
+its hold, and that the roll-up counts what the log has.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,9 @@ from ledger.seals import SealFileError, check_export
 from ledger.verify import PROBLEMS_MAX
 from ledger.verify import verify as verify_ledger
 from outlay.errors import BadInput, translated
+from outlay.fields import instant_text
 from outlay.tables import decision, policy
+from outlay.tallies import differing
 from outlay.wiring import App
 
 _SPENT: Final = ("served", "broken")
@@ -38,6 +40,7 @@ def verify(app: App, *, seal: str | None = None) -> dict[str, Any]:
             "circuit": list(_circuit(app)),
             "decisions": list(_decisions(connection)),
             "policies": list(_policies(connection)),
+            "tallies": list(_tallies(connection)),
         }
         if kept is not None and seal is not None:
             found["seal_file"] = _sealed(connection, seal, kept)
@@ -123,6 +126,14 @@ def _decisions(connection: Connection) -> Iterator[str]:
             yield f"decision {decision_id} was served, and its hold is still open"
         elif state == SETTLED and actual != cost_nanos:
             yield f"decision {decision_id} cost {cost_nanos}, its hold is settled at {actual}"
+
+
+def _tallies(connection: Connection) -> Iterator[str]:
+    """
+    Find stretches of time whose decisions are not counted in the roll-up as the log has them.
+    """
+    for tenant, starts_us in differing(connection, PROBLEMS_MAX):
+        yield f"decisions of {tenant} from {instant_text(starts_us)} on are not counted as the log has them"
 
 
 def _policies(connection: Connection) -> Iterator[str]:

@@ -3,6 +3,7 @@ The decision record: from a plan to a row, and back from a hold whose owner died
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,28 @@ def test_reasons_from_before_the_choice_come_first() -> None:
     before = Reason("outlay_runaway_halt", "observed only")
     record = records.decided(opened(), CHOICE, (before,))
     assert [one["code"] for one in json.loads(record["reasons"])] == ["outlay_runaway_halt", "below_step"]
+
+
+def test_a_row_names_the_reasons_of_its_choice_and_of_its_offer_once() -> None:
+    """In order, with a blank between; other offers' reasons are none of the call's."""
+    own = Reason("affordability", "max_tokens fits the money"), Reason("below_step", "named twice")
+    offers = (
+        replace(OFFERS[0], reasons=(Reason("other", "of the offer not held"),)),
+        replace(OFFERS[1], reasons=own),
+    )
+    plan = {**records.decided(opened(), replace(CHOICE, offers=offers)), "offer": 1}
+    row = records.row(plan, outcome="served", finished_us=T0)
+    assert (row["codes"], row["spared_nanos"]) == ("affordability below_step", None)
+    assert records.row(opened(), outcome="refused", finished_us=T0)["codes"] == ""
+
+
+@pytest.mark.parametrize("nanos", [-3, 0, 7])
+def test_a_row_says_what_the_change_that_was_not_made_would_have_cost(nanos: int) -> None:
+    """As its reason tells it, also where it would have saved something, or nothing."""
+    told = Reason("switch_suppressed_cache", "the cache would be lost", {"cost_nanos": nanos})
+    record = records.decided(opened(), replace(CHOICE, reasons=(told,)))
+    row = records.row(record, outcome="refused", finished_us=T0)
+    assert (row["codes"], row["spared_nanos"]) == ("switch_suppressed_cache", nanos)
 
 
 @pytest.mark.parametrize("text", ["", "{", "7", "[]", "{}", '{"id": "d1"}', "null"])
