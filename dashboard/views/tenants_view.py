@@ -1,5 +1,5 @@
 """
-Tenants: who spends, what each has left, its statement; top up, set the day's budget, freeze, create.
+Tenants: who spends, what each has left, its statement, who set what; top up, set the budget, freeze, create.
 """
 
 import uuid
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import frame, session
+from dashboard import changes, frame, session
 from dashboard.frame import Card
 from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, share, usd, words
 from dashboard.standing import budgets_table, scheduled_text, state_text, warn, why_list
@@ -92,6 +92,7 @@ def _one(row: TenantRow) -> None:
         st.caption(plain(f"Credit to come: {later}."))
     _budgets(row)
     _statement(row)
+    changes.show(row.tenant, row.timezone)
 
 
 def _budgets(row: TenantRow) -> None:

@@ -1,0 +1,106 @@
+"""
+Who changed which setting of a tenant, when, from what to what, and why: the journal, to be read only.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboard import session
+from dashboard.money_text import NONE, plain, words
+from outlay.admin.history import SUBJECTS, history
+
+PAGE: Final = 25
+_ALL: Final = "All"
+_NOTHING: Final = "nothing, it was so already"
+
+
+def show(tenant: str, zone: str) -> None:
+    """
+    Show a page of the changes of a tenant's settings, the newest first.
+    """
+    head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    head.subheader("Changes of settings", width="content")
+    kept = f"changes_{tenant}"
+
+    def newest() -> None:
+        st.session_state[kept] = 0
+
+    of = head.segmented_control(
+        "Of", [_ALL, *SUBJECTS], default=_ALL, required=True, label_visibility="collapsed",
+        format_func=str.capitalize, key="changes_of", on_change=newest,
+    )  # fmt: skip
+    first = PAGE * st.session_state.setdefault(kept, 0)
+    found, error = session.attempt(
+        lambda: history(session.books(), tenant, of=None if of == _ALL else str(of), limit=first + PAGE + 1)
+    )
+    if error is not None or found is None:
+        session.show_error(error) if error is not None else None
+        return
+    lines = found["changes"][::-1][first:]
+    if not lines:
+        st.caption(
+            "None is on record. What is set from now on stands here: budgets, price, freeze, time zone, "
+            "and the terms of credits, each with who set it, and why."
+        )
+        return
+    _table(lines[:PAGE])
+    st.caption(
+        f"The newest first, on the clock of {plain(zone)}. Keys, policies and halts have lists of their own; "
+        f"all of it on the command line: `outlay tenant history {tenant}`."
+    )
+    _paging(kept, more=len(lines) > PAGE)
+
+
+def _paging(kept: str, *, more: bool) -> None:
+    page = st.session_state[kept]
+    if page == 0 and not more:
+        return
+    with st.container(horizontal=True):
+        if st.button("Newer", disabled=page == 0, icon=":material/chevron_left:", key="changes_newer"):
+            st.session_state[kept] = page - 1
+            st.rerun()
+        if st.button("Older", disabled=not more, icon=":material/chevron_right:", key="changes_older"):
+            st.session_state[kept] = page + 1
+            st.rerun()
+
+
+def _table(lines: list[Mapping[str, Any]]) -> None:
+    st.dataframe(
+        {
+            "Time": [_time(line["at"]) for line in lines],
+            "Who": [line["actor"] or NONE for line in lines],
+            "Of": [" ".join(line["subject"].split(":", 1)) for line in lines],
+            "Setting": [_setting(line["setting"]) for line in lines],
+            "From": [_value(line["setting"], line["from"]) for line in lines],
+            "To": [_value(line["setting"], line["to"]) for line in lines],
+            "Reason": [line["reason"] or NONE for line in lines],
+        },
+        column_config={
+            "From": st.column_config.TextColumn(help="—: there was none before"),
+            "Reason": st.column_config.TextColumn(width="large"),
+        },
+        hide_index=True,
+    )
+
+
+def _setting(name: str | None) -> str:
+    return _NOTHING if name is None else words(name.removesuffix("_usd").removesuffix("_at"))
+
+
+def _value(name: str | None, value: Any) -> str:
+    """Write a setting as people read it: money with its sign, yes and no, instants on the tenant's clock."""
+    if value is None or name is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name.endswith("_usd"):
+        return "no limit" if value == "none" else f"${value}"
+    return _time(value) if name.endswith(("_at", "_until")) else str(value)
+
+
+def _time(text: str) -> str:
+    """Write an instant that is in the tenant's zone already; with its year, as settings stand for long."""
+    return datetime.fromisoformat(text).strftime("%d %b %Y %H:%M:%S").lstrip("0")
