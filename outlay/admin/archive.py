@@ -18,6 +18,7 @@ from ledger import reads
 from ledger.archive import Keep, Line, lines_of, take_holds, take_ops
 from ledger.tables import hold
 from outlay import fields
+from outlay.admin.common import new_file
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
 from outlay.fields import instant_text
@@ -43,7 +44,7 @@ def archive(app: App, before: str, path: str) -> dict[str, Any]:
         fix = f"Name a date before {instant_text(at_us - KEPT_US)}; younger calls may still be corrected."
         raise BadInput("before", before, "too recent", fix)
     counts = {"holds": 0, "decisions": 0, "keys": 0}
-    with translated(), _new_file(path) as file:
+    with translated(), _private_file(path) as file:
         with app.reading() as connection:
             tenants = [row.tenant for row in reads.tenants(connection)]
         for tenant in tenants:
@@ -53,17 +54,12 @@ def archive(app: App, before: str, path: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _new_file(path: str) -> Iterator[BinaryIO]:
+def _private_file(path: str) -> Iterator[BinaryIO]:
     """
     Open a file of our own that nobody else can read.
     """
-    try:
+    with new_file(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise BadInput("to", path, "there is a file already", "Name a new file.") from error
-    except OSError as error:
-        fix = "Name a file in a folder of your own."
-        raise BadInput("to", path, f"cannot be written: {error.strerror}", fix) from error
     with os.fdopen(descriptor, "wb") as file:
         yield file
     _sync_folder(Path(path).absolute().parent)

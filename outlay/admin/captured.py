@@ -5,12 +5,11 @@ Calls that were captured at their hold because nobody knew what the provider bil
 import json
 from typing import Any
 
-from ledger import reads
 from ledger.types import Settle, Settled, settle_key
 from outlay import fields
-from outlay.admin.common import carry_out
+from outlay.admin.common import carry_out, known_hold
 from outlay.clock import now_us
-from outlay.errors import Rejected, translated
+from outlay.errors import Rejected
 from outlay.fields import usd
 from outlay.wiring import App
 
@@ -31,10 +30,7 @@ def settle_captured(app: App, hold_id: str, cost: str, *, reason: str, actor: st
     """
     hold_id, actor = fields.word(hold_id, "hold"), fields.word(actor, "actor")
     cost_nanos, why = fields.money(cost, "cost"), fields.reason(reason, required=True)
-    with translated(), app.reading() as connection:
-        hold = reads.hold(connection, hold_id)
-    if hold is None:
-        raise Rejected("unknown_hold", f"there is no hold {hold_id}", {"hold_id": hold_id})
+    hold = known_hold(app, hold_id)
     if hold.state != "expired" and not (hold.state == "settled" and hold.cost_nanos == cost_nanos):
         text = f"hold {hold.id} is {hold.state}; only one that expired is settled by hand"
         raise Rejected("hold_closed", text, {"hold_id": hold.id, "state": hold.state})

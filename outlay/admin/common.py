@@ -1,15 +1,16 @@
 """
-What all orders share: looking a tenant up, reading a period, sending an operation to the ledger, wording its
-refusals.
+What orders share: looking tenants and holds up, reading a period, making a file, sending an operation to the
+ledger, wording its refusals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
 from ledger import reads
-from ledger.read_models import AccountRow
+from ledger.read_models import AccountRow, HoldRow
 from ledger.results import Reason, Refused
 from ledger.types import Attachment, Operation
 from outlay import fields
@@ -51,6 +52,34 @@ def account(app: App, tenant: object) -> AccountRow:
     """
     with translated(), app.reading() as connection:
         return known_tenant(connection, tenant)
+
+
+def known_hold(app: App, hold_id: str) -> HoldRow:
+    """
+    Return a hold by its id.
+
+    Raises:
+        Rejected: `unknown_hold`.
+    """
+    with translated(), app.reading() as connection:
+        found = reads.hold(connection, hold_id)
+    if found is None:
+        raise Rejected("unknown_hold", f"there is no hold {hold_id}", {"hold_id": hold_id})
+    return found
+
+
+@contextmanager
+def new_file(path: str) -> Iterator[None]:
+    """
+    Name the field where a new file of the operator's cannot be made.
+    """
+    try:
+        yield
+    except FileExistsError as error:
+        raise BadInput("to", path, "there is a file already", "Name a new file.") from error
+    except OSError as error:
+        fix = "Name a file in a folder of your own."
+        raise BadInput("to", path, f"cannot be written: {error.strerror}", fix) from error
 
 
 def order_key(idempotency_key: object, now_us: int) -> str:

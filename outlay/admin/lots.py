@@ -15,9 +15,9 @@ from ledger.read_models import HoldRow
 from ledger.seals import Seal, export, make_seals
 from ledger.types import Adjust, Adjusted, Reverse, Reversed
 from outlay import fields
-from outlay.admin.common import account, carry_out, known_tenant, order_key, own_key
+from outlay.admin.common import account, carry_out, known_tenant, new_file, order_key, own_key
 from outlay.clock import now_us
-from outlay.errors import BadInput, Rejected, translated
+from outlay.errors import Rejected, translated
 from outlay.fields import instant_text, usd
 from outlay.wiring import App
 
@@ -216,12 +216,6 @@ def export_seals(app: App, path: str) -> dict[str, Any]:
     made, at_us = seal(app), now_us()
     with translated(), app.reading() as connection:
         text = export(connection, str(instant_text(at_us)))
-    try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise BadInput("to", path, "there is a file already", "Name a new file.") from error
-    except OSError as error:
-        fix = "Name a file in a folder of your own."
-        raise BadInput("to", path, f"cannot be written: {error.strerror}", fix) from error
+    with new_file(path), open(path, "x", encoding="utf-8") as file:
+        file.write(text)
     return {"file": path, "exported_at": instant_text(at_us), "sealed": made["sealed"]}

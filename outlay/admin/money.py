@@ -16,7 +16,7 @@ from ledger.read_models import AccountRow
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
-from outlay.admin.common import account, carry_out, known_tenant, order_key
+from outlay.admin.common import account, carry_out, known_hold, known_tenant, order_key
 from outlay.admin.tenants import balance_dict
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
@@ -95,10 +95,7 @@ def refund(
     amount_nanos = None if amount is None else fields.positive(amount, "amount")
     reason, at_us = fields.reason(reason), now_us()
     key = order_key(idempotency_key, at_us)
-    with translated(), app.reading() as connection:
-        hold = reads.hold(connection, hold_id)
-    if hold is None:
-        raise Rejected("unknown_hold", f"there is no hold {hold_id}", {"hold_id": hold_id})
+    hold = known_hold(app, hold_id)
     result = carry_out(app, Refund(hold.tenant, key, at_us, hold.id, amount_nanos, actor, reason), Refunded)
     return {
         "transfer": result.transfer,
