@@ -10,6 +10,7 @@ from gateway.exchange import Exchange, answer_json
 from outlay import schema
 from outlay.clock import now_us
 from outlay.errors import ClockAhead, OutlayError, SchemaMismatch, translated
+from outlay.tables import EVERYBODY
 
 if TYPE_CHECKING:
     from gateway.house import House
@@ -45,4 +46,4 @@ def _check(house: "House") -> None:
     with translated():
         house.app.ledger.check_clock(now_us())
     with house.app.reading() as connection:
-        house.app.policies.applied(connection, "*")
+        house.app.policies.applied(connection, EVERYBODY)

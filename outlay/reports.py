@@ -24,7 +24,7 @@ from outlay.reports_money import BurnPoint, Credits, TenantRow
 from outlay.reports_pace import PaceReport, pace_report
 from outlay.reports_periods import Period, Span
 from outlay.reports_standing import STOPS_OBSERVED, Guards, guards
-from outlay.tables import degradation
+from outlay.tables import EVERYBODY, degradation
 
 if TYPE_CHECKING:
     from outlay.wiring import App
@@ -267,7 +267,7 @@ def _credits(rows: Sequence[TenantRow]) -> Credits:
 
 
 def _policy(app: "App", conn: Connection, tenant: str | None) -> PolicyInForce:
-    applied = app.policies.applied(conn, tenant or "*")
+    applied = app.policies.applied(conn, tenant or EVERYBODY)
     policy = applied.policy
     return PolicyInForce(
         applied.tenant, applied.version, policy.enforcement.mode, policy.tier_names, bands(policy)

@@ -12,6 +12,7 @@ from outlay.clock import now_us as clock_us
 from outlay.errors import translated
 from outlay.evidence import evidence
 from outlay.scores_sql import ByClass
+from outlay.tables import EVERYBODY
 from router.gate import GateState, counts_of, estimated_rate, explained, state_of
 from router.policy_calibration import DAY_US
 
@@ -48,7 +49,7 @@ def calibration(app: "App", tenant: str | None = None, *, now_us: int | None = N
     """
     now = clock_us() if now_us is None else now_us
     with translated(), app.reading() as conn:
-        shared = app.policies.applied(conn, "*").policy
+        shared = app.policies.applied(conn, EVERYBODY).policy
         everybody = app.scores.counted_of_all(conn, _since_us(shared, now))
         names = app.scores.tenants(conn) if tenant is None else (tenant,)
         return tuple(row for name in names for row in _rows(app, conn, name, everybody, now))

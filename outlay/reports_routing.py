@@ -21,7 +21,7 @@ from outlay.reports_calls import Count, Refusals, Savings, downgraded, within
 from outlay.reports_periods import Period, Span
 from outlay.reports_sessions import Suppressed, suppressed
 from outlay.scores_sql import Score, counting
-from outlay.tables import decision
+from outlay.tables import EVERYBODY, decision
 from outlay.tallies import Tally
 from outlay.tally_sql import UNLISTED
 from outlay.traffic_sql import CALLS_MAX
@@ -303,7 +303,7 @@ def _filtered(wanted: Filter) -> list[ColumnElement[bool]]:
 
 
 def _tiers(app: "App", conn: Connection, tenant: str | None) -> tuple[str, ...]:
-    return app.policies.applied(conn, tenant or "*").policy.tier_names
+    return app.policies.applied(conn, tenant or EVERYBODY).policy.tier_names
 
 
 def _log_row(row: Row[Any], zone: str) -> LogRow:

@@ -18,6 +18,7 @@ from outlay.reports import Overview
 from outlay.reports_budgets import TENANT
 from outlay.reports_calls import Count
 from outlay.reports_money import TenantRow
+from outlay.tables import EVERYBODY
 
 REFRESH_S: Final = 5
 REFUSALS_SHOWN: Final = 6
@@ -157,7 +158,7 @@ def _day(seen: Overview) -> None:
         charts.burn_down(seen.burn, seen.policy.bands, day, seen.period.zone, whole_day=whole),
         width="stretch",
     )
-    whose = "for everybody" if seen.policy.tenant == "*" else f"of {plain(seen.tenants[0].tenant)}"
+    whose = "for everybody" if seen.policy.tenant == EVERYBODY else f"of {plain(seen.tenants[0].tenant)}"
     st.caption(
         f"Share of {plain(usd(day.limit_nanos))} that is left, on the clock of {seen.period.zone}. "
         f"Bands: policy version {seen.policy.version} {whose}{_steps_active(seen.level)}."

@@ -15,6 +15,7 @@ from outlay.admin.quality import scores_of
 from outlay.decisions_sql import decode, role
 from outlay.errors import Rejected, translated
 from outlay.fields import instant_text, usd
+from outlay.tables import EVERYBODY
 from outlay.wiring import App
 
 OUTCOMES: Final = ("served", "refused", "failed", "broken", "uncertain")
@@ -119,7 +120,7 @@ def decision_dict(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
     return {
         **{name: row[name] for name in _PLAIN},
         "role": role(row),
-        "policy_tenant": None if row["policy_tenant"] == "*" else row["policy_tenant"],
+        "policy_tenant": None if row["policy_tenant"] == EVERYBODY else row["policy_tenant"],
         "at": instant_text(row["at_us"], zone),
         "finished_at": instant_text(row["finished_us"], zone),
         "asked": {"model": row["asked_model"], "tier": row["asked_tier"]},
