@@ -2,7 +2,8 @@
 Who may do what on the control plane.
 
 Roles of operators: viewer (read) < operator (daily work: tenants, money, policies, halts) < admin (keys of
-operators as well). A tenant's own key reaches its balance, its statement and its holds, and nothing else.
+operators as well). A tenant's own key reaches its balance, its statement, its lots and its holds, and nothing
+else.
 """
 
 import hmac
@@ -96,7 +97,7 @@ def own_or_viewer(request: Request) -> Caller:
     """
     caller = caller_of(request)
     if caller.rank < RANKS["viewer"] and caller.tenant != request.path_params.get("tenant"):
-        raise forbidden("a tenant's key reaches its own balance, statement and holds only")
+        raise forbidden("a tenant's key reaches its own balance, statement, lots and holds only")
     return caller
 
 
