@@ -5,13 +5,14 @@ As with `outlay.middleware`, it is taken when the client has a connection, after
 known whether the body went out. It stands behind the client's own middleware. It imports nothing of the SDK.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from outlay.aio import AsyncCalls
 from outlay.calls import Refused
 from outlay.client import Calls
-from outlay.errors import CallRefused
+from outlay.errors import CallRefused, OutlayError
 from outlay.sdk_bodies import AsyncBody, Body, carrying
 from outlay.sdk_requests import body_of
 
@@ -21,11 +22,11 @@ class LastLook:
     Middleware for one attempt.
 
     Attributes:
-        refused: What it found; the body was held back.
+        error: What held the body back: a halt that it found, or books out of reach.
     """
 
     def __init__(self, calls: Calls | AsyncCalls, tenant: str, decision_id: str) -> None:
-        self.refused: Refused | None = None
+        self.error: OutlayError | None = None
         self._calls = calls
         self._whose = tenant, decision_id
         self._bodies: list[Body | AsyncBody] = []
@@ -54,13 +55,24 @@ class LastLook:
         return await call_next(carrying(request, body))
 
     def _before(self) -> None:
-        self._found(self._calls.engine.still_on(*self._whose))
+        with self._kept():
+            _stop_if(self._calls.engine.still_on(*self._whose))
 
     async def _before_async(self) -> None:
         assert isinstance(self._calls, AsyncCalls), "a message to be awaited is refused before"
-        self._found(await self._calls.still_on(*self._whose))
+        with self._kept():
+            _stop_if(await self._calls.still_on(*self._whose))
 
-    def _found(self, refused: Refused | None) -> None:
-        self.refused = refused
-        if refused is not None:
-            raise CallRefused(refused)
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Keep what is raised: the SDK puts it into an error of its own."""
+        try:
+            yield
+        except OutlayError as error:
+            self.error = error
+            raise
+
+
+def _stop_if(refused: Refused | None) -> None:
+    if refused is not None:
+        raise CallRefused(refused)

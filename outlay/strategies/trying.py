@@ -13,7 +13,6 @@ from typing import Any
 from outlay.aio import AsyncCall, AsyncCalls
 from outlay.calls import CallRequest, Sending
 from outlay.client import Call, Calls
-from outlay.errors import CallRefused
 from outlay.strategies import sender
 from outlay.strategies.last_look import LastLook
 from outlay.strategies.steps import Do, Steps
@@ -81,6 +80,6 @@ class Trying:
             if not isinstance(raised, Exception):
                 yield Do(partial(call.abandon, outcome))
                 raise
-            error = raised if look.refused is None else CallRefused(look.refused)
+            error = look.error or raised
         yield Do(partial(call.resume, outcome))
         return message, error

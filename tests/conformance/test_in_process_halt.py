@@ -134,6 +134,18 @@ def test_a_strategy_that_waits_for_a_connection_sends_nothing_after_a_halt(crowd
     assert (stored["outcome"], stored["code"], stored["cost_usd"]) == ("failed", "not_sent", "0.00")
 
 
+def test_a_strategy_whose_books_are_lost_while_it_waits_says_so(crowded: Any) -> None:
+    """What cannot be read does not let a call out, and its caller hears of the books, not of a connection."""
+
+    def lose() -> None:
+        with crowded.books.app.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE circuit_state RENAME TO lost"))
+
+    error = behind_a_stream(crowded, lose, cascade)
+    assert isinstance(error, outlay.BooksUnavailable)
+    assert booked(crowded) == crowded.billed() > 0  # the stream's cost, and no other
+
+
 def test_a_strategy_that_waited_for_a_connection_is_sent_else(crowded: Any) -> None:
     """Waiting alone refuses nothing, and both calls are settled."""
     assert behind_a_stream(crowded, lambda: None, cascade) is None
