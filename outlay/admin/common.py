@@ -54,6 +54,14 @@ def account(app: App, tenant: object) -> AccountRow:
         return known_tenant(connection, tenant)
 
 
+def zone_of(connection: Connection, tenant: str) -> str:
+    """
+    Return a tenant's time zone; UTC where there is no such tenant.
+    """
+    found = reads.account(connection, tenant)
+    return "UTC" if found is None else found.timezone
+
+
 def known_hold(app: App, hold_id: str) -> HoldRow:
     """
     Return a hold by its id.

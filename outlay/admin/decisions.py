@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ledger import reads
 from ledger.read_models import HoldRow
 from outlay import fields, records
-from outlay.admin.common import known_tenant
+from outlay.admin.common import known_tenant, zone_of
 from outlay.admin.quality import scores_of
 from outlay.decisions_sql import decode, role
 from outlay.errors import Rejected, translated
@@ -53,7 +53,7 @@ def explain(app: App, decision_id: str) -> dict[str, Any]:
             text = f"there is no decision {wanted}; the newest are in: outlay explain --list"
             raise Rejected("unknown_decision", text, {"decision": wanted})
         tenant = row["tenant"] if row is not None else hold.tenant if hold is not None else ""
-        zone = _zone(connection, tenant)
+        zone = zone_of(connection, tenant)
         scores = scores_of(app, connection, wanted, zone)
         first = wanted if row is None else row["parent"] or row["id"]
         attempts = _attempts(app, connection, first, zone)
@@ -75,11 +75,6 @@ def _attempts(app: App, connection: Connection, first: str, zone: str) -> list[d
 def _attempt(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
     whole = decision_dict(row, zone)
     return {name: whole[name] for name in _OF_ATTEMPT}
-
-
-def _zone(connection: Connection, tenant: str) -> str:
-    found = reads.account(connection, tenant)
-    return "UTC" if found is None else found.timezone
 
 
 def _from_plan(hold: HoldRow, zone: str) -> dict[str, Any]:
@@ -216,7 +211,7 @@ def list_decisions(
         if place is not None and app.decisions.find(connection, place) is None:
             raise Rejected("unknown_decision", f"there is no decision {place}", {"decision": place})
         rows = app.decisions.list(connection, tenant=name, outcome=kind, before=place, limit=most + 1)
-        zones = {row["tenant"]: _zone(connection, row["tenant"]) for row in rows}
+        zones = {row["tenant"]: zone_of(connection, row["tenant"]) for row in rows}
     shown = [_short(row, zones[row["tenant"]]) for row in rows[:most]]
     return {"decisions": shown, "next": shown[-1]["id"] if len(rows) > most else None}
 

@@ -6,13 +6,12 @@ import hashlib
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from ledger import reads
 from outlay import fields, reports_quality
-from outlay.admin.common import known_tenant
+from outlay.admin.common import known_tenant, zone_of
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
 from outlay.fields import instant_text
@@ -24,9 +23,7 @@ from pricing.facts import UnknownModel, known_models, model_facts
 from pricing.money import PPM
 from router.codec import CodecError, Inputs, from_json
 from router.complexity import task_class
-
-if TYPE_CHECKING:
-    from router.policy import Policy
+from router.policy import Policy
 
 SOURCE: Final = "user"
 _WORDS: Final = {"pass": PPM, "fail": 0, "true": PPM, "false": 0}
@@ -87,7 +84,7 @@ def score(
             **said,
             **_of_decision(app, connection, row, tried),
         )
-        zone = _zone(connection, row["tenant"])
+        zone = zone_of(connection, row["tenant"])
     with translated():
         replayed = not app.scores.add(made)
     kept = _same(app, made, str(key)) if replayed else made
@@ -102,7 +99,7 @@ def scores(app: App, decision_id: str, *, of_tenant: str | None = None) -> dict[
     wanted = fields.word(decision_id, "decision")
     with translated(), app.reading() as connection:
         row = _decision(app, connection, wanted, of_tenant)
-        zone = _zone(connection, row["tenant"])
+        zone = zone_of(connection, row["tenant"])
         return {"decision": wanted, "scores": scores_of(app, connection, wanted, zone)}
 
 
@@ -203,12 +200,12 @@ def _task_class(row: Mapping[str, Any]) -> str:
         return str(row["task"] or row["asked_model"])
 
 
-def _tier_of(policy: "Policy | None", model: str) -> str | None:
+def _tier_of(policy: Policy | None, model: str) -> str | None:
     rank = None if policy is None else policy.model_ranks.get(model)
     return None if policy is None or rank is None else policy.tier_names[rank]
 
 
-def _below(policy: "Policy | None", asked_tier: str | None, served_tier: str | None) -> bool:
+def _below(policy: Policy | None, asked_tier: str | None, served_tier: str | None) -> bool:
     if policy is None or asked_tier not in policy.tier_ranks or served_tier not in policy.tier_ranks:
         return False
     return policy.tier_ranks[served_tier] > policy.tier_ranks[asked_tier]
@@ -226,11 +223,6 @@ def _same(app: App, made: Score, key: str) -> Score:
         text = "this idempotency key was used for another score; use another key"
         raise Rejected("key_conflict", text, {"key": key})
     return kept
-
-
-def _zone(connection: Connection, tenant: str) -> str:
-    found = reads.account(connection, tenant)
-    return "UTC" if found is None else found.timezone
 
 
 def _told(one: Score, zone: str) -> dict[str, Any]:
