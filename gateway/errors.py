@@ -6,6 +6,7 @@ whether the same request may be sent again.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from outlay.calls import Refused
 from outlay.errors import (
@@ -167,8 +168,6 @@ def _bad_input(error: BadInput) -> ApiError:
 
 
 def _invalid_policy(error: PolicyInvalid) -> ApiError:
-    problems = [
-        {"field": p.field, "value": p.value, "message": p.message, "fix": p.fix} for p in error.problems
-    ]
+    problems = [asdict(problem) for problem in error.problems]
     details: dict[str, object] = {"error_code": "outlay_invalid_policy", "problems": problems}
     return ApiError(400, "invalid_request_error", str(error), details)

@@ -32,6 +32,8 @@ from router.tier_ratios import tier_ratios
 from router.worth import price_curve
 
 DAY_US: Final = 96 * QUARTER_US
+DAY_QUARTERS_MAX: Final = 104
+"""26 hours: no local day is longer."""
 HISTORY_DAYS: Final = 29
 """Four weeks, and the day that has not ended."""
 WORTH_DAYS: Final = 7
@@ -170,7 +172,7 @@ def running_day(rows: Sequence[DemandRow], before: Past, at_us: int) -> list[Qua
     start_us = quarter_start(at_us)
     slot, date = local_slot(before.zone, start_us)
     today = date
-    while date == today and len(day) < 104:
+    while date == today and len(day) < DAY_QUARTERS_MAX:
         day.append(came.get(start_us, Quarter(start_us, slot, date, 0, 0, 0)))
         start_us -= QUARTER_US
         slot, date = local_slot(before.zone, start_us)

@@ -158,9 +158,7 @@ def _bad_input(error: Any) -> Failure:
 
 
 def _policy(error: Any) -> Failure:
-    problems = [
-        {"field": p.field, "value": p.value, "message": p.message, "fix": p.fix} for p in error.problems
-    ]
+    problems = [dataclasses.asdict(problem) for problem in error.problems]
     first: Mapping[str, str | None] = problems[0] if problems else dict.fromkeys(("field", "value", "fix"))
     message = f"the policy has {len(problems)} problem(s)\n{error}"
     return Failure(
