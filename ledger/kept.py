@@ -14,7 +14,7 @@ from typing import Final
 from ledger.rows import OPEN, Books, Budget, Hold, HoldWindow, Lot, Window
 
 TENANTS_MAX: Final = 10_000
-HOLDS_MAX: Final = 50_000
+HOLDS_MAX: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -39,12 +39,11 @@ class Rows:
 
     def lend_hold(self, books: Books, hold_id: str) -> None:
         """
-        Give a batch one hold, if it is known.
+        Give a batch one hold that is kept.
         """
-        known = self.holds.get(hold_id)
-        if known is not None and hold_id not in books.holds:
-            books.add_hold(known[0])
-            books.hold_windows[hold_id] = known[1]
+        hold, parts = self.holds[hold_id]
+        books.add_hold(hold)
+        books.hold_windows[hold_id] = parts
 
     def take_back(self, books: Books) -> None:
         """

@@ -139,13 +139,11 @@ class SqlStore:
             account = as_read(Account(*columns_))
             books[account.tenant].account = account
             self._versions[account.tenant] = version, next_version
-        stale = []
-        for tenant, kept in list(self._lent.items()):
-            if self._versions[tenant][0] == kept.version:
-                kept.lend(books[tenant])
-            else:
-                stale.append(tenant)
-                del self._lent[tenant], self._versions[tenant]  # shared with others: not kept this time
+        stale = [tenant for tenant, kept in self._lent.items() if self._versions[tenant][0] != kept.version]
+        for tenant in stale:
+            del self._lent[tenant], self._versions[tenant]  # shared with others: not kept this time
+        for tenant, kept in self._lent.items():
+            kept.lend(books[tenant])
         return stale
 
     def keep(self, books: Iterable[Books]) -> None:
