@@ -79,7 +79,7 @@ def from_ledger(decision_id: str, tenant: str, refused: ledger.Refused, now_us: 
     """
     shape = LEDGER[refused.reason]
     retry_after_s = BUSY_RETRY_S if shape.retry else _until_s(refused.numbers.get("resets_us"), now_us)
-    words = _Words(shown(refused.numbers), reason=refused.reason, tenant=tenant)
+    words = Words(shown(refused.numbers), reason=refused.reason, tenant=tenant)
     message = _MONEY_TEXT.get(refused.reason, "{reason}").format_map(words)
     return _refused(decision_id, shape, message, retry_after_s, refused.numbers)
 
@@ -100,7 +100,7 @@ def over_share(decision_id: str, cost_nanos: int, most_nanos: int | None) -> Ref
     shape = Shape("outlay_workflow_budget_reached", 429, "rate_limit_error")
     message = "the call may cost {needed_usd} USD, and {left_usd} USD are left of its workflow's budget"
     numbers = {"needed_nanos": cost_nanos, "left_nanos": most_nanos}
-    return _refused(decision_id, shape, message.format_map(_Words(shown(numbers))), None, numbers)
+    return _refused(decision_id, shape, message.format_map(Words(shown(numbers))), None, numbers)
 
 
 def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None) -> Refused:
@@ -190,8 +190,10 @@ _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
 }
 
 
-class _Words(dict[str, object]):
-    """Numbers for a text; one that is missing reads as a dash, as no text may fail over its numbers."""
+class Words(dict[str, object]):
+    """
+    Numbers for a text; one that is missing reads as a dash, as no text may fail over its numbers.
+    """
 
     def __missing__(self, _name: str) -> str:
         return "—"

@@ -16,7 +16,7 @@ from ledger.types import Attachment, Operation
 from outlay import fields
 from outlay.errors import BadInput, Rejected, translated
 from outlay.ids import new_id
-from outlay.refusals import shown
+from outlay.refusals import Words, shown
 from outlay.wiring import App
 
 _KEY: Final = "admin:"
@@ -144,7 +144,7 @@ def rejected(refused: Refused) -> Rejected:
     if isinstance(key := details.get("key"), str):
         details["key"] = own_key(key)
     text = _text(refused)
-    return Rejected(refused.reason.value, text.format_map(_Words(details)), details)
+    return Rejected(refused.reason.value, text.format_map(Words(details)), details)
 
 
 def _text(refused: Refused) -> str:
@@ -152,13 +152,6 @@ def _text(refused: Refused) -> str:
     if left is not None and refused.numbers.get(left[0]) == 0:
         return left[1]
     return _TEXT.get(refused.reason, refused.reason.value.replace("_", " "))
-
-
-class _Words(dict[str, object]):
-    """Numbers for a text; a missing one reads as a dash."""
-
-    def __missing__(self, _name: str) -> str:
-        return "—"
 
 
 _TEXT: Final[Mapping[Reason, str]] = {
