@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, Rows
+from outlay.cli.frame import Answer, Common, command, in_pairs
+from outlay.cli.output import Rows
 
 _TO = typer.Option("--to", metavar="FILE", help="New file to write.")
 group = typer.Typer(help="The database: its schema and its revision.")
@@ -44,7 +44,7 @@ def current(common: Common) -> Answer:
 
     found, wanted = revision(common.settings().database_url), schema.head()
     data = {"revision": found, "wanted": wanted, "current": found == wanted}
-    return Answer(data, (Pairs(tuple(data.items())),))
+    return in_pairs(data)
 
 
 @command(group, "check")
@@ -73,7 +73,7 @@ def backup(common: Common, to: Annotated[str, _TO]) -> Answer:
     refuse_foreign(url)
     if missing_file(url) is not None:
         raise SchemaMismatch(None, head(), UPGRADE)
-    return _pairs(make(url, to))
+    return in_pairs(make(url, to))
 
 
 @command(group, "restore")
@@ -86,7 +86,7 @@ def restore(
 
     url = common.settings().database_url
     refuse_foreign(url)
-    return _pairs(bring_back(url, file))
+    return in_pairs(bring_back(url, file))
 
 
 @command(group, "archive")
@@ -101,11 +101,7 @@ def archive(
     from outlay.admin.archive import archive as move
 
     with common.opened() as app:
-        return _pairs(move(app, before, to))
-
-
-def _pairs(result: dict[str, Any]) -> Answer:
-    return Answer(result, (Pairs(tuple(result.items())),))
+        return in_pairs(move(app, before, to))
 
 
 def verify(
@@ -132,7 +128,7 @@ def version(_common: Common) -> Answer:
         "python": platform.python_version(),
         "prices": f"genai-prices {installed('genai-prices')}",
     }
-    return Answer(data, (Pairs(tuple(data.items())),))
+    return in_pairs(data)
 
 
 def _verified(found: dict[str, Any]) -> tuple[Any, ...]:

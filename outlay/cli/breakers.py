@@ -3,12 +3,12 @@ The brakes: `outlay halt`, `outlay resume`, `outlay breaker status|reset`.
 """
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, table
+from outlay.cli.frame import Answer, Common, command, in_pairs
+from outlay.cli.output import table
 from outlay.cli.params import Reason
 
 group = typer.Typer(help="Breakers: what stops spending by itself.")
@@ -40,7 +40,7 @@ def halt(
     if tenant is None and not yes and not common.as_json:
         _ask()
     with common.opened() as app:
-        return _pairs(pull(app, tenant=tenant, reason=reason, actor=common.actor))
+        return in_pairs(pull(app, tenant=tenant, reason=reason, actor=common.actor))
 
 
 def resume(common: Common, reason: Reason = NO_REASON, tenant: OneTenant = None) -> Answer:
@@ -48,7 +48,7 @@ def resume(common: Common, reason: Reason = NO_REASON, tenant: OneTenant = None)
     from outlay.admin.breakers import resume as release
 
     with common.opened() as app:
-        return _pairs(release(app, tenant=tenant, reason=reason, actor=common.actor))
+        return in_pairs(release(app, tenant=tenant, reason=reason, actor=common.actor))
 
 
 @command(group, "status")
@@ -75,7 +75,7 @@ def reset(
     from outlay.admin.breakers import reset_breaker
 
     with common.opened() as app:
-        return _pairs(reset_breaker(app, scope, reason=reason, actor=common.actor))
+        return in_pairs(reset_breaker(app, scope, reason=reason, actor=common.actor))
 
 
 def _ask() -> None:
@@ -86,7 +86,3 @@ def _ask() -> None:
         raise BadInput("yes", None, "this stops every tenant, and nobody is here to ask", "add --yes")
     if not typer.confirm("Stop the spending of every tenant?", err=True):
         raise typer.Exit(1)
-
-
-def _pairs(result: dict[str, Any]) -> Answer:
-    return Answer(result, (Pairs(tuple(result.items())),))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outlay.cli.output import Block, print_answer
+from outlay.cli.output import Block, Pairs, print_answer
 
 if TYPE_CHECKING:
     from outlay.settings import Settings
@@ -101,6 +101,13 @@ class Common:
             yield app
         finally:
             app.close()
+
+
+def in_pairs(data: Mapping[str, Any], *more: Block) -> Answer:
+    """
+    Answer with names and values, one pair a line; for people more may follow.
+    """
+    return Answer(data, (Pairs(tuple(data.items())), *more))
 
 
 def command(group: typer.Typer, name: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:

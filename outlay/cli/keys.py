@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, table
+from outlay.cli.frame import Answer, Common, command, in_pairs
+from outlay.cli.output import table
 from outlay.cli.params import OfTenant
 
 group = typer.Typer(help="Keys of tenants and of operators.")
@@ -45,7 +45,7 @@ def create(
         made = create_key(
             app, tenant=tenant, role=role, name=name, loosen=loosen, privacy=privacy, actor=common.actor
         )
-    return Answer(made, (Pairs(tuple(made.items())), "Keep the key: it is shown this once."))
+    return in_pairs(made, "Keep the key: it is shown this once.")
 
 
 @command(group, "revoke")
@@ -57,7 +57,7 @@ def revoke(
 
     with common.opened() as app:
         done = revoke_key(app, key_id, actor=common.actor)
-    return Answer(done, (Pairs(tuple(done.items())),))
+    return in_pairs(done)
 
 
 @command(group, "list")

@@ -3,11 +3,11 @@
 """
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from outlay.cli.frame import Answer, Common, command
+from outlay.cli.frame import Answer, Common, command, in_pairs
 from outlay.cli.output import Pairs, describe, table
 from outlay.cli.params import OfTenant, Once, Tenant, Usd
 
@@ -49,7 +49,7 @@ def adjust(
         result = correct(
             app, tenant, amount, take=take, reason=reason, idempotency_key=idempotency_key, actor=common.actor
         )
-    return _pairs(result)
+    return in_pairs(result)
 
 
 def holds(
@@ -118,7 +118,7 @@ def _take_back(
             actor=common.actor,
         )  # fmt: skip
     owed = Decimal(done["debt_usd"]) > 0
-    return Answer(done, (Pairs(tuple(done.items())), *([_OWED.strip().format_map(done)] if owed else ())))
+    return in_pairs(done, *([_OWED.strip().format_map(done)] if owed else ()))
 
 
 @command(seal_group, "make")
@@ -137,8 +137,4 @@ def export(common: Common, to: Annotated[str, _TO]) -> Answer:
     from outlay.admin.lots import export_seals
 
     with common.opened() as app:
-        return _pairs(export_seals(app, to))
-
-
-def _pairs(result: dict[str, Any]) -> Answer:
-    return Answer(result, (Pairs(tuple(result.items())),))
+        return in_pairs(export_seals(app, to))

@@ -2,11 +2,11 @@
 Money: `outlay topup`, `refund`, `settle`, `balance`, `statement`, `budget set`, `budget raise`.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from outlay.cli.frame import Answer, Common, command
+from outlay.cli.frame import Answer, Common, command, in_pairs
 from outlay.cli.output import Pairs, describe, table, to_csv
 from outlay.cli.params import Csv, Limit, Once, Reason, Since, Tenant, Until, Usd
 
@@ -56,7 +56,7 @@ def topup(
         )  # fmt: skip
     later = done["effective_at"]
     said = f"{amount} USD is scheduled: it is credit from {later} on, and not in credit_usd before."
-    return Answer(done, (Pairs(tuple(done.items())), *([said] if later is not None else ())))
+    return in_pairs(done, *([said] if later is not None else ()))
 
 
 def refund(
@@ -73,7 +73,7 @@ def refund(
         result = give_back(
             app, hold, amount=amount, idempotency_key=idempotency_key, reason=reason, actor=common.actor
         )
-    return _pairs(result)
+    return in_pairs(result)
 
 
 def settle(
@@ -86,7 +86,7 @@ def settle(
     from outlay.admin.captured import settle_captured
 
     with common.opened() as app:
-        return _pairs(settle_captured(app, hold, cost, reason=reason, actor=common.actor))
+        return in_pairs(settle_captured(app, hold, cost, reason=reason, actor=common.actor))
 
 
 def balance(
@@ -131,7 +131,7 @@ def set_limit(
             app, tenant, limit, window=window, scope=scope, until=until, counts=counts,
             idempotency_key=idempotency_key, reason=reason, actor=common.actor,
         )  # fmt: skip
-    return _pairs(result)
+    return in_pairs(result)
 
 
 @command(group, "raise")
@@ -147,8 +147,4 @@ def raise_limit(
             app, tenant, limit, until=until, window=window, scope=scope,
             idempotency_key=idempotency_key, reason=reason, actor=common.actor,
         )  # fmt: skip
-    return _pairs(result)
-
-
-def _pairs(result: dict[str, Any]) -> Answer:
-    return Answer(result, (Pairs(tuple(result.items())),))
+    return in_pairs(result)

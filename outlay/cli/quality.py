@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, table
+from outlay.cli.frame import Answer, Common, command, in_pairs
+from outlay.cli.output import table
 from outlay.cli.params import OfTenant, Once
 
 Decision = Annotated[str, typer.Argument(metavar="DECISION_ID", help="From the header outlay-decision-id.")]
@@ -56,7 +56,7 @@ def score(
             app, decision, score, source=source, weight=weight, comment=comment, model=model,
             idempotency_key=idempotency_key, actor=common.actor,
         )  # fmt: skip
-    return Answer(made, (Pairs(tuple(made.items())),))
+    return in_pairs(made)
 
 
 def calibration(common: Common, tenant: OfTenant = None) -> Answer:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from outlay.cli.frame import Answer, Common, command
-from outlay.cli.output import Pairs, Rows, describe, table, to_csv
+from outlay.cli.frame import Answer, Common, command, in_pairs
+from outlay.cli.output import Rows, describe, table, to_csv
 from outlay.cli.params import Csv, Limit, Reason, Since, Tenant, Until
 
 group = typer.Typer(help="Tenants: who pays, in which time zone, at which price.")
@@ -61,7 +61,7 @@ def create(
             app, tenant, credit=credit, daily_budget=daily_budget, timezone=timezone, multiplier=multiplier,
             actor=common.actor,
         )  # fmt: skip
-    return Answer(made, (Pairs(tuple(made.items())), "Keep the key: it is shown this once."))
+    return in_pairs(made, "Keep the key: it is shown this once.")
 
 
 @command(group, "list")
