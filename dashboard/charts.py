@@ -143,7 +143,8 @@ def bands_bar(bands: Sequence[Band]) -> alt.LayerChart:
         for band in bands
     ]
     scale = alt.Scale(domain=[1, 0], nice=False)
-    axis = alt.Axis(**_AXIS, grid=False, format=".0%", values=[1.0, *(band.low_ratio for band in bands)])
+    edges = [1.0, *(band.low_ratio for band in bands)]
+    axis = alt.Axis(**_AXIS, grid=False, format=".0%", values=edges, labelOverlap="greedy")
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("low:Q", title="share of the budget that is left", axis=axis, scale=scale), x2="high"
     )

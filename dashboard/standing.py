@@ -2,12 +2,14 @@
 What stands in the way of a tenant's calls, in words, and its budgets as a table.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import streamlit as st
 
 from dashboard.money_text import NONE, amount, cells, moment, percent, plain, plural, usd
+from outlay.fields import instant_us
 from outlay.reports_budgets import TENANT, BudgetLine
 from outlay.reports_money import TenantRow
 from outlay.reports_standing import Obstacle, Stop
@@ -24,6 +26,8 @@ _STATES: Final[Mapping[Obstacle, str]] = {
 
 
 WHY_SHOWN: Final = 20
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+[+-]\d\d:\d\d")
+"""As refusals write an instant, for programs to read."""
 
 
 def state_text(row: TenantRow) -> str:
@@ -44,7 +48,8 @@ def why_text(row: TenantRow) -> str:
     if row.stops or row.tight is None:
         return " ".join(_SENTENCES[stop.obstacle](stop, row) for stop in row.stops)
     at = _at(row.tight.at_us, row)
-    return f"A cheaper call may pass; the latest one was refused, {at}: {row.tight.text}."
+    said = _INSTANT.sub(lambda found: _at(instant_us(found[0], "text", row.timezone), row), row.tight.text)
+    return f"A cheaper call may pass; the latest one was refused, {at}: {said}."
 
 
 def warn(row: TenantRow) -> None:

@@ -106,10 +106,14 @@ decision = sa.Table(
     sa.Index("outlay_decision_parent", "parent"),
     sa.Index("outlay_decision_session_model", "tenant", "session", "served_model"),
     *(
-        sa.Index(name, *columns, sqlite_where=sa.text(which), postgresql_where=sa.text(which))
+        sa.Index(name, *columns.split(), sqlite_where=sa.text(which), postgresql_where=sa.text(which))
         for name, which, columns in (
-            ("outlay_decision_refused", "outcome = 'refused'", ("at_us", "tenant", "code")),
-            ("outlay_decision_unseen", "outcome IN ('uncertain', 'failed')", ("at_us", "tenant")),
+            ("outlay_decision_refused", "outcome = 'refused'", "at_us tenant code"),
+            (
+                "outlay_decision_unseen",
+                "outcome IN ('uncertain', 'failed')",
+                "at_us tenant outcome asked_tier served_tier served_model hold_id cost_nanos",
+            ),
         )
     ),
 )

@@ -122,20 +122,21 @@ def _logged(conn: Connection, from_us: int, to_us: int, tenant: str | None) -> I
 
 
 def _told_later(conn: Connection, from_us: int, to_us: int, tenant: str | None) -> Iterator[Sequence[Any]]:
-    """Yield what calls cost whose record does not say it: they are few, and an index finds them."""
-    asked = sa.func.coalesce(decision.c.asked_tier, "")
-    served = sa.case(
-        (decision.c.served_model.is_(None), ""), else_=sa.func.coalesce(decision.c.served_tier, UNLISTED)
-    )
-    like = (decision.c.outcome, asked.label("asked"), served.label("served"))
-    query = sa.select(*like, sa.func.count(cost()), sa.func.coalesce(sa.func.sum(cost()), 0)).where(
+    """Yield what calls cost whose record does not say it: they are few, and an index has all of them."""
+    asked = sa.func.coalesce(decision.c.asked_tier, "").label("asked")
+    tier = sa.func.coalesce(decision.c.served_tier, UNLISTED)
+    served = sa.case((decision.c.served_model.is_(None), ""), else_=tier).label("served")
+    each = sa.select(decision.c.outcome, asked, served, cost().label("nanos")).where(
         UNSEEN, decision.c.at_us >= from_us, decision.c.at_us < to_us
     )
     if tenant is not None:
-        query = query.where(of_tenant(tenant))
+        each = each.where(of_tenant(tenant))
+    one = each.subquery()
+    like = (one.c.outcome, one.c.asked, one.c.served)
+    known = sa.select(*like, sa.func.count(), sa.func.sum(one.c.nanos)).where(one.c.nanos.is_not(None))
     nothing = [0] * (len(SUMS) - 3)
-    for *like_values, costed, nanos in conn.execute(query.group_by(*like)):
-        yield [*like_values, "", 0, costed, nanos, *nothing]
+    for *values, costed, nanos in conn.execute(known.group_by(*like)).all():
+        yield [*values, "", 0, costed, int(nanos), *nothing]
 
 
 def differing(conn: Connection, most: int) -> tuple[tuple[str, int], ...]:

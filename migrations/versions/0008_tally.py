@@ -109,7 +109,11 @@ WHERE t.tenant = d.tenant AND t.starts_us = d.at_us - d.at_us % t.width_us AND t
 )  # fmt: skip
 INDEXES = (
     ("outlay_decision_refused", "outcome = 'refused'", ["at_us", "tenant", "code"]),
-    ("outlay_decision_unseen", "outcome IN ('uncertain', 'failed')", ["at_us", "tenant"]),
+    (
+        "outlay_decision_unseen",
+        "outcome IN ('uncertain', 'failed')",
+        ["at_us", "tenant", "outcome", "asked_tier", "served_tier", "served_model", "hold_id", "cost_nanos"],
+    ),
 )
 BATCH = 2_000
 NO_UPDATE = """CREATE TRIGGER outlay_decision_no_update BEFORE UPDATE ON outlay_decision

@@ -1,0 +1,25 @@
+"""
+What keeps a tenant's calls from passing, in words.
+"""
+
+from dashboard.standing import why_text
+from outlay.reports_money import Credits, TenantRow
+from outlay.reports_standing import Tight
+
+NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
+
+
+def test_instants_of_a_refusal_are_told_on_the_tenants_clock() -> None:
+    """A refusal names them for programs, in UTC; beside the page's other times they would be read wrong."""
+    text = (
+        "the day budget is spent; it resets at 2026-11-22T05:00:00+00:00 or 2026-11-22T05:00:00.250000+00:00"
+    )
+    row = TenantRow(
+        tenant="acme", timezone="America/New_York", opened_us=0, credits=Credits(1, 0, 1, 0), day=None,
+        frozen=False, multiplier_ppm=1_000_000, tight=Tight("tenant/day", NOON, text),
+    )  # fmt: skip
+    at = "22 Nov 00:00 America/New_York"
+    assert why_text(row) == (
+        "A cheaper call may pass; the latest one was refused, 21 Nov 07:00 America/New_York: "
+        f"the day budget is spent; it resets at {at} or {at}."
+    )
