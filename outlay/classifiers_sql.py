@@ -10,10 +10,9 @@ from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
 from typing import Final, TypeAlias
 
-from sqlalchemy import Connection, Engine, insert, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, or_, select
 
-from outlay.statements import marked
+from outlay.statements import append, marked
 from outlay.tables import EVERYBODY
 from outlay.tables import classifier as table
 from router.learned import LearnedModel
@@ -66,12 +65,7 @@ class Classifiers:
         """
         Append a classifier; false where the same one is stored already.
         """
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(table).values(**asdict(row)))
-        except IntegrityError:
-            return False
-        return True
+        return append(self._engine, table, asdict(row))
 
     def find(self, connection: Connection, version: str) -> ClassifierRow | None:
         """

@@ -7,14 +7,14 @@ text ends its own policy: the one for everybody holds again.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, Row, func, select
 
 from ledger import reading
 from outlay.errors import BooksUnavailable, translated
-from outlay.statements import marked
+from outlay.statements import append, marked
 from outlay.tables import EVERYBODY
 from outlay.tables import policy as table
 
@@ -128,15 +128,7 @@ class Policies:
         """
         Append a version, in force at once; returns its number. The text is not checked here.
         """
-
-        def write(values: Mapping[str, object]) -> bool:
-            try:
-                with self._engine.begin() as connection:
-                    connection.execute(insert(table).values(**values))
-            except IntegrityError:
-                return False
-            return True
-
+        write = partial(append, self._engine, table)
         return self.append(text, write, tenant=tenant, actor=actor, note=note, now_us=now_us)
 
     def append(

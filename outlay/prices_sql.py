@@ -7,10 +7,10 @@ A decision stores the digest alone; a new version of prices therefore changes no
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import Connection, Engine, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, select
 
 from ledger import reading
+from outlay.statements import append
 from outlay.tables import prices as table
 from pricing.facts import facts_version
 from pricing.stored import digest, from_text, to_text
@@ -28,10 +28,7 @@ def keep_prices(engine: Engine, prices: PriceTable, now_us: int) -> str:
         if _text(connection, name) is not None:
             return name
     row = {"digest": name, "version": prices.version, "facts": facts_version(), "text": to_text(prices)}
-    try:
-        with engine.begin() as connection:
-            connection.execute(insert(table).values(**row, at_us=now_us))
-    except IntegrityError:
+    if not append(engine, table, {**row, "at_us": now_us}):
         with reading(engine) as connection:  # another process was faster
             assert _text(connection, name) is not None
     return name

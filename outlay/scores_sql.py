@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, func, select
 
-from outlay.statements import marked
+from outlay.statements import append, marked
 from outlay.tables import score as table
 from router.types import Counts
 
@@ -96,12 +95,7 @@ class Scores:
         """
         Append a score; false where its id is taken.
         """
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(table).values(**asdict(score)))
-        except IntegrityError:
-            return False
-        return True
+        return append(self._engine, table, asdict(score))
 
     def find(self, connection: Connection, score_id: str) -> Score | None:
         """
