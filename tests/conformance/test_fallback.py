@@ -14,6 +14,7 @@ import anthropic
 import httpx2
 import pytest
 from gateway_server import serving
+from simulated import simulated
 
 import outlay
 from outlay.admin import money, tenants
@@ -21,7 +22,7 @@ from outlay.admin.decisions import list_decisions
 from outlay.admin.policies import apply_policy
 from outlay.admin.replay import replay
 from outlay.settings import Settings
-from simulator import bill, run
+from simulator import bill
 from simulator.provider import key_hash
 
 OPUS, OPUS_5, SONNET, SONNET_5 = "claude-opus-5-5", "claude-opus-5", "claude-sonnet-5-5", "claude-sonnet-5"
@@ -60,10 +61,8 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     folder = tmp_path_factory.mktemp("failing")
     scenario, bill_file = folder / "scenario.toml", folder / "bill.jsonl"
     scenario.write_text(SCENARIO)
-    url, process = run.start(bill_file, scenario=scenario)
-    yield url, bill_file
-    process.terminate()
-    process.wait()
+    with simulated(bill_file, scenario=scenario) as url:
+        yield url, bill_file
 
 
 @pytest.fixture(params=["gateway", "middleware", "async middleware"])

@@ -6,12 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from simulated import simulated
 
 from simulator import bill, run
 
@@ -19,17 +19,8 @@ from simulator import bill, run
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Start providers that bill into tmp_path/bill.jsonl and end with the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(**settings: Any) -> str:
-        url, process = run.start(tmp_path / "bill.jsonl", **settings)
-        started.append(process)
-        return url
-
-    yield begin
-    for process in started:
-        process.terminate()
-        process.wait()
+    with ExitStack() as started:
+        yield lambda **settings: started.enter_context(simulated(tmp_path / "bill.jsonl", **settings))
 
 
 @contextmanager

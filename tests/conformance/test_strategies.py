@@ -12,12 +12,13 @@ from typing import Any
 
 import anthropic
 import pytest
+from simulated import simulated
 
 import outlay
 from outlay import Cascade, Judge, Speculative, StatedConfidence, Step, Workflow
 from outlay.strategies import sender
 from outlay.strategies.last_look import LastLook
-from simulator import bill, run
+from simulator import bill
 from simulator.provider import key_hash
 
 CREDIT = Decimal("20")
@@ -47,10 +48,8 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pa
     folder = tmp_path_factory.mktemp("strategies")
     scenario, bill_file = folder / "scenario.toml", folder / "bill.jsonl"
     scenario.write_text(SCENARIO)
-    url, process = run.start(bill_file, scenario=scenario)
-    yield url, bill_file
-    process.terminate()
-    process.wait()
+    with simulated(bill_file, scenario=scenario) as url:
+        yield url, bill_file
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import uvicorn
+from simulated import simulated
 
 from gateway.app import create
 from gateway.house import House
 from outlay.admin.tenants import create_tenant
 from outlay.settings import Settings
 from outlay.wiring import App, open_app
-from simulator.run import start
 
 ADMIN_KEY = "admin-secret"
 _names = itertools.count(1)
@@ -67,10 +67,8 @@ def serving(settings: Settings, **uvicorn_settings: Any) -> Iterator[Gateway]:
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A simulated provider: its address, and the file of its bill."""
     bill = tmp_path_factory.mktemp("provider") / "bill.jsonl"
-    url, process = start(bill)
-    yield url, bill
-    process.terminate()
-    process.wait()
+    with simulated(bill) as url:
+        yield url, bill
 
 
 @pytest.fixture(scope="module")

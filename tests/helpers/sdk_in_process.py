@@ -12,11 +12,12 @@ from typing import Any
 
 import anthropic
 import pytest
+from simulated import simulated
 
 import outlay
 from outlay.api import Outlay
 from outlay.api_async import AsyncOutlay
-from simulator import bill, run
+from simulator import bill
 from simulator.provider import key_hash
 
 OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
@@ -37,10 +38,8 @@ def bill_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(bill_file: Path) -> Iterator[str]:
     """The address of one provider for this module."""
-    address, process = run.start(bill_file)
-    yield address
-    process.terminate()
-    process.wait()
+    with simulated(bill_file) as address:
+        yield address
 
 
 class Attempts:
