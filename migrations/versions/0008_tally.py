@@ -60,11 +60,10 @@ FROM ({counted(source)}) AS a CROSS JOIN (SELECT {widths}) AS w
 GROUP BY a.tenant, w.width_us, a.at_us - a.at_us % w.width_us, {like}"""
 
 
-def _added(source: str, sign: str) -> str:
+def _added(rows: str) -> str:
     sets = ", ".join(f"{name} = outlay_tally.{name} + excluded.{name}" for name in SUMS)
     return f"""INSERT INTO outlay_tally ({", ".join((*KEY, *SUMS))})
-{summed(source, sign=sign)}
-ORDER BY 1, 2, 3, 4, 5, 6, 7
+{rows}
 ON CONFLICT ({", ".join(KEY)}) DO UPDATE SET {sets};"""
 
 
@@ -76,9 +75,13 @@ _COLUMNS = (
 
 def _sqlite(row: str, event: str, name: str, sign: str, after: str = "") -> str:
     source = f"(SELECT {', '.join(f'{row}.{column} AS {column}' for column in _COLUMNS)})"
+    widths = " UNION ALL SELECT ".join(f"{width} AS width_us" for width in WIDTHS_US)
+    like, sums = ", ".join(f"a.{one}" for one in LIKE), ", ".join(f"{sign}a.{one}" for one in SUMS)
+    rows = f"""SELECT a.tenant, w.width_us, a.at_us - a.at_us % w.width_us, {like}, {sums}
+FROM ({counted(source)}) AS a CROSS JOIN (SELECT {widths}) AS w WHERE true"""
     return f"""CREATE TRIGGER outlay_decision_{name} AFTER {event} ON outlay_decision
 BEGIN
-{_added(source, sign)}{after}
+{_added(rows)}{after}
 END"""
 
 
@@ -91,9 +94,10 @@ DELETE FROM outlay_tally WHERE tenant = OLD.tenant AND starts_us IN ({_STARTS}) 
 
 
 def _postgresql(event: str, changed: str, name: str, sign: str, after: str = "") -> tuple[str, str]:
+    rows = f"{summed('changed', sign=sign)}\nORDER BY 1, 2, 3, 4, 5, 6, 7"
     return (
         f"""CREATE OR REPLACE FUNCTION outlay_decision_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-{_added("changed", sign)}{after}
+{_added(rows)}{after}
 RETURN NULL;
 END $$""",
         f"""CREATE TRIGGER outlay_decision_{name} AFTER {event} ON outlay_decision
