@@ -2,8 +2,8 @@
 Loads what a batch needs under the lock of its accounts, and writes what the rules changed.
 
 No decision about money is made here. Lock first, look second: the lock statement is the first of the
-transaction, so everything read after it is what the lock's former holder committed. It also tells whether that
-was this writer: then what it kept is true, and is not read again.
+transaction, so everything read after it is what the lock's former holder committed. It also tells whether
+that was this writer: then what it kept is true, and is not read again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
