@@ -3,8 +3,8 @@ The working copy on which the rules compute: one tenant's rows, as plain mutable
 
 A batch loads these rows under the lock of the account (or has them from the batch before: `ledger.kept`), the
 rules change them in place, and the store writes what `Changes` names; nothing here is shared between threads.
-Fields stand in the order of the columns in `ledger.tables`; `fresh` marks a row that is not in the database yet.
-Rows that never change are tuples, which are made in a quarter of the time and are sent as they are.
+Fields stand in the order of the columns in `ledger.tables`; `fresh` marks a row that is not in the database
+yet. Rows that never change are tuples, which are made in a quarter of the time and are sent as they are.
 """
 
 from dataclasses import dataclass, field, fields
