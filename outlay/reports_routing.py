@@ -14,7 +14,7 @@ from ledger import reads
 from ledger.read_models import HoldRow
 from outlay import reports_calls, tallies
 from outlay.clock import now_us as clock_us
-from outlay.decisions_sql import COLUMNS, role
+from outlay.decisions_sql import COLUMNS, REFUSED, of_tenant, role
 from outlay.errors import translated
 from outlay.reports import ALL_ZONE
 from outlay.reports_calls import Count, Refusals, Savings, downgraded, within
@@ -289,8 +289,12 @@ def _tasks(conn: Connection, seen: Period, tenant: str | None) -> tuple[Count, .
 
 def _filtered(wanted: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
+    if wanted.outcome == "refused":
+        conditions.append(REFUSED)
+    if wanted.tenant is not None:
+        own = decision.c.tenant == wanted.tenant
+        conditions.append(of_tenant(wanted.tenant) if wanted.outcome == "refused" else own)
     for column, value in (
-        (decision.c.tenant, wanted.tenant),
         (decision.c.task, wanted.task),
         (decision.c.outcome, wanted.outcome),
         (sa.func.coalesce(decision.c.code, reports_calls.UNKNOWN), wanted.code),

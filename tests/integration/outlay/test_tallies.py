@@ -3,10 +3,11 @@ The roll-up of decisions, on both engines: it says what the log says, however of
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import dashboard_books as books
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from ledger.types import Attachment, Note
 from outlay import reports, reports_routing, tables, tallies
@@ -16,6 +17,7 @@ from outlay.admin.captured import settle_captured
 from outlay.fields import instant_text
 from outlay.reports_calls import Count
 from outlay.reports_periods import Span, period
+from outlay.reports_routing import Filter
 from outlay.tally_sql import DAY_US, QUARTER_US
 from outlay.wiring import App
 
@@ -158,3 +160,32 @@ def test_a_stretch_of_time_is_covered_by_the_widest_whole_steps(
     Days where whole days lie in it, quarters of an hour around them, and the log for what is left.
     """
     assert tallies.parts(from_us, to_us, (DAY_US, QUARTER_US)) == found
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_refusals_and_unseen_calls_are_found_by_their_indexes(sqlite_books: str, tenant: str | None) -> None:
+    """
+    SQLite, which has no statistics here as in most books, does not read every call of the period for them.
+    """
+    app = books.open_books(sqlite_books)
+    books.tenant(app, "acme", NOON - DAY_US)
+    call(app, 30, outcome="refused", code="outlay_frozen")
+    asked: list[tuple[str, Any]] = []
+    event.listen(app.engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+    reports.overview(app, tenant, span=Span.MONTH, now_us=NOON)
+    reports_routing.decisions(app, Filter(tenant=tenant, outcome="refused", code="outlay_frozen"))
+    wanted = {
+        "= 'refused'": "outlay_decision_refused",
+        "WHERE outlay_decision.outcome IN ('uncertain'": "unseen",
+    }
+    found = dict.fromkeys(wanted, 0)
+    with app.reading() as conn:
+        for statement, values in tuple(asked):
+            for part, index in wanted.items():
+                if part in statement:
+                    found[part] += 1
+                    plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+                    assert any(index in row[3] for row in plan), (statement, plan)
+    app.close()
+    assert found["= 'refused'"] == 2
+    assert min(found.values()) > 0
