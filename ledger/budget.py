@@ -198,7 +198,7 @@ class Meter:
         kind = WINDOW_NAMES[self.kind]
         return Gauge(
             f"{self.scope}/{kind}", self.scope, kind, self.limit, self.spent, self.held, self.expected,
-            self.window.overage, self.window.starts_at, self.window.ends_at,
+            self.window.overage, self.window.starts_at, self.window.ends_at, self.counts_cost,
         )  # fmt: skip
 
 

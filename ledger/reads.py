@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, func, select
 
-from ledger import tables
+from ledger import admission, tables
 from ledger.budget import Meter, budget_meter, current_window, meters
 from ledger.read_models import AccountRow, Balance, HoldRow, StatementLine
 from ledger.rows import (
@@ -27,7 +27,7 @@ from ledger.rows import (
     Budget,
     Window,
 )
-from ledger.types import Gauge
+from ledger.types import Gauge, Offer, Refused
 
 DAY_US = 86_400 * 1_000_000
 
@@ -114,6 +114,21 @@ def standing(
         return None, ()
     shown = meters(books, tuple(scopes), _clock(books, now_us))
     return _account_row(books.account), tuple(meter.gauge() for meter in shown)
+
+
+def would_take(
+    connection: Connection, tenant: str, scopes: Sequence[str], offers: Sequence[Offer], now_us: int
+) -> int | None:
+    """
+    Return the place of the offer that a reservation would take now; None where it would be refused.
+    """
+    books = _books(connection, tenant, now_us)
+    if books is None or books.account is None or books.account.frozen or books.account.debt > 0:
+        return None
+    ppm, limits = books.account.multiplier_ppm, meters(books, tuple(scopes), _clock(books, now_us))
+    prices = [admission.price(offer, ppm) for offer in offers]
+    chosen = admission.select(limits, offers, prices, ppm)
+    return None if isinstance(chosen, Refused) else chosen
 
 
 def balance(connection: Connection, tenant: str, now_us: int) -> Balance | None:
@@ -230,27 +245,3 @@ def mean_daily_spend_nanos(connection: Connection, tenant: str, now_us: int, day
     used = int(connection.execute(spent.where(transfer.c.credit == USAGE)).scalar_one())
     returned = int(connection.execute(spent.where(transfer.c.debit == USAGE)).scalar_one())
     return -(-max(0, used - returned) * DAY_US // span_us)
-
-
-def spend_windows(
-    connection: Connection, tenant: str, scope: str = "tenant", last: int = 90
-) -> tuple[Gauge, ...]:
-    """
-    Return the latest day windows of a scope that were used, newest first.
-    """
-    budget, window = tables.budget, tables.budget_window
-    query = (
-        select(window)
-        .join(budget, budget.c.id == window.c.budget_id)
-        .where(budget.c.tenant == tenant, budget.c.scope == scope, budget.c.window_kind == DAY)
-        .order_by(window.c.starts_at.desc())
-        .limit(last)
-    )
-    found = [Window(*row) for row in connection.execute(query)]
-    return tuple(
-        Gauge(
-            f"{scope}/day", scope, "day", w.limit_amt, w.spent, w.held, w.held_expected, w.overage,
-            w.starts_at, w.ends_at,
-        )
-        for w in found
-    )  # fmt: skip

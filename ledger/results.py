@@ -61,7 +61,8 @@ class Gauge:
     """
     One thing that can run out: the credit, or one budget window.
 
-    For `credit` the limit is the posted wallet and `spent_nanos` is 0.
+    For `credit` the limit is the posted wallet and `spent_nanos` is 0. With `counts_cost` the amounts are
+    what the provider bills, else what the tenant pays.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Gauge:
     overage_nanos: int
     starts_us: int
     resets_us: int | None
+    counts_cost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

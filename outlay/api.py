@@ -24,9 +24,9 @@ from outlay.errors import BadInput, CallRefused, translated
 from outlay.flow import preview
 from outlay.open_holds import Decision, HintWords, Hold, decision_of, hints_of
 from outlay.orders import ACTOR, Answer, Orders
+from outlay.records import held_offers
 from outlay.settings import Settings, normal_url
 from outlay.wiring import App, open_app
-from pricing.money import scale_ceil
 from router.types import Choice, Rights
 
 if TYPE_CHECKING:
@@ -356,13 +356,7 @@ def decision(app: App, order: CallRequest, choice: Choice, tools: Tools) -> Deci
     """
     Say which of the offers the money bears at this instant; a hold decides that again inside its lock.
     """
+    offers, scopes = held_offers({}, choice.offers), requests.scopes(order)
     with translated(), app.reading() as connection:
-        scopes = requests.scopes(order)
-        account, gauges = reads.standing(connection, order.tenant, scopes, tools.now_us())
-    if account is None or account.frozen or account.debt_nanos > 0:
-        return decision_of(choice, None)
-    rooms = [g.limit_nanos - g.spent_nanos - g.held_nanos for g in gauges if g.limit_nanos is not None]
-    for index, offer in enumerate(choice.offers):
-        if scale_ceil(offer.cost_bound_nanos, account.multiplier_ppm) <= min(rooms, default=2**63):
-            return decision_of(choice, index)
-    return decision_of(choice, None)
+        fitting = reads.would_take(connection, order.tenant, scopes, offers, tools.now_us())
+    return decision_of(choice, fitting)

@@ -236,6 +236,7 @@ class AsyncOutlay:
         window: str = "day",
         scope: str = "tenant",
         until: str | None = None,
+        counts: str | None = None,
         reason: str = "",
         idempotency_key: str | None = None,
     ) -> Answer:
@@ -243,8 +244,8 @@ class AsyncOutlay:
         Set the limit of a budget.
         """
         return await asyncio.to_thread(
-            self._orders.set_budget, tenant, limit, window=window, scope=scope, until=until, reason=reason,
-            idempotency_key=idempotency_key,
+            self._orders.set_budget, tenant, limit, window=window, scope=scope, until=until, counts=counts,
+            reason=reason, idempotency_key=idempotency_key,
         )  # fmt: skip
 
     async def balance(self, tenant: str) -> Answer:

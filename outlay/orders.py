@@ -63,6 +63,7 @@ class Orders:
         window: str = "day",
         scope: str = "tenant",
         until: str | None = None,
+        counts: str | None = None,
         reason: str = "",
         idempotency_key: str | None = None,
     ) -> Answer:
@@ -70,8 +71,8 @@ class Orders:
         Set the limit of a budget, see `outlay.admin.money.set_budget`.
         """
         return money.set_budget(
-            self.app, tenant, limit, window=window, scope=scope, until=until, reason=reason,
-            idempotency_key=idempotency_key, actor=self.actor,
+            self.app, tenant, limit, window=window, scope=scope, until=until, counts=counts,
+            reason=reason, idempotency_key=idempotency_key, actor=self.actor,
         )  # fmt: skip
 
     def balance(self, tenant: str) -> Answer:

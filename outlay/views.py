@@ -9,6 +9,7 @@ from typing import Any, Final
 from circuit.rules import Rules
 from circuit.types import Snapshot
 from ledger.types import Gauge
+from pricing.money import PPM, scale_ceil
 from router.complexity import task_class
 from router.policy import Policy
 from router.types import Budget, Cache, Evidence, Headroom, Known, Profile
@@ -106,11 +107,7 @@ def headroom(view: View) -> Headroom:
     Put the ledger's gauges in the router's words.
     """
     credit = next((gauge for gauge in view.gauges if gauge.name == "credit"), None)
-    budgets = tuple(
-        Budget(g.name, g.limit_nanos, g.spent_nanos, g.held_nanos, g.expected_held_nanos, g.resets_us)
-        for g in view.gauges
-        if g.name != "credit"
-    )
+    budgets = tuple(_budget(gauge, view.multiplier_ppm) for gauge in view.gauges if gauge.name != "credit")
     posted = 0 if credit is None or credit.limit_nanos is None else credit.limit_nanos
     return Headroom(
         budgets=budgets,
@@ -118,6 +115,21 @@ def headroom(view: View) -> Headroom:
         credit_expected_nanos=None if credit is None else posted - credit.expected_held_nanos,
         credit_full_nanos=view.credit_full_nanos,
         multiplier_ppm=view.multiplier_ppm,
+    )
+
+
+def _budget(gauge: Gauge, multiplier_ppm: int) -> Budget:
+    """
+    Put a budget in what the tenant pays, in which the router compares; never more than there is.
+    """
+    ppm = multiplier_ppm if gauge.counts_cost and multiplier_ppm > 0 else PPM
+    return Budget(
+        name=gauge.name,
+        limit_nanos=None if gauge.limit_nanos is None else gauge.limit_nanos * ppm // PPM,
+        spent_nanos=scale_ceil(gauge.spent_nanos, ppm),
+        held_nanos=scale_ceil(gauge.held_nanos, ppm),
+        expected_held_nanos=scale_ceil(gauge.expected_held_nanos, ppm),
+        resets_us=gauge.resets_us,
     )
 
 

@@ -216,7 +216,7 @@ class Profile:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """
-    One budget that applies to a call, as the ledger reports it; no limit is None, 0 is a number.
+    One budget that applies to a call, in what the tenant pays; no limit is None, 0 is a number.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """
 Which offer the ledger would have taken, by the ledger's own rule on the money around a call.
 
-Headroom tells less than the books do: of credits only what is left, and nothing of budgets that count cost
-instead of charge. So a refusal may be told as busy where the ledger had said exhausted, or the other way.
+Headroom tells less than the books do: of credits only what is left. So a refusal may be told as busy where
+the ledger had said exhausted, or the other way.
 """
 
 from collections.abc import Sequence

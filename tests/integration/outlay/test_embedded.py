@@ -148,6 +148,25 @@ def test_a_decision_says_when_there_is_no_money(books: Any) -> None:
     assert books.decide("poor", BODY, priority="critical").may_spend is False
 
 
+def test_a_budget_of_costs_is_measured_in_costs(books: Any) -> None:
+    """
+    What a tenant pays twenty times over counts once in a budget of what the provider bills: the call is
+    neither made smaller nor called too dear, and the hold says the same.
+    """
+    books.create_tenant("dear", credit="100", multiplier="20")
+    whole = books.decide("dear", BODY)
+    bound = Decimal(whole.cost_bound_usd)
+    books.set_budget("dear", str(100 * bound), window="month", counts="cost")
+    assert books.decide("dear", BODY) == whole
+    hold = books.hold("dear", BODY)
+    assert (hold.model, hold.max_tokens) == (whole.model, whole.max_tokens)
+    hold.release()
+    books.set_budget("dear", str(bound / 2), window="month")
+    assert books.decide("dear", BODY).model == "claude-haiku-5-5"
+    books.set_budget("dear", "0", window="month")
+    assert books.decide("dear", BODY).may_spend is False
+
+
 def test_a_decision_that_is_refused_raises(books: Any) -> None:
     """A halt holds for decisions, too."""
     books.halt(reason="test", tenant="acme")
