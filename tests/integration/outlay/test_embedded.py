@@ -164,7 +164,7 @@ def test_a_budget_of_costs_is_measured_in_costs(books: Any) -> None:
     books.set_budget("dear", str(bound / 2), window="month")
     assert books.decide("dear", BODY).model == "claude-haiku-5-5"
     books.set_budget("dear", "0", window="month")
-    assert books.decide("dear", BODY).may_spend is False
+    assert books.decide("dear", BODY, priority="critical").may_spend is False
 
 
 def test_a_decision_that_is_refused_raises(books: Any) -> None:
