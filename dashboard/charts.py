@@ -24,6 +24,7 @@ from outlay.tally_sql import UNLISTED
 NOT_SERVED: Final = "not served"
 _HEIGHT: Final = 300
 _ROW_PX: Final = 84
+_BAR_PX: Final = 190  # for a bar and its label, where a chart of counts is narrowest; a digit takes 7
 _AXES_PX: Final = 60  # the height of a chart includes its axes
 _NANOS: Final = 1e9
 _CENTS_FROM: Final = 50_000_000  # below it, whole cents would repeat along an axis
@@ -250,9 +251,10 @@ def counts(rows: Sequence[Count], color: str, *, most: int | None = None) -> alt
     data = _data([{"name": words(row.name), "count": row.count, "label": f"{row.count:,}"} for row in rows])
     names = [words(row.name) for row in rows]
     most = max((row.count for row in rows), default=1)
+    room = _BAR_PX / (_BAR_PX - 5 - 7 * len(f"{most:,}"))  # for the longest label, right of its bar
     base = alt.Chart(data).encode(
         y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(**_AXIS, labelLimit=190, labelPadding=8)),
-        x=alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domain=[0, most * 1.15])),
+        x=alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domain=[0, most * room])),
     )
     bars = base.mark_bar(color=color, cornerRadiusEnd=3, height=16).encode(
         tooltip=[alt.Tooltip("name:N", title="Code"), alt.Tooltip("label:N", title="Count")]

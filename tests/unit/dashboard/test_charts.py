@@ -99,6 +99,14 @@ def test_counts_are_drawn_as_words() -> None:
     assert rows == [{"name": "frozen", "count": 1_200, "label": "1,200"}]
 
 
+@pytest.mark.parametrize("count", [7, 133, 24_760, 1_234_567])
+def test_a_bar_leaves_room_for_its_label(count: int) -> None:
+    """At the narrowest a chart has about 190 pixels for bar and label, and a digit takes 7 of them."""
+    encoding = charts.counts((Count("a", count),), theme.LINE_COLOR).to_dict()["layer"][0]["encoding"]
+    bar_px = 190 * count / encoding["x"]["scale"]["domain"][1]
+    assert bar_px + 5 + 7 * len(f"{count:,}") <= 190
+
+
 def test_counts_that_are_not_drawn_are_added_up() -> None:
     """Of seven codes with room for six bars two are others, so that the bars add up to all."""
     seven = tuple(Count(f"code_{place}", 9 - place) for place in range(7))
