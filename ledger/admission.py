@@ -180,6 +180,7 @@ def _open(books: Books, op: Reserve, index: int, worst: Price, now_us: int, dige
 
     An observed hold (not enforced) takes what credit there is; what is short is absorbed at settlement.
     """
+    assert op.hold_id not in books.holds, f"hold {op.hold_id} exists"
     account = account_of(books)
     amount = worst.charge if op.enforce else min(worst.charge, account.wallet - account.held)
     overage = account.overage if op.enforce else ABSORB

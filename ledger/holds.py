@@ -31,7 +31,18 @@ from ledger.rows import (
     HoldWindow,
     Window,
 )
-from ledger.types import Reason, Refund, Refunded, Release, Released, Renew, Renewed, Settle, Settled
+from ledger.types import (
+    Reason,
+    Refund,
+    Refunded,
+    Release,
+    Released,
+    Renew,
+    Renewed,
+    Settle,
+    Settled,
+    recorded_by_hold,
+)
 from pricing.money import scale_ceil
 
 _LATE = {OPEN: IN_TIME, EXPIRED: AFTER_EXPIRY, RELEASED: AFTER_RELEASE}
@@ -75,7 +86,7 @@ def settled_before(books: Books, op: Settle, digest: str) -> Outcome | None:
         return None
     if hold.settle_hash == digest:
         return Outcome(_settled(hold, replayed=True), applied=False)
-    if op.recorded_by_hold:
+    if recorded_by_hold(op):
         return refuse(Reason.KEY_CONFLICT, key=op.key, made="Settle", cost_nanos=hold.actual)
     return refuse(Reason.HOLD_CLOSED, state="settled", cost_nanos=hold.actual)
 

@@ -1,8 +1,8 @@
 """
 What the writer keeps of tenants from one batch to the next: rows that nobody else changed are not read again.
 
-Each transaction that changes a tenant's rows also writes the row of the account, under its lock. So whoever
-locks the account and finds the version that it wrote itself knows that all other rows are as it left them.
+Each transaction that changes such a row of a tenant also writes the row of the account, under its lock. So
+whoever locks the account and finds the version that it wrote itself knows that all are as it left them.
 The database tells the version of a row (`ledger.statements`): nothing is trusted for its age. Whatever fails
 empties all of it.
 """
@@ -13,8 +13,8 @@ from typing import Final
 
 from ledger.rows import OPEN, Books, Budget, Hold, HoldWindow, Lot, Window
 
-TENANTS_MAX: Final = 10_000
-HOLDS_MAX: Final = 10_000
+ROWS_MAX: Final = 50_000
+"""About one kilobyte each, plans apart."""
 
 
 @dataclass(slots=True)
@@ -29,6 +29,14 @@ class Rows:
     lots: dict[str, Lot] = field(default_factory=dict)
     lots_due_us: int = 0
     holds: dict[str, tuple[Hold, list[HoldWindow]]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """
+        Count the rows, and one for the tenant.
+        """
+        windows = sum(map(len, self.windows.values()))
+        return 1 + len(self.budgets) + windows + len(self.lots) + len(self.holds)
 
     def lend(self, books: Books) -> None:
         """
@@ -71,14 +79,14 @@ class Kept:
 
     def __init__(self) -> None:
         self._tenants: dict[str, Rows] = {}
-        self._holds = 0
+        self._rows = 0
 
     def take(self, tenants: Iterable[str]) -> dict[str, Rows]:
         """
         Take the rows of some tenants out, as far as there are any: only a commit brings them back.
         """
         found = {tenant: self._tenants.pop(tenant) for tenant in tenants if tenant in self._tenants}
-        self._holds -= sum(len(rows.holds) for rows in found.values())
+        self._rows -= sum(rows.size for rows in found.values())
         return found
 
     def keep(self, books: Books, rows: Rows) -> None:
@@ -87,8 +95,8 @@ class Kept:
         """
         rows.take_back(books)
         self._tenants[books.tenant] = rows
-        self._holds += len(rows.holds)
-        if len(self._tenants) > TENANTS_MAX or self._holds > HOLDS_MAX:
+        self._rows += rows.size
+        if self._rows > ROWS_MAX:
             self.forget()
 
     def forget(self) -> None:
@@ -96,4 +104,4 @@ class Kept:
         Keep nothing: the next batch of each tenant reads it all.
         """
         self._tenants.clear()
-        self._holds = 0
+        self._rows = 0

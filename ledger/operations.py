@@ -5,6 +5,7 @@ Every operation names its tenant, its idempotency key and the instant at which i
 """
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from ledger.frozen import frozen
 
@@ -167,13 +168,6 @@ class Settle:
     cost_nanos: int
     detail: str = ""
 
-    @property
-    def recorded_by_hold(self) -> bool:
-        """
-        Tell whether the key is the hold's own: then the hold tells all of it, and no answer is stored.
-        """
-        return self.key == settle_key(self.hold_id)
-
 
 def settle_key(hold_id: str) -> str:
     """
@@ -260,3 +254,11 @@ Operation = (
     | Sweep
     | Note
 )
+
+
+def recorded_by_hold(op: Operation) -> TypeGuard[Settle]:
+    """
+    Tell whether an operation settles a hold under the hold's own key: the hold tells all of it, and no answer
+    is stored.
+    """
+    return isinstance(op, Settle) and op.key == settle_key(op.hold_id)

@@ -34,6 +34,7 @@ from ledger.types import (
     Sweep,
     Swept,
     TopUp,
+    recorded_by_hold,
 )
 
 STICKY_US: Final = 24 * 3_600 * 1_000_000
@@ -98,9 +99,9 @@ def apply(books: Books, op: Operation) -> Outcome:
 
 def _known(books: Books, op: Operation, body: str, now_us: int) -> Outcome | None:
     """
-    Return the stored answer to the key, a conflict if the key stands for something else, or None.
+    Return the answer that the key or its hold has stored, a conflict where that is of another body, or None.
     """
-    if isinstance(op, Settle) and op.recorded_by_hold:
+    if recorded_by_hold(op):
         return holds.settled_before(books, op, body)
     hold = books.holds_by_key.get(op.key)
     if hold is not None:
@@ -131,7 +132,7 @@ def _remember(books: Books, op: Operation, outcome: Outcome, body: str, now_us: 
     if books.account is not None and books.account.last_at != now_us:
         books.account.last_at = now_us
         books.changes.account = True
-    if not isinstance(op, Reserve) and not (isinstance(op, Settle) and op.recorded_by_hold):
+    if not isinstance(op, Reserve) and not recorded_by_hold(op):
         _store(books, op, outcome, body, now_us)
 
 

@@ -128,6 +128,17 @@ def _lock(among: str, dialect: str) -> str:
     return f"SELECT {names}, {versions} FROM {table} WHERE tenant {among} ORDER BY tenant FOR UPDATE"  # noqa: S608 - our own names
 
 
+def _windows(among: str, dialect: str) -> str:
+    """
+    Write the search for windows that have not ended by the clock of their account, which never steps back.
+    """
+    names = ", ".join(f"w.{name}" for name in columns(Window))
+    account, window = ROWS[Account].name, ROWS[Window].name
+    join = "CROSS JOIN" if dialect == "sqlite" else "JOIN"  # the account first
+    where = "WHERE" if dialect == "sqlite" else "ON"
+    return f"SELECT {names} FROM {account} AS a {join} {window} AS w {where} w.tenant = a.tenant AND w.ends_at > a.last_at AND a.tenant {among}"  # noqa: S608, E501 - our own names
+
+
 def _select_pairs(row_type: type, key: str, dialect: str) -> str:
     """
     Write the search for (tenant, key) pairs: two lists side by side, never each tenant with each key.
@@ -166,7 +177,7 @@ def texts(dialect: str) -> Texts:
         due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),
         ops=_select_pairs(Op, "key", dialect),
         budgets=_select(Budget, f"tenant {among}"),
-        windows=_select(Window, f"tenant {among} AND ends_at > {mark}"),
+        windows=_windows(among, dialect),
         lots=_select(Lot, f"tenant {among} AND remaining > 0"),
         lots_by_id=_select(Lot, f"id {among}"),
         hold_windows=_select(HoldWindow, f"hold_id {among}"),

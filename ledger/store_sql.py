@@ -33,7 +33,7 @@ from ledger.rows import (
     columns,
 )
 from ledger.statements import MUTABLE, OFTEN, Bulk, Texts, attachment, guard_of, texts
-from ledger.types import Attachment, Operation, Refund, Reserve, Reverse, Settle
+from ledger.types import Attachment, Operation, Refund, Reserve, Reverse, recorded_by_hold
 
 Getter = Callable[[Any], tuple[Any, ...]]
 
@@ -78,7 +78,7 @@ class SqlStore:
             name: tenant for name, tenant in named.items() if tenant in lent and name in lent[tenant].holds
         }
         asked = self._lock_queries(driver, ops, tenants)
-        asked |= self._state_queries(driver, ops, unread, [name for name in named if name not in known])
+        asked |= self._state_queries(driver, unread, [name for name in named if name not in known])
         rows = dict(zip(asked, driver.begin_and_select(list(asked.values())), strict=True))
         stale = self._take_accounts(books, rows["lock"])
         for name, tenant in known.items():
@@ -87,7 +87,7 @@ class SqlStore:
         take_rows(books, rows)
         if stale:
             again = [name for name, tenant in known.items() if tenant in stale]
-            asked = self._state_queries(driver, ops, stale, again)
+            asked = self._state_queries(driver, stale, again)
             take_rows(books, dict(zip(asked, driver.select(list(asked.values())), strict=True)))
         second = self._second_queries(driver, books, ops, set(named))
         if second:
@@ -103,7 +103,7 @@ class SqlStore:
             "lock": (sql.lock, (among,)),
             "due": (sql.due, (among, max(op.now_us for op in ops), among)),
         }
-        keys = dict.fromkeys((op.tenant, op.key) for op in ops if not _recorded_by_hold(op))
+        keys = dict.fromkeys((op.tenant, op.key) for op in ops if not recorded_by_hold(op))
         if keys:
             pairs = driver.pairs(keys)
             queries |= {"ops": (sql.ops, pairs), "by_key": (sql.by_key, pairs)}
@@ -112,9 +112,7 @@ class SqlStore:
             queries |= self._for_orders(driver, orders)
         return queries
 
-    def _state_queries(
-        self, driver: Driver, ops: Sequence[Operation], tenants: list[str], holds: list[str]
-    ) -> dict[str, Query]:
+    def _state_queries(self, driver: Driver, tenants: list[str], holds: list[str]) -> dict[str, Query]:
         """
         Return the queries for the tenants and for the holds of which nothing true is kept.
         """
@@ -122,7 +120,7 @@ class SqlStore:
         if tenants:
             among = driver.many(tenants)
             queries["budgets"] = (sql.budgets, (among,))
-            queries["windows"] = (sql.windows, (among, min(op.now_us for op in ops)))
+            queries["windows"] = (sql.windows, (among,))
             queries["lots"] = (sql.lots, (among,))
         if holds:
             ids = driver.many(holds)
@@ -140,9 +138,10 @@ class SqlStore:
             account = as_read(Account(*columns_))
             books[account.tenant].account = account
             self._versions[account.tenant] = version, next_version
-        stale = [tenant for tenant, kept in self._lent.items() if self._versions[tenant][0] != kept.version]
-        for tenant in stale:
-            del self._lent[tenant], self._versions[tenant]  # shared with others: not kept this time
+        stale = [one for one, kept in self._lent.items() if self._versions.get(one, (0,))[0] != kept.version]
+        for tenant in stale:  # shared with others: not kept this time
+            del self._lent[tenant]
+            self._versions.pop(tenant, None)
         for tenant, kept in self._lent.items():
             kept.lend(books[tenant])
         return stale
@@ -152,9 +151,9 @@ class SqlStore:
         Keep what was committed for the next batch.
         """
         for one in books:
-            committed(one.changes)
             versions = self._versions.get(one.tenant)
             if versions is not None:
+                committed(one.changes)
                 rows = self._lent.get(one.tenant) or Rows()
                 rows.version = versions[one.changes.account]
                 self._kept.keep(one, rows)
@@ -253,10 +252,6 @@ def _named(ops: Sequence[Operation]) -> dict[str, str]:
     Return the holds that operations name, each with its tenant; a reservation makes its own.
     """
     return {op.hold_id: op.tenant for op in ops if hasattr(op, "hold_id") and not isinstance(op, Reserve)}
-
-
-def _recorded_by_hold(op: Operation) -> bool:
-    return isinstance(op, Settle) and op.recorded_by_hold
 
 
 def _changed_rows(books: Iterable[Books]) -> dict[type, list[Any]]:

@@ -25,6 +25,7 @@ from ledger.operations import (
     Settle,
     Sweep,
     TopUp,
+    recorded_by_hold,
     settle_key,
 )
 from ledger.results import (
@@ -87,6 +88,7 @@ __all__ = [
     "Tap",
     "TopUp",
     "ToppedUp",
+    "recorded_by_hold",
     "settle_key",
 ]
 

@@ -122,7 +122,6 @@ class Committer:
             driver.write(self._store.writes(books.values(), attached))
             committing = True
             driver.commit()
-            self._store.keep(books.values())
         except Exception as error:
             kind = trouble(error)
             if committing and kind in (Trouble.LOST, Trouble.MOVED):
@@ -133,6 +132,16 @@ class Committer:
             item.applied = outcome.applied or item.ambiguous
             item.result = _ours(outcome.result) if item.ambiguous else outcome.result
             item.error = None
+        self._keep(books)
+
+    def _keep(self, books: dict[str, Books]) -> None:
+        """
+        Keep what was committed, for the next batch; a failure of that takes nothing from the answers.
+        """
+        try:
+            self._store.keep(books.values())
+        except Exception:  # noqa: BLE001 - whatever it is, the next batch reads everything
+            self._store.forget()
 
     def _timely(self, driver: Driver, items: Sequence[Item]) -> Sequence[Item]:
         """

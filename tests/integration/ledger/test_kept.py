@@ -5,6 +5,7 @@ What the writer keeps between batches is what the database has, whoever else wri
 import random
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ledger_world
@@ -16,7 +17,7 @@ from ledger import kept as kept_rows
 from ledger.driver_postgres import PostgresDriver
 from ledger.driver_sqlite import SqliteDriver
 from ledger.drivers import Driver
-from ledger.errors import StoreUnavailable
+from ledger.errors import OperationFailed, StoreUnavailable
 from ledger.rows import Books, Budget, Hold, HoldWindow, Lot, Window, columns
 from ledger.seals import make_seals
 from ledger.statements import ROWS
@@ -38,7 +39,7 @@ from ledger.types import (
     TopUp,
 )
 from ledger.verify import verify
-from ledger.writer import Committer
+from ledger.writer import Committer, Item
 
 NOW_US = 1_763_700_000 * 1_000_000
 TENANTS = ("acme", "bolt")
@@ -220,6 +221,61 @@ def test_a_lost_connection_empties_all(
     assert any("ledger_grant_lot" in text for text in selects)
 
 
+def test_what_cannot_be_kept_is_answered_all_the_same(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    After COMMIT nothing may turn an answer into "not written".
+    """
+    opened(ledger)
+
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "keep", fails)
+        held = ledger.do(reserve("a", 100))
+    assert isinstance(held, Held)
+    assert not held.replayed
+    settled = ledger.do(Settle("acme", "settle:a", NOW_US, "a", 100))
+    assert isinstance(settled, Settled)
+    assert not settled.replayed
+
+
+def test_windows_kept_from_a_refusal_serve_an_earlier_instant(
+    open_ledger: Callable[..., Ledger], lent: list[str]
+) -> None:
+    """
+    A call refused just after midnight moves no clock: one of just before still finds the window of its day.
+    """
+    midnight = NOW_US - NOW_US % 86_400_000_000 + 86_400_000_000
+    first = open_ledger()
+    opened(first)
+    first.do(replace(reserve("a", 100), now_us=midnight - 2_000_000))
+    second = open_ledger()
+    refused = second.do(replace(reserve("b", 5_000), now_us=midnight + 5))
+    assert isinstance(refused, Refused)
+    held = second.do(replace(reserve("c", 100), now_us=midnight - 5))
+    assert isinstance(held, Held)
+    assert held.gauges[1].held_nanos == 200
+    assert lent == ["acme"]
+
+
+def test_a_hold_id_is_reserved_once(ledger: Ledger, engine: Engine) -> None:
+    """
+    Two keys that name one hold, in one batch: the first has it, the second fails, and the books are whole.
+    """
+    opened(ledger)
+    items = [Item(Reserve("acme", key, NOW_US, "same", (Offer(9, 9),)), ()) for key in ("k1", "k2")]
+    committer = Committer(engine, None)
+    committer.run(items)
+    committer.disconnect()
+    assert isinstance(items[0].result, Held)
+    assert isinstance(items[1].error, OperationFailed)
+    with reading(engine) as connection:
+        assert verify(connection).problems == ()
+
+
 def _full_disk(*_: object) -> None:
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
@@ -228,12 +284,12 @@ def _full_disk(*_: object) -> None:
 
 def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, lent: list[str]) -> None:
     """
-    Holds and tenants beyond the bounds empty what is kept; nothing else changes.
+    Rows beyond the bound empty what is kept; nothing else changes.
     """
-    monkeypatch.setattr(kept_rows, "HOLDS_MAX", 3)
+    monkeypatch.setattr(kept_rows, "ROWS_MAX", 7)  # the tenant, its budget, window and lot, three holds
     opened(ledger)
     for name in "abcdefgh":
         assert isinstance(ledger.do(reserve(name)), Held)
-    assert len(lent) == 6  # neither the first nor the two after the bound was passed
+    assert len(lent) == 6  # neither the first nor the one after the bound was passed
     for name in "abcdefgh":
         assert isinstance(ledger.do(Settle("acme", f"settle:{name}", NOW_US, name, 5)), Settled)

@@ -18,7 +18,7 @@ BY = {
     "due": "ix_ledger_hold_due (tenant=? AND expires_at<?)",
     "ops": "tenant=? AND key=?",
     "budgets": "(tenant=?)",
-    "windows": "tenant=? AND ends_at>?",
+    "windows": "ix_ledger_budget_window_tenant (tenant=? AND ends_at>?)",
     "lots": "ix_ledger_grant_lot_left (tenant=?)",
     "hold_windows": "PRIMARY KEY (hold_id=?)",
     "windows_of": "budget_id=? AND starts_at=?",
