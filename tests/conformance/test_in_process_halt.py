@@ -19,6 +19,7 @@ import outlay
 from outlay import Cascade
 from outlay.admin import breakers
 from outlay.admin.tenants import set_tenant
+from outlay.engine import SWITCH_FRESH_S
 
 BODY: dict[str, Any] = {"model": SONNET, "max_tokens": 500, "messages": says()}
 LONG = {**BODY, "messages": says("[[sim input_tokens=100 output_tokens=300]]")}
@@ -140,6 +141,7 @@ def test_a_strategy_whose_books_are_lost_while_it_waits_says_so(crowded: Any) ->
     def lose() -> None:
         with crowded.books.app.engine.begin() as connection:
             connection.execute(text("ALTER TABLE circuit_state RENAME TO lost"))
+        time.sleep(2 * SWITCH_FRESH_S)  # as whoever halts does: what was read before is good for so long
 
     error = behind_a_stream(crowded, lose, cascade)
     assert isinstance(error, outlay.BooksUnavailable)
