@@ -23,7 +23,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from benchmarks.databases import postgres
-from ledger.drivers import connect
+from ledger.own_driver import connect
 from ledger.store_sql import SqlStore
 from ledger.types import Attachment, Offer, OpenAccount, Refused, Release, Reserve, Settle
 from ledger.writer import Committer, Item

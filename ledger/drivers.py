@@ -1,5 +1,5 @@
 """
-The two database drivers behind one small face: begin, select, write, commit, and what an error means.
+The face of a database driver: begin, select, write, commit, and what an error means.
 """
 
 import sqlite3
@@ -125,19 +125,6 @@ def own_connection(engine: Engine) -> Any:
     connection = pooled.driver_connection
     pooled.detach()
     return connection
-
-
-def connect(engine: Engine) -> Driver:
-    """
-    Open the writer's own connection; only the database that is used is loaded.
-    """
-    if engine.dialect.name == "sqlite":
-        from ledger.driver_sqlite import SqliteDriver
-
-        return SqliteDriver(engine)
-    from ledger.driver_postgres import PostgresDriver
-
-    return PostgresDriver(engine)
 
 
 def trouble(error: BaseException) -> Trouble:

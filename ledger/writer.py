@@ -19,9 +19,10 @@ from typing import Any, Final, cast
 from sqlalchemy import Engine
 
 from ledger.clocks import ClockCheck
-from ledger.drivers import Driver, Trouble, connect, trouble
+from ledger.drivers import Driver, Trouble, trouble
 from ledger.errors import LedgerClosed, LedgerError, OperationFailed, OutcomeUnknown, StoreUnavailable
 from ledger.outcome import Outcome
+from ledger.own_driver import connect
 from ledger.rows import Books
 from ledger.rules import apply, check_books
 from ledger.store_sql import SqlStore

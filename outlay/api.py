@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from ledger import reads
 from outlay import fields, holds, repeats, requests
 from outlay.admin import policies
-from outlay.calls import CallRequest, Refused
+from outlay.calls import TRUSTED, CallRequest, Refused
 from outlay.client import Calls
 from outlay.clock import now_us
 from outlay.effects import Tools
@@ -27,7 +27,7 @@ from outlay.orders import ACTOR, Answer, Orders
 from outlay.records import held_offers
 from outlay.settings import Settings, normal_url
 from outlay.wiring import App, open_app
-from router.types import Choice, Rights
+from router.types import Choice
 
 if TYPE_CHECKING:
     from outlay.strategies.cascade import Cascade
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from outlay.strategies.steps import RunResult, Steps
     from outlay.strategies.workflow import Workflow, WorkflowResult
 
-TRUSTED: Final = Rights(loosen=True)
 T = TypeVar("T")
 
 

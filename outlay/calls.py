@@ -10,6 +10,9 @@ from typing import Final
 
 from router.types import Hints, Offer, Reason, Rights
 
+TRUSTED: Final = Rights(loosen=True)
+"""What callers in process may ask for: they are the owner's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

@@ -12,8 +12,7 @@ from typing import Any, Final, Protocol
 import httpx2
 
 from outlay import fields
-from outlay.api import TRUSTED
-from outlay.calls import CallRequest, Upstream
+from outlay.calls import TRUSTED, CallRequest, Upstream
 from outlay.errors import BadInput
 from outlay.open_holds import hints_of
 from router.types import NUMBER_HINTS, TEXT_HINTS

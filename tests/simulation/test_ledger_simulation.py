@@ -24,7 +24,7 @@ from sqlalchemy import Engine, text
 
 from ledger import ClockAhead, reading, writer
 from ledger.clocks import ClockCheck
-from ledger.drivers import connect
+from ledger.own_driver import connect
 from ledger.store_memory import MemoryLedger
 from ledger.types import Operation, Release, Renew, Settle
 from ledger.verify import verify

@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Column, Engine, MetaData, Table, Text, select, text
 
 from ledger import Ledger, LedgerClosed, OperationFailed, OutcomeUnknown, StoreUnavailable, reading, writer
-from ledger.drivers import Driver, connect
+from ledger.drivers import Driver
+from ledger.own_driver import connect
 from ledger.reads import balance, hold, open_holds
 from ledger.types import (
     Attachment,
