@@ -108,10 +108,19 @@ def _close(
         raise BadInput("usage", "…", str(done.row["code"]), "report cost_usd instead")
     reply = yield from ask(Commit(done.op, done.row))
     if isinstance(reply, books.Refused):
-        told_otherwise = reply.reason is books.Reason.KEY_CONFLICT
-        refused = books.Refused(books.Reason.HOLD_CLOSED) if told_otherwise else reply
-        return refusals.from_ledger(hold_id, tenant, refused, now_us)
+        return refusals.from_ledger(hold_id, tenant, _told_otherwise(reply), now_us)
     return shape(found, reply)
+
+
+def _told_otherwise(reply: books.Refused) -> books.Refused:
+    """Say of another end under a hold's own key how the hold has ended."""
+    if reply.reason is not books.Reason.KEY_CONFLICT:
+        return reply
+    cost_nanos = reply.numbers.get("cost_nanos")
+    ended: dict[str, books.Number] = {"state": "released"}
+    if cost_nanos is not None:
+        ended = {"state": "settled", "cost_nanos": cost_nanos}
+    return books.Refused(books.Reason.HOLD_CLOSED, ended)
 
 
 def _find(tenant: str, hold_id: str, tools: Tools) -> Generator[Any, Any, HoldRow | Refused]:

@@ -186,7 +186,7 @@ _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.FIELD_INVALID: "{field}: {value} cannot be used; {fix}",
     ledger.Reason.AMOUNT_INVALID: "{field}: {value} is no amount of money; {fix}",
     ledger.Reason.UNKNOWN_HOLD: "there is no such hold",
-    ledger.Reason.HOLD_CLOSED: "this hold is closed already",
+    ledger.Reason.HOLD_CLOSED: "this hold is {state} already",
 }
 
 

@@ -5,6 +5,7 @@ Calls that were captured at their hold because nobody knew what the provider bil
 import json
 from typing import Any
 
+from ledger.read_models import HoldRow
 from ledger.types import Settle, Settled, settle_key
 from outlay import fields
 from outlay.admin.common import carry_out, known_hold
@@ -34,14 +35,20 @@ def settle_captured(app: App, hold_id: str, cost: str, *, reason: str, actor: st
     if hold.state != "expired" and not (hold.state == "settled" and hold.cost_nanos == cost_nanos):
         text = f"hold {hold.id} is {hold.state}; only one that expired is settled by hand"
         raise Rejected("hold_closed", text, {"hold_id": hold.id, "state": hold.state})
+    if hold.state == "settled":
+        return _told(hold, hold.cost_nanos, hold.charge_nanos, replayed=True)
     detail = json.dumps({"told_by": actor, "reason": why}, sort_keys=True)
     op = Settle(hold.tenant, settle_key(hold.id), now_us(), hold.id, cost_nanos, detail)
     result = carry_out(app, op, Settled)
+    return _told(hold, result.cost_nanos, result.charge_nanos, replayed=result.replayed)
+
+
+def _told(hold: HoldRow, cost_nanos: int | None, charge_nanos: int, *, replayed: bool) -> dict[str, Any]:
     return {
         "hold": hold.id,
         "tenant": hold.tenant,
-        "cost_usd": usd(result.cost_nanos),
-        "charge_usd": usd(result.charge_nanos),
+        "cost_usd": usd(cost_nanos),
+        "charge_usd": usd(charge_nanos),
         "captured_usd": usd(hold.charge_nanos),
-        "replayed": result.replayed,
+        "replayed": replayed,
     }

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from circuit.types import GLOBAL, tenant_scope
 from ledger import reads
 from ledger.read_models import AccountRow
-from ledger.rows import OVERAGE_NAMES
+from ledger.rows import COUNTS_NAMES, OVERAGE_NAMES
 from ledger.types import AccountOpened, AccountSet, Attachment, Gauge, OpenAccount, SetAccount
 from outlay import fields
 from outlay.admin.common import account, carry_out, known_tenant, order_key, unknown_tenant
@@ -191,6 +191,7 @@ def _gauge(gauge: Gauge, zone: str) -> dict[str, Any]:
         "spent_usd": usd(gauge.spent_nanos),
         "held_usd": usd(gauge.held_nanos),
         "overage_usd": usd(gauge.overage_nanos),
+        "counts": COUNTS_NAMES[gauge.counts_cost],
         "remaining_ratio": remaining_ratio(gauge),
         "resets_at": instant_text(gauge.resets_us, zone),
     }

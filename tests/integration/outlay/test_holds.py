@@ -211,6 +211,7 @@ def test_a_settlement_is_repeated_or_refused(holds: Holds, select: Select, clock
     assert answer(holds.settle("acme", hold, {"cost_usd": "1"}))["replayed"] is True
     other = refusal(holds.settle("acme", hold, {"cost_usd": "2"}))
     assert (other.status, other.code) == (409, "outlay_hold_closed")
+    assert (other.details["state"], "cost_usd" in other.details) == ("settled", True)
     assert refusal(holds.release("acme", hold, {})).status == 409
     assert wallet(select) == (WALLET - 10**9, 0)
 
@@ -265,7 +266,8 @@ def test_a_release_gives_the_money_back(holds: Holds, select: Select) -> None:
     done = answer(holds.release("acme", hold, {"reason": "our user left"}))
     assert (done["hold"], done["late"], done["replayed"]) == (hold, False, False)
     assert answer(holds.release("acme", hold, {"reason": "our user left"}))["replayed"] is True
-    assert refusal(holds.release("acme", hold, {"reason": "other"})).code == "outlay_hold_closed"
+    other = refusal(holds.release("acme", hold, {"reason": "other"}))
+    assert (other.code, other.details["state"]) == ("outlay_hold_closed", "released")
     assert wallet(select) == (WALLET, 0)
     assert select("SELECT outcome, code FROM outlay_decision") == [{"outcome": "failed", "code": "released"}]
     assert select("SELECT detail FROM ledger_hold") == [{"detail": "our user left"}]

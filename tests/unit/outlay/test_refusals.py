@@ -75,7 +75,7 @@ NUMBERS: dict[str, Any] = {
     "needed_nanos": 2_000_000_000, "available_nanos": 1, "limit_nanos": 5_000_000_000, "spent_nanos": 4,
     "held_nanos": 3, "budget_scope": "tenant", "budget_window": "day", "resets_us": T0 + 90_000_000,
     "debt_nanos": 7, "wallet_nanos": 0, "key": "k", "hold_id": "h", "field": "f", "value": "v", "fix": "x",
-    "queue_max": 5,
+    "queue_max": 5, "state": "settled",
 }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def test_the_truth_corrects_a_capture(app: App, cost: str, left: str) -> None:
     told = settle_captured(app, hold_id, cost, reason="the provider's bill of May", actor="fin")
     assert told["replayed"] is False
     assert balance(app, "acme")["credit_usd"] == left
-    again = settle_captured(app, hold_id, cost, reason="the provider's bill of May", actor="fin")
+    again = settle_captured(app, hold_id, cost, reason="told by somebody else, too", actor="ann")
     assert again["replayed"] is True
     assert balance(app, "acme")["credit_usd"] == left
     assert verify(app)["ok"]
