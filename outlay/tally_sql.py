@@ -22,11 +22,13 @@ SUMS: Final = (
 )  # fmt: skip
 UNLISTED: Final = "unlisted"
 """Stands for the tier of a model that no tier lists."""
-SERVED: Final = (
+_SERVED: Final = (
     f"CASE WHEN d.served_model IS NULL THEN '' ELSE coalesce(d.served_tier, '{UNLISTED}') END AS served_tier"
 )
 _KNOWN: Final = "d.cost_nanos IS NOT NULL AND d.outcome NOT IN ('uncertain', 'failed')"
 _PRICED: Final = f"{_KNOWN} AND d.asked_cost_nanos IS NOT NULL"
+_WIDTHS: Final = " UNION ALL SELECT ".join(f"{width} AS width_us" for width in WIDTHS_US)
+_START: Final = "a.at_us - a.at_us % w.width_us"
 
 
 def counted(source: str) -> str:
@@ -34,7 +36,7 @@ def counted(source: str) -> str:
     Return a query that says of each decision of a source what it adds to the roll-up.
     """
     return f"""SELECT d.tenant, d.at_us, d.outcome, coalesce(d.asked_tier, '') AS asked_tier,
-    {SERVED}, d.codes, 1 AS calls,
+    {_SERVED}, d.codes, 1 AS calls,
     CASE WHEN {_KNOWN} THEN 1 ELSE 0 END AS costed,
     CASE WHEN {_KNOWN} THEN d.cost_nanos ELSE 0 END AS cost_nanos,
     CASE WHEN {_PRICED} THEN 1 ELSE 0 END AS priced,
@@ -46,16 +48,15 @@ def counted(source: str) -> str:
 FROM {source} AS d"""
 
 
-def summed(source: str, widths_us: tuple[int, ...] = WIDTHS_US, sign: str = "") -> str:
+def summed(source: str, sign: str = "") -> str:
     """
     Return a query for the rows of the roll-up that the decisions of a source make.
     """
-    widths = " UNION ALL SELECT ".join(f"{width} AS width_us" for width in widths_us)
     like = ", ".join(f"a.{name}" for name in LIKE)
     sums = ", ".join(f"CAST({sign}sum(a.{name}) AS bigint) AS {name}" for name in SUMS)
-    return f"""SELECT a.tenant, w.width_us, a.at_us - a.at_us % w.width_us AS starts_us, {like}, {sums}
-FROM ({counted(source)}) AS a CROSS JOIN (SELECT {widths}) AS w
-GROUP BY a.tenant, w.width_us, a.at_us - a.at_us % w.width_us, {like}"""
+    return f"""SELECT a.tenant, w.width_us, {_START} AS starts_us, {like}, {sums}
+FROM ({counted(source)}) AS a CROSS JOIN (SELECT {_WIDTHS}) AS w
+GROUP BY a.tenant, w.width_us, {_START}, {like}"""
 
 
 def _added(rows: str) -> str:
@@ -72,11 +73,11 @@ _COLUMNS: Final = (
 
 
 def _sqlite(row: str, event: str, name: str, sign: str, after: str = "") -> str:
+    """Add the one row without grouping: SQLite would sort for it, 25 instead of 16 µs a decision."""
     source = f"(SELECT {', '.join(f'{row}.{column} AS {column}' for column in _COLUMNS)})"
-    widths = " UNION ALL SELECT ".join(f"{width} AS width_us" for width in WIDTHS_US)
     like, sums = ", ".join(f"a.{one}" for one in LIKE), ", ".join(f"{sign}a.{one}" for one in SUMS)
-    rows = f"""SELECT a.tenant, w.width_us, a.at_us - a.at_us % w.width_us, {like}, {sums}
-FROM ({counted(source)}) AS a CROSS JOIN (SELECT {widths}) AS w WHERE true"""
+    rows = f"""SELECT a.tenant, w.width_us, {_START}, {like}, {sums}
+FROM ({counted(source)}) AS a CROSS JOIN (SELECT {_WIDTHS}) AS w WHERE true"""
     return f"""CREATE TRIGGER outlay_decision_{name} AFTER {event} ON outlay_decision
 BEGIN
 {_added(rows)}{after}
@@ -93,7 +94,7 @@ DELETE FROM outlay_tally WHERE tenant = OLD.tenant AND starts_us IN ({_STARTS}) 
 
 def _postgresql(event: str, changed: str, name: str, sign: str, after: str = "") -> tuple[str, str]:
     """Count all rows of a statement at once, in the key's order: two writers never wait in a circle."""
-    rows = f"{summed('changed', sign=sign)}\nORDER BY 1, 2, 3, 4, 5, 6, 7"
+    rows = f"{summed('changed', sign)}\nORDER BY 1, 2, 3, 4, 5, 6, 7"
     return (
         f"""CREATE OR REPLACE FUNCTION outlay_decision_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 {_added(rows)}{after}
