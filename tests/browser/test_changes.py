@@ -7,14 +7,13 @@ from types import ModuleType
 
 import pandas as pd
 import pytest
+from dashboard_books import NOON, USD
 from streamlit.testing.v1 import AppTest
 
 from dashboard import changes
 from ledger.types import SetAccount, SetBudget
 from outlay.wiring import App
 
-USD = 1_000_000_000
-NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
 Page = Callable[..., AppTest]
 
 

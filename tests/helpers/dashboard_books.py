@@ -17,6 +17,7 @@ from outlay.settings import Settings
 from outlay.wiring import App, open_app
 from router.codec import to_json
 
+NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 USD = 1_000_000_000
@@ -95,6 +96,11 @@ def play(app: App, call: Call) -> str:
         Settle(call.tenant, f"{decision_id}-s", call.at_us + 900_000, decision_id, call.cost_nanos), attach
     )
     return decision_id
+
+
+def call(app: App, minutes_ago: int, **known: Any) -> str:
+    """Play one call of acme, so many minutes before noon."""
+    return play(app, Call(tenant="acme", at_us=NOON - minutes_ago * MINUTE_US, **known))
 
 
 def _record(call: Call, decision_id: str) -> dict[str, Any]:

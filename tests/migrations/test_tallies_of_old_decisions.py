@@ -4,6 +4,7 @@ Decisions from before the roll-up are counted as those that come after it, reaso
 
 import dashboard_books as books
 import pytest
+from dashboard_books import NOON
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -12,7 +13,6 @@ from outlay import schema
 from outlay.admin.books import verify
 from outlay.tables import decision, tally
 
-NOON = 1_795_262_400_000_000
 NEW = ("codes", "spared_nanos")
 
 

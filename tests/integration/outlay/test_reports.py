@@ -2,10 +2,9 @@
 Read models against books made by the real ledger, on both engines: what they say is what was written.
 """
 
-from collections.abc import Iterator
-
 import dashboard_books as books
 import pytest
+from dashboard_books import HOUR_US, MINUTE_US, NOON, USD, call
 
 from circuit.types import State
 from ledger.types import Adjust, Attachment, Note, Refund, Release, SetAccount, SetBudget, Settle, TopUp
@@ -21,30 +20,12 @@ from outlay.reports_standing import Obstacle, Stop
 from outlay.wiring import App
 from router.policy import default_policy_text
 
-USD = 1_000_000_000
-NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
-HOUR_US = 3_600_000_000
-MINUTE_US = 60_000_000
-
-
-@pytest.fixture
-def app(books_url: str) -> Iterator[App]:
-    """Empty books on each engine."""
-    opened = books.open_books(books_url)
-    yield opened
-    opened.close()
-
 
 @pytest.fixture
 def acme(app: App) -> App:
     """Books with one tenant in Berlin, since yesterday morning: 20 USD of credit, 5 USD a day."""
     books.tenant(app, "acme", NOON - 30 * HOUR_US, zone="Europe/Berlin")
     return app
-
-
-def call(app: App, minutes_ago: int, **known: object) -> str:
-    """Play one call of acme, so many minutes before noon."""
-    return str(books.play(app, books.Call(tenant="acme", at_us=NOON - minutes_ago * MINUTE_US, **known)))
 
 
 def stopped(row: TenantRow, obstacle: Obstacle) -> bool:

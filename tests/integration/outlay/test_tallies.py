@@ -2,11 +2,11 @@
 The roll-up of decisions, on both engines: it says what the log says, however often a decision was told.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import dashboard_books as books
 import pytest
+from dashboard_books import MINUTE_US, NOON, call
 from sqlalchemy import event, text
 
 from ledger.types import Attachment, Note
@@ -21,17 +21,7 @@ from outlay.reports_routing import Filter
 from outlay.tally_sql import DAY_US, QUARTER_US
 from outlay.wiring import App
 
-NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
-MINUTE_US = 60_000_000
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Pacific/Apia")
-
-
-@pytest.fixture
-def app(books_url: str) -> Iterator[App]:
-    """Empty books on each engine."""
-    opened = books.open_books(books_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -42,11 +32,6 @@ def week(app: App) -> App:
         call(app, minutes, asked="large", served="small", cost_nanos=minutes)
         call(app, minutes, cost_nanos=7, outcome=("uncertain", "failed", "broken")[minutes % 3])
     return app
-
-
-def call(app: App, minutes_ago: int, **known: object) -> str:
-    """Play one call of acme, so many minutes before noon."""
-    return str(books.play(app, books.Call(tenant="acme", at_us=NOON - minutes_ago * MINUTE_US, **known)))
 
 
 @pytest.mark.parametrize("zone", ZONES)

@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 import pytest
+from dashboard_books import HOUR_US, NOON, USD
 
 from dashboard import charts, theme
 from outlay.reports import Band
@@ -14,9 +15,6 @@ from outlay.reports_money import BurnPoint
 from outlay.reports_periods import Span, period
 from outlay.reports_routing import Cell
 
-NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
-HOUR_US = 3_600_000_000
-USD = 1_000_000_000
 TIERS = ("large", "medium", "small")
 BANDS = (Band(0, 0.5, 1.0, "as asked"), Band(1, 0.0, 0.5, "small at most"))
 DAY = BudgetWindow(5 * USD, 3 * USD, 0, 0, NOON - 12 * HOUR_US, NOON + 12 * HOUR_US)

@@ -2,11 +2,11 @@
 What keeps a tenant's calls from passing, in words.
 """
 
+from dashboard_books import NOON
+
 from dashboard.standing import why_text
 from outlay.reports_money import Credits, TenantRow
 from outlay.reports_standing import Tight
-
-NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
 
 
 def test_instants_of_a_refusal_are_told_on_the_tenants_clock() -> None:
