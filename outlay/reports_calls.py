@@ -137,7 +137,7 @@ def downgraded(tiers: Sequence[str]) -> ColumnElement[bool]:
 
 def lowered(tallies: Iterable[Tally], tiers: Sequence[str]) -> Iterator[Tally]:
     """
-    Yield of tallied calls those that `downgraded` selects.
+    Yield of tallied calls those that `downgraded` selects; a test holds the two to one rule.
     """
     raised = {*combinations(tiers, 2)}
     for one in tallies:

@@ -2,24 +2,26 @@
 The roll-up of decisions, on both engines: it says what the log says, however often a decision was told.
 """
 
+from itertools import permutations, product
 from typing import Any
 
 import dashboard_books as books
 import pytest
 from dashboard_books import MINUTE_US, NOON, call
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 
 from ledger.types import Attachment, Note
-from outlay import reports, reports_routing, tables, tallies
+from outlay import records, reports, reports_routing, tables, tallies
 from outlay.admin.archive import archive
 from outlay.admin.books import verify
 from outlay.admin.captured import settle_captured
 from outlay.fields import instant_text
-from outlay.reports_calls import Count
+from outlay.reports_calls import Count, downgraded, lowered
 from outlay.reports_periods import Span, period
 from outlay.reports_routing import Filter
 from outlay.tally_sql import DAY_US, QUARTER_US
 from outlay.wiring import App
+from router.codec import to_json
 
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Pacific/Apia")
 
@@ -66,6 +68,29 @@ def test_a_decision_that_is_told_twice_counts_once(app: App) -> None:
     assert seen.outcomes == (Count("uncertain", 1),)
     assert [(bar.cost_nanos, bar.calls) for bar in seen.spend] == [(30, 1)]
     assert verify(app)["checks"]["tallies"]
+
+
+def test_the_log_and_the_roll_up_agree_on_what_is_downgraded(app: App) -> None:
+    """
+    Whatever was asked for and served, in whatever order of tiers, and also of tiers that it does not name.
+    """
+    named = (None, "large", "medium", "small", "gone")
+    for asked, served in product(named, named):
+        known = records.opened(
+            id=f"{asked}-{served}", tenant="acme", at_us=NOON, surface="python", asked_model="m",
+            asked_tier=asked, offers=to_json([{"model": "n", "tier": served}]), offer=0,
+        )  # fmt: skip
+        row = records.row(known, outcome="served", finished_us=NOON, cost_nanos=1)
+        app.ledger.do(Note("acme", known["id"], NOON), [Attachment(tables.decision, row)])
+    decided = tables.decision.c
+    tiers = ("large", "medium", "small")
+    for order in (order for size in range(4) for order in permutations(tiers, size)):
+        rows = select(decided.asked_tier, decided.served_tier).where(downgraded(order))
+        with app.reading() as conn:
+            from_log = {(row.asked_tier, row.served_tier) for row in conn.execute(rows)}
+            counted = tallies.of_period(conn, period(Span.QUARTER, "UTC", NOON + 1), None)
+        assert {(one.asked, one.served) for one in lowered(counted, order)} == from_log
+        assert len(from_log) == 12 - len(order) * (len(order) - 1) // 2
 
 
 def test_what_is_archived_leaves_the_figures_too(
