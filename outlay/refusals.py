@@ -79,8 +79,7 @@ def from_ledger(decision_id: str, tenant: str, refused: ledger.Refused, now_us: 
     """
     shape = LEDGER[refused.reason]
     retry_after_s = BUSY_RETRY_S if shape.retry else _until_s(refused.numbers.get("resets_us"), now_us)
-    words = Words(shown(refused.numbers), reason=refused.reason, tenant=tenant)
-    message = _MONEY_TEXT.get(refused.reason, "{reason}").format_map(words)
+    message = _said(refused.reason, refused.numbers, tenant)
     return _refused(decision_id, shape, message, retry_after_s, refused.numbers)
 
 
@@ -110,19 +109,22 @@ def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None) -
     A budget that is spent to the last is called so, although a step had refused the call before the ledger
     was asked: its caller need not know the steps.
     """
-    spent = refusal.code is RefusalCode.PRIORITY_REFUSED and _is_spent(refusal.numbers)
-    shape = LEDGER[ledger.Reason.BUDGET_EXHAUSTED] if spent else ROUTER[refusal.code]
-    retry_after_s = refusal.retry_after_s
+    numbers = {**refusal.numbers, **_budget_of(refusal.numbers.get("gauge"))}
+    shape, message, retry_after_s = ROUTER[refusal.code], refusal.message, refusal.retry_after_s
+    if refusal.code is RefusalCode.PRIORITY_REFUSED and _reaches(numbers, "spent_nanos"):
+        shape = LEDGER[ledger.Reason.BUDGET_EXHAUSTED]
+        message = _said(ledger.Reason.BUDGET_EXHAUSTED, numbers)
     if retry_after_s is None and now_us is not None:
-        retry_after_s = _until_s(refusal.numbers.get("resets_us"), now_us)
+        retry_after_s = _until_s(numbers.get("resets_us"), now_us)
     if shape.retry and retry_after_s is not None:
         retry_after_s = min(retry_after_s, BREAKER_RETRY_S_MAX)
-    return _refused(decision_id, shape, refusal.message, retry_after_s, refusal.numbers)
+    return _refused(decision_id, shape, message, retry_after_s, numbers)
 
 
-def _is_spent(numbers: Mapping[str, object]) -> bool:
-    limit, spent = numbers.get("limit_nanos"), numbers.get("spent_nanos")
-    return isinstance(limit, int) and isinstance(spent, int) and spent >= limit
+def _budget_of(gauge: object) -> Mapping[str, str]:
+    """Name scope and window of a gauge as the ledger's refusals do; credit has none."""
+    scope, apart, window = str(gauge).rpartition("/")
+    return {"budget_scope": scope, "budget_window": window} if apart else {}
 
 
 def from_circuit(decision_id: str, halted: Halted) -> Refused:
@@ -161,6 +163,8 @@ def shown(numbers: Mapping[str, object]) -> dict[str, object]:
 
 
 _NEEDED: Final = "this call may cost up to {needed_usd} USD"
+_HELD: Final = "{held_usd} are held by calls in flight, {available_usd} are left"
+_LESS: Final = "ask for less (fewer max_tokens, a shorter prompt, a smaller model)"
 _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.QUEUE_FULL: "too many calls are waiting for the books; retry shortly",
     ledger.Reason.UNKNOWN_TENANT: "tenant {tenant} has no account",
@@ -168,26 +172,60 @@ _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.FROZEN: "tenant {tenant} is frozen by an operator",
     ledger.Reason.IN_DEBT: "tenant {tenant} owes {debt_usd} USD; a top-up repays it",
     ledger.Reason.CREDIT_EXHAUSTED: (
-        "tenant {tenant} has {available_usd} USD of credits left, and " + _NEEDED + "; top up the tenant"
+        f"tenant {{tenant}} has {{available_usd}} USD of credits left, and {_NEEDED}; "
+        f"top up the tenant, or {_LESS}"
     ),
     ledger.Reason.BUDGET_EXHAUSTED: (
-        "the {budget_window} budget of {budget_scope} is spent: {spent_usd} of {limit_usd} USD, and "
-        + _NEEDED
-        + "; it resets at {resets_at}"
+        f"{_NEEDED} and does not fit {{budget}}: of {{limit_usd}} USD {{spent_usd}} are spent, {_HELD}; "
+        f"{_LESS}, have the budget raised, or wait until {{resets_at}}"
     ),
     ledger.Reason.CREDIT_BUSY: (
-        "{held_usd} USD of {tenant}'s credits are held by calls in flight, and " + _NEEDED + "; retry shortly"
+        f"of {{tenant}}'s credits of {{limit_usd}} USD {_HELD}, and {_NEEDED}; retry shortly"
     ),
-    ledger.Reason.BUDGET_BUSY: (
-        "{held_usd} USD of the {budget_window} budget of {budget_scope} are held by calls in flight, and "
-        + _NEEDED
-        + "; retry shortly"
-    ),
+    ledger.Reason.BUDGET_BUSY: f"of {{budget}} of {{limit_usd}} USD {_HELD}, and {_NEEDED}; retry shortly",
     ledger.Reason.FIELD_INVALID: "{field}: {value} cannot be used; {fix}",
     ledger.Reason.AMOUNT_INVALID: "{field}: {value} is no amount of money; {fix}",
     ledger.Reason.UNKNOWN_HOLD: "there is no such hold",
     ledger.Reason.HOLD_CLOSED: "this hold is {state} already",
 }
+_NO_CREDIT: Final = f"tenant {{tenant}} has no credits left, and {_NEEDED}; top up the tenant"
+_NO_BUDGET: Final = "{budget} is {limit_usd} USD: nothing may be spent until it is raised"
+_SPENT: Final = (
+    "{budget} is spent: {spent_usd} of {limit_usd} USD; it resets at {resets_at}, unless it is raised before"
+)
+_ABOVE_LIMIT: Final = (
+    f"{_NEEDED}, more than the whole of {{budget}}, {{limit_usd}} USD; {_LESS}, or have the budget raised"
+)
+_OF_WINDOW: Final = {"hour": "hourly", "day": "daily", "week": "weekly", "month": "monthly"}
+
+
+def _said(reason: ledger.Reason, numbers: Mapping[str, object], tenant: str = "") -> str:
+    """Word a refusal of the ledger; also whether the money is spent, or only too little for this call."""
+    text = _MONEY_TEXT.get(reason, "{reason}")
+    if reason is ledger.Reason.CREDIT_EXHAUSTED and _reaches(numbers, "spent_nanos"):
+        text = _NO_CREDIT
+    if reason is ledger.Reason.BUDGET_EXHAUSTED:
+        if numbers.get("limit_nanos") == 0:
+            text = _NO_BUDGET
+        elif _reaches(numbers, "spent_nanos"):
+            text = _SPENT
+        elif _reaches(numbers, "needed_nanos", above=True):
+            text = _ABOVE_LIMIT
+    return text.format_map(Words(shown(numbers), reason=reason, tenant=tenant, budget=_budget(numbers)))
+
+
+def _reaches(numbers: Mapping[str, object], name: str, *, above: bool = False) -> bool:
+    """Tell whether an amount is as large as the limit, or larger than it."""
+    limit, amount = numbers.get("limit_nanos"), numbers.get(name)
+    return isinstance(limit, int) and isinstance(amount, int) and amount >= limit + above
+
+
+def _budget(numbers: Mapping[str, object]) -> str:
+    """Name a budget by its window and by whose calls it limits."""
+    scope, window = str(numbers.get("budget_scope")), str(numbers.get("budget_window"))
+    kind, _, name = scope.partition(":")
+    named = f"{_OF_WINDOW.get(window, window)} budget"
+    return f"the {named} of {kind} {name}" if name else f"the tenant's {named}"
 
 
 class Words(dict[str, object]):

@@ -9,9 +9,11 @@ import pytest
 import ledger.types as ledger
 from circuit.types import HaltCode, Halted
 from outlay import refusals
+from outlay.calls import Refused
 from outlay.refusals import CIRCUIT, LEDGER, ROUTER, Shape
 from router.types import Refusal, RefusalCode
 
+USD = 1_000_000_000
 T0 = 1_763_700_000_000_000
 STATUS_OF_TYPE = {
     "invalid_request_error": {400},
@@ -105,6 +107,72 @@ def test_a_spent_budget_says_when_it_resets_and_is_not_retried() -> None:
     assert "5.00" in refused.message
 
 
+def _of_budget(window: str = "day", scope: str = "tenant", **nanos: int) -> Refused:
+    """Refuse a call over a budget of 5 USD."""
+    numbers = {**NUMBERS, "limit_nanos": 5 * USD, "budget_window": window, "budget_scope": scope}
+    numbers |= {f"{name}_nanos": amount for name, amount in nanos.items()}
+    return refusals.from_ledger("d", "acme", ledger.Refused(ledger.Reason.BUDGET_EXHAUSTED, numbers), T0)
+
+
+def test_a_call_that_does_not_fit_what_is_left_is_not_told_that_all_is_spent() -> None:
+    """With 0.50 USD left a call of 0.80 USD hears what is left, what it needs, and what to do."""
+    refused = _of_budget(spent=4 * USD, held=USD // 2, available=USD // 2, needed=8 * USD // 10)
+    assert "is spent" not in refused.message
+    assert refused.message == (
+        "this call may cost up to 0.80 USD and does not fit the tenant's daily budget: of 5.00 USD 4.00 are "
+        "spent, 0.50 are held by calls in flight, 0.50 are left; ask for less (fewer max_tokens, "
+        "a shorter prompt, a smaller model), have the budget raised, or wait until 2025-11-21T04:41:30+00:00"
+    )
+
+
+def test_a_call_above_the_whole_limit_is_not_told_to_wait() -> None:
+    """No reset ever makes room for it; a budget of 0 has no room for any call."""
+    refused = _of_budget(spent=0, held=0, available=5 * USD, needed=8 * USD)
+    assert "more than the whole of the tenant's daily budget, 5.00 USD" in refused.message
+    assert "wait" not in refused.message
+    nothing = _of_budget(limit=0, spent=0, held=0, available=0, needed=USD)
+    assert nothing.message == "the tenant's daily budget is 0.00 USD: nothing may be spent until it is raised"
+
+
+@pytest.mark.parametrize(
+    ("window", "scope", "named"),
+    [
+        ("hour", "tenant", "the tenant's hourly budget is spent: 5.00 of 5.00 USD; it resets at"),
+        ("week", "task:content/blog", "the weekly budget of task content/blog is spent"),
+        ("month", "key:k-1", "the monthly budget of key k-1 is spent"),
+    ],
+)
+def test_one_code_for_all_windows_and_its_details_say_which(window: str, scope: str, named: str) -> None:
+    """A client reads window and scope from the details; the text says them in words."""
+    refused = _of_budget(window, scope, spent=5 * USD)
+    assert refused.message.startswith(named)
+    assert refused.code == "outlay_daily_budget_reached"
+    assert (refused.details["budget_window"], refused.details["budget_scope"]) == (window, scope)
+
+
+def test_credits_that_bear_smaller_calls_are_not_called_gone() -> None:
+    """Who has some left is told that a smaller call may pass; who has none is only told to top up."""
+    numbers = {**NUMBERS, "available_nanos": USD // 2, "needed_nanos": USD}
+    some = refusals.from_ledger("d", "acme", ledger.Refused(ledger.Reason.CREDIT_EXHAUSTED, numbers), T0)
+    assert some.message.startswith("tenant acme has 0.50 USD of credits left, and this call may cost up to 1")
+    assert "ask for less" in some.message
+    gone = {**numbers, "limit_nanos": 0, "spent_nanos": 0, "available_nanos": 0}
+    none = ledger.Refused(ledger.Reason.CREDIT_EXHAUSTED, gone)
+    assert refusals.from_ledger("d", "acme", none, T0).message == (
+        "tenant acme has no credits left, and this call may cost up to 1.00 USD; top up the tenant"
+    )
+
+
+def test_busy_money_says_how_much_is_left() -> None:
+    """Who is told to retry sees what the budget allows, what is held of it and what the call needs."""
+    numbers = {**NUMBERS, "held_nanos": USD, "available_nanos": USD // 2, "needed_nanos": USD}
+    busy = refusals.from_ledger("d", "acme", ledger.Refused(ledger.Reason.BUDGET_BUSY, numbers), T0)
+    assert busy.message == (
+        "of the tenant's daily budget of 5.00 USD 1.00 are held by calls in flight, 0.50 are left, and this "
+        "call may cost up to 1.00 USD; retry shortly"
+    )
+
+
 def test_busy_money_is_retried_after_a_second_whatever_the_window_says() -> None:
     """Money held by calls in flight comes back within seconds, not at the end of the day."""
     busy = refusals.from_ledger("d", "acme", ledger.Refused(ledger.Reason.BUDGET_BUSY, NUMBERS), T0)
@@ -135,6 +203,16 @@ def test_a_budget_that_is_spent_is_called_so() -> None:
     assert (refused.code, refused.retry_after_s) == ("outlay_daily_budget_reached", 5)
     left = Refusal(RefusalCode.PRIORITY_REFUSED, "text", {**numbers, "spent_nanos": 4})
     assert refusals.from_router("d", left, T0).code == "outlay_priority_refused"
+
+
+def test_a_budget_that_a_step_guards_is_named_like_the_ledger_names_it() -> None:
+    """A client finds window and scope under the same names, whoever refused it."""
+    numbers = {"gauge": "task:a/b/week", "limit_nanos": USD, "spent_nanos": USD, "resets_us": T0 + 5_000_000}
+    refused = refusals.from_router("d", Refusal(RefusalCode.PRIORITY_REFUSED, "text", numbers), T0)
+    assert refused.message.startswith("the weekly budget of task a/b is spent: 1.00 of 1.00 USD")
+    assert (refused.details["budget_scope"], refused.details["budget_window"]) == ("task:a/b", "week")
+    credit = Refusal(RefusalCode.PRIORITY_REFUSED, "text", {"gauge": "credit", "credit_nanos": 1})
+    assert "budget_scope" not in refusals.from_router("d", credit, T0).details
 
 
 def test_a_halt_names_its_scope_and_reason() -> None:
