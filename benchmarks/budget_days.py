@@ -29,8 +29,9 @@ from benchmarks.days_data import Call, day_start_us, read_days
 from benchmarks.days_router import Day, DayRun
 from benchmarks.inputs import PRICE_SETS, count, refusals, shares
 from outlay.demand import Past, WorthRow, past
+from pricing.load import load_prices
 from pricing.money import format_usd
-from pricing.table import PriceTable, load_prices
+from pricing.table import PriceTable
 from router.policy import Policy, load_policy
 
 POLICY: Final = """

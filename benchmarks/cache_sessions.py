@@ -37,8 +37,8 @@ from benchmarks.cache_world import (
 from benchmarks.inputs import PRICE_SETS, count, refusals
 from outlay.views import SessionMemory, cache
 from pricing.bound import Part
+from pricing.load import load_prices
 from pricing.money import format_usd
-from pricing.table import load_prices
 from router.choose import choose
 from router.classify import profile_request
 from router.policy import Policy, load_policy

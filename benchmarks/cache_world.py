@@ -14,7 +14,7 @@ from benchmarks.inputs import number, read_table
 from outlay.errors import BadInput
 from pricing.cost import cost_nanos
 from pricing.facts import model_facts
-from pricing.table import load_prices
+from pricing.load import load_prices
 from pricing.usage import Usage
 
 START_US: Final = 1_795_219_200_000_000  # 2026-11-21, when both sets of prices were in force

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pricing.table import load_prices
+from pricing.load import load_prices
 from router.classify import profile_request
 from router.codec import Inputs, from_json, replay, to_json
 from router.policy import Policy, default_policy_text, load_policy

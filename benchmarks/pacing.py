@@ -22,7 +22,8 @@ from benchmarks.days_data import Call, cost_nanos, day_start_us
 from benchmarks.days_router import Day, DayRun
 from benchmarks.inputs import count
 from outlay.demand import Past, past
-from pricing.table import PriceTable, load_prices
+from pricing.load import load_prices
+from pricing.table import PriceTable
 from router.policy import Policy, load_policy
 
 MODELS: Final = ("claude-opus-5", "claude-sonnet-4-5", "claude-haiku-4-5")

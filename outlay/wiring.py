@@ -32,7 +32,8 @@ from outlay.scores_sql import Scores
 from outlay.sessions_sql import Sessions
 from outlay.settings import Settings
 from outlay.tables import EVERYBODY, decision
-from pricing.table import PriceTable, load_prices
+from pricing.load import load_prices
+from pricing.table import PriceTable
 from router.policy import load_policy
 
 

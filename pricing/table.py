@@ -1,15 +1,13 @@
 """
 Prices as integers: the tables of the library genai-prices, compiled once into pico-USD per token.
 
-It decides which price holds for a model at an instant. Arithmetic is in `cost.py`; reading the library and
-the operator's overrides is in `compile.py` and `overrides.py`, loaded only when `load_prices` runs
-(genai-prices takes 0.4 s to import). A price that is not in the table is unknown: it is never zero.
+It decides which price holds for a model at an instant. Arithmetic is in `cost.py`; `load.py` makes the table.
+A price that is not in it is unknown: it is never zero.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 PICOS_PER_NANO = 1_000
 
@@ -125,20 +123,3 @@ class PriceTable:
             why = self.refused.get(model, "no price is known; add one to the price overrides")
             raise UnknownPrice(f'model "{model}": {why}')
         return periods
-
-
-@lru_cache(maxsize=8)
-def load_prices(overrides: str | None = None) -> PriceTable:
-    """
-    Compile the prices of the installed genai-prices, with the operator's overrides on top; cached.
-
-    Args:
-        overrides: TOML text, see `overrides.py`.
-    Raises:
-        OverridesError: the overrides are malformed or implausible; names field, value and fix.
-    """
-    from pricing.compile import compile_prices  # loads genai-prices: 0.4 s that `import pricing` spares
-    from pricing.overrides import apply_overrides
-
-    table = compile_prices()
-    return table if overrides is None else apply_overrides(table, overrides)

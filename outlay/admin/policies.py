@@ -22,7 +22,7 @@ from outlay.policies_sql import PolicyRow
 from outlay.tables import EVERYBODY
 from outlay.tables import policy as policy_table
 from outlay.wiring import App
-from pricing.table import load_prices
+from pricing.load import load_prices
 from router.policy import Policy, lint, load_policy
 
 _VERSION_MAX: Final = 2**53

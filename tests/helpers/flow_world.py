@@ -28,7 +28,7 @@ from outlay.errors import BooksUnavailable
 from outlay.records import captured_row
 from outlay.tables import decision
 from outlay.views import View
-from pricing.table import load_prices
+from pricing.load import load_prices
 from router.policy import Policy, default_policy_text, load_policy
 
 T0 = 1_763_700_000_000_000

@@ -4,7 +4,8 @@ What the properties of the router share: tiers, models, prices, and a budget of 
 
 from functools import cache
 
-from pricing.table import PriceTable, load_prices
+from pricing.load import load_prices
+from pricing.table import PriceTable
 from router.types import Budget, Headroom
 
 NOW_US = 1_795_000_000_000_000

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from pricing.bound import RequestInvalid, bound_request
 from pricing.cost import cost_nanos
 from pricing.facts import known_models, model_facts
+from pricing.load import load_prices
 from pricing.money import MAX_NANOS, MoneyError, ceil_div, format_usd, parse_usd, scale_ceil
-from pricing.table import UnknownPrice, load_prices
+from pricing.table import UnknownPrice
 from pricing.tally import Tally
 from pricing.usage import StreamUsage, Usage, UsageError, billed_from_api, broken_stream_usage
 

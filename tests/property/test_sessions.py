@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.facts import model_facts
-from pricing.table import load_prices
+from pricing.load import load_prices
 from router.choose import choose
 from router.classify import profile_request
 from router.costs import Costs

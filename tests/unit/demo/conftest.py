@@ -6,7 +6,7 @@ import pytest
 
 from outlay.demo.plan import Plan, make_plan
 from outlay.demo.trace import load_trace
-from pricing.table import load_prices
+from pricing.load import load_prices
 
 NOON_US = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
 

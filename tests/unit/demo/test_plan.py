@@ -15,8 +15,8 @@ from outlay.demo.tenants import TENANTS
 from outlay.demo.trace import load_trace
 from pricing.bound import bound_request
 from pricing.facts import model_facts
+from pricing.load import load_prices
 from pricing.money import parse_usd
-from pricing.table import load_prices
 from router.policy import load_policy
 
 NOON_US = 1_795_262_400_000_000

@@ -12,7 +12,7 @@ from outlay import closing, records
 from outlay.calls import Broken, Completed, Failed, NotSent, Uncertain
 from outlay.closing import Held
 from pricing.cost import cost_nanos
-from pricing.table import load_prices
+from pricing.load import load_prices
 from pricing.usage import Usage
 from router.codec import to_json
 from router.observe import counterfactual

@@ -12,7 +12,7 @@ from ledger.types import Gauge
 from outlay.demand import DAY_US, DemandRow, WorthRow, local_slot, pace, past, quarter_start, quarters
 from outlay.demand_sql import attachments
 from outlay.tables import demand, upgrade_worth
-from pricing.table import load_prices
+from pricing.load import load_prices
 from router.demand import QUARTER_US
 from router.policy import default_policy_text, load_policy
 

@@ -15,7 +15,8 @@ from outlay.whatif.recorded import Recorded, Served, Then
 from outlay.whatif.sums import OTHERS, TASKS_MAX, Sums, kind_of
 from pricing.cost import cost_nanos
 from pricing.facts import geo_ppm
-from pricing.table import PriceTable, load_prices
+from pricing.load import load_prices
+from pricing.table import PriceTable
 from pricing.usage import Usage
 from router.types import Budget, Headroom, Offer
 

@@ -4,7 +4,8 @@ Shared by the pricing tests: the compiled prices, and an instant at which all cu
 
 import pytest
 
-from pricing.table import PriceTable, load_prices
+from pricing.load import load_prices
+from pricing.table import PriceTable
 
 
 @pytest.fixture(scope="session")

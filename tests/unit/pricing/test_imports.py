@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import sys
-import pricing.bound, pricing.cost, pricing.facts, pricing.money, pricing.table, pricing.usage
+import pricing.bound, pricing.cost, pricing.facts, pricing.load, pricing.money, pricing.table, pricing.usage
 pricing.bound.bound_request({"messages": []})
 pricing.facts.model_facts("claude-opus-5-5")
 loaded = {"genai_prices", "pydantic", "httpx2", "httpx", "sqlalchemy", "anthropic", "streamlit", "redis"}

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from pricing.load import load_prices
 from pricing.overrides import OverridesError
-from pricing.table import PriceTable, Rates, UnknownPrice, load_prices
+from pricing.table import PriceTable, Rates, UnknownPrice
 
 RATES = {
     "input_usd_per_mtok": '"3.60"',

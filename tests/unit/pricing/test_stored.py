@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from pricing.load import load_prices
 from pricing.stored import StoredPricesError, digest, from_text, to_text
-from pricing.table import PriceTable, load_prices
+from pricing.table import PriceTable
 
 OWN = """[models.mine]
 input_usd_per_mtok = "1"

@@ -11,7 +11,8 @@ import pytest
 
 from pricing.compile import CompileError, picos_per_token
 from pricing.facts import known_models
-from pricing.table import PriceTable, Rates, UnknownPrice, load_prices
+from pricing.load import load_prices
+from pricing.table import PriceTable, Rates, UnknownPrice
 
 
 def us(*when: int) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pricing.table import PriceTable, load_prices
+from pricing.load import load_prices
+from pricing.table import PriceTable
 from router.choose import choose
 from router.classify import profile_request
 from router.policy import Policy, default_policy_text, load_policy

@@ -4,7 +4,7 @@ The warning about a classification that costs too much of what it decides on.
 
 import pytest
 
-from pricing.table import load_prices
+from pricing.load import load_prices
 from router.lint import lint
 from router.policy import load_policy
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pricing.table import PriceTable, load_prices
+from pricing.load import load_prices
+from pricing.table import PriceTable
 from router.policy import Policy, lint, load_policy
 
 AT_US = 1_795_000_000_000_000

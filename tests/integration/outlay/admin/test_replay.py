@@ -18,8 +18,8 @@ from outlay.errors import BadInput, Rejected
 from outlay.fields import instant_text
 from outlay.prices_sql import keep_prices, stored_prices
 from outlay.wiring import App
+from pricing.load import load_prices
 from pricing.stored import digest
-from pricing.table import load_prices
 from router.types import Hints
 from router.types import Offer as Brought
 
