@@ -22,7 +22,8 @@ from outlay.clock import now_us
 from outlay.effects import Tools
 from outlay.errors import BadInput, CallRefused, translated
 from outlay.flow import preview
-from outlay.open_holds import Decision, HintWords, Hold, decision_of, hints_of
+from outlay.hint_words import HintWords, hints_of
+from outlay.open_holds import Decision, Hold, decision_of
 from outlay.orders import ACTOR, Answer, Orders
 from outlay.records import held_offers
 from outlay.settings import Settings, normal_url

@@ -16,7 +16,8 @@ from outlay.admin.quality import SOURCE
 from outlay.aio import AsyncCalls
 from outlay.api import decision, opened, passed, steps_of, to_decide, to_hold, to_run, to_settle
 from outlay.flow import preview
-from outlay.open_holds import AsyncHold, Decision, HintWords
+from outlay.hint_words import HintWords
+from outlay.open_holds import AsyncHold, Decision
 from outlay.orders import ACTOR, Answer, Orders
 from outlay.wiring import App
 

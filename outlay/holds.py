@@ -17,7 +17,7 @@ from outlay.clock import iso
 from outlay.effects import Commit, FindHold, Tools, ask
 from outlay.errors import BadInput
 from outlay.flow import hold
-from outlay.open_holds import read_hints
+from outlay.hint_words import read_hints
 from pricing.money import format_usd
 from router.codec import to_json
 from router.types import NUMBER_HINTS, TEXT_HINTS, Hints, Offer, Rights

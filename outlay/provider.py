@@ -21,7 +21,7 @@ from outlay.api_async import AsyncOutlay
 from outlay.calls import Failed, NotSent, Outcome, Refused, Sending, Uncertain, Upstream
 from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
-from outlay.open_holds import HintWords
+from outlay.hint_words import HintWords
 from outlay.sdk_bodies import AsyncBody, Body, carrying
 from outlay.sdk_passages import AsyncPassage, Passage
 from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed

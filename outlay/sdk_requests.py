@@ -14,7 +14,7 @@ import httpx2
 from outlay import fields
 from outlay.calls import TRUSTED, CallRequest, Upstream
 from outlay.errors import BadInput
-from outlay.open_holds import hints_of
+from outlay.hint_words import hints_of
 from router.types import NUMBER_HINTS, TEXT_HINTS
 
 MESSAGES: Final = "/v1/messages"

@@ -7,7 +7,7 @@ import pytest
 
 from outlay.api import to_hold, to_settle
 from outlay.errors import BadInput
-from outlay.open_holds import hints_of
+from outlay.hint_words import hints_of
 from outlay.sdk_requests import Kind, Terms, body_of, kind_of
 
 
