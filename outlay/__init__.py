@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         SchemaMismatch,
     )
     from outlay.open_holds import AsyncHold, Decision, Hold
-    from outlay.provider import middleware
+    from outlay.sdk_middleware import middleware
     from outlay.strategies.cascade import Cascade
     from outlay.strategies.speculative import Speculative
     from outlay.strategies.steps import RunAttempt, RunResult, Verdict
@@ -101,7 +101,7 @@ _HOMES = {
     "Verdict": "outlay.strategies.steps",
     "Workflow": "outlay.strategies.workflow",
     "WorkflowResult": "outlay.strategies.workflow",
-    "middleware": "outlay.provider",
+    "middleware": "outlay.sdk_middleware",
     "open": "outlay.api",
     "open_async": "outlay.api_async",
 }

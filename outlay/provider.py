@@ -7,71 +7,24 @@ free and cannot be bounded here is refused. It must be the last of a client's mi
 send more than what was held.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Unpack, overload
+from typing import Any, Final
 
 import anthropic
 import httpx2
 from anthropic import APIRequest, APIResponse, AsyncAPIResponse
 
 from outlay import counting
-from outlay.api import Outlay
-from outlay.api_async import AsyncOutlay
+from outlay.aio import AsyncCalls
 from outlay.calls import Failed, NotSent, Outcome, Refused, Sending, Uncertain, Upstream
+from outlay.client import Calls
 from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
-from outlay.hint_words import HintWords
 from outlay.sdk_bodies import AsyncBody, Body, carrying
 from outlay.sdk_passages import AsyncPassage, Passage
 from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed
-
-if TYPE_CHECKING:
-    from outlay.strategies.last_look import LastLook
-
-
-@overload
-def middleware(
-    books: Outlay,
-    *,
-    tenant: str | Callable[[], str],
-    betas: Iterable[str] = (),
-    **hints: Unpack[HintWords],
-) -> "ControlledCalls": ...
-@overload
-def middleware(
-    books: AsyncOutlay,
-    *,
-    tenant: str | Callable[[], str],
-    betas: Iterable[str] = (),
-    **hints: Unpack[HintWords],
-) -> "AsyncControlledCalls": ...
-def middleware(
-    books: Outlay | AsyncOutlay,
-    *,
-    tenant: str | Callable[[], str],
-    betas: Iterable[str] = (),
-    **hints: Unpack[HintWords],
-) -> "ControlledCalls | AsyncControlledCalls":
-    """
-    Control the calls of a client: `Anthropic(middleware=[outlay.middleware(books, tenant="acme")])`.
-
-    An `Outlay` is for the blocking client, an `AsyncOutlay` for the asynchronous one, in its event loop; the
-    client refuses the wrong kind when it is made. Each attempt of the SDK's retries is a call of its own.
-
-    The kill switch is read once more when the client's HTTP library has a connection, right before the body
-    goes out: a call that waited for one is not sent after a halt.
-
-    Args:
-        tenant: Who pays; or a function that is asked at each call.
-        betas: Betas that the client sends with every request (`default_headers`): a beta can change what a
-            request costs, so that others than these and the request's own are not sent.
-        hints: For every call; the `outlay-*` headers of a request (`extra_headers`) go before them.
-    Raises:
-        BadInput: A hint cannot be used.
-    """
-    terms = Terms(tenant, frozenset(betas), dict(hints))
-    return ControlledCalls(books, terms) if isinstance(books, Outlay) else AsyncControlledCalls(books, terms)
+from outlay.strategies.last_look import LastLook
 
 
 class ControlledCalls(anthropic.Middleware):
@@ -79,8 +32,8 @@ class ControlledCalls(anthropic.Middleware):
     The middleware for a blocking client.
     """
 
-    def __init__(self, books: Outlay, terms: "Terms") -> None:
-        self._books = books
+    def __init__(self, calls: Calls, terms: Terms) -> None:
+        self._calls = calls
         self._terms = terms
 
     def handle(self, request: APIRequest, call_next: anthropic.CallNext) -> "APIResponse[Any]":
@@ -94,7 +47,7 @@ class ControlledCalls(anthropic.Middleware):
             return call_next(self._counted(request))
         with _as_sdk_errors(request):
             order = self._terms.order(request)
-            call = self._books.calls.start(order)
+            call = self._calls.start(order)
         while (sending := call.sending) is not None:
             passage = Passage(call, sending, _lost)
             body = self._body(request, sending.body, order.tenant, sending.decision_id)
@@ -117,7 +70,7 @@ class ControlledCalls(anthropic.Middleware):
 
     def _counted(self, request: APIRequest) -> APIRequest:
         """Put a count to where its privacy class allows, unless spending is halted."""
-        calls = self._books.calls
+        calls = self._calls
         with _as_sdk_errors(request):
             order = self._terms.order(request)
             found = calls.carry_out(counting.place(order, calls.engine.tools))
@@ -131,7 +84,7 @@ class ControlledCalls(anthropic.Middleware):
 
         def before() -> None:
             with _as_sdk_errors(request):
-                refused = self._books.calls.engine.still_on(tenant, decision_id)
+                refused = self._calls.engine.still_on(tenant, decision_id)
             if refused is not None:
                 raise _refusal(refused, request)
 
@@ -143,9 +96,10 @@ class AsyncControlledCalls(anthropic.Middleware):
     The middleware for an asynchronous client.
     """
 
-    def __init__(self, books: AsyncOutlay, terms: "Terms") -> None:
-        self._books = books
+    def __init__(self, calls: AsyncCalls, terms: Terms, check_loop: Callable[[], None]) -> None:
+        self._calls = calls
         self._terms = terms
+        self._check_loop = check_loop
 
     async def handle_async(
         self, request: APIRequest, call_next: anthropic.AsyncCallNext
@@ -156,12 +110,12 @@ class AsyncControlledCalls(anthropic.Middleware):
         kind = _kind(request)
         if kind is Kind.FREE:
             return await call_next(request)
-        self._books.check_loop()
+        self._check_loop()
         if kind is Kind.COUNT:
             return await call_next(await self._counted(request))
         with _as_sdk_errors(request):
             order = self._terms.order(request)
-            call = await self._books.calls.start(order)
+            call = await self._calls.start(order)
         while (sending := call.sending) is not None:
             passage = AsyncPassage(call, sending, _lost)
             body = self._body(request, sending.body, order.tenant, sending.decision_id)
@@ -184,7 +138,7 @@ class AsyncControlledCalls(anthropic.Middleware):
 
     async def _counted(self, request: APIRequest) -> APIRequest:
         """Put a count to where its privacy class allows, unless spending is halted."""
-        calls = self._books.calls
+        calls = self._calls
         with _as_sdk_errors(request):
             order = self._terms.order(request)
             found = await calls.carry_out(counting.place(order, calls.engine.tools))
@@ -198,14 +152,14 @@ class AsyncControlledCalls(anthropic.Middleware):
 
         async def before() -> None:
             with _as_sdk_errors(request):
-                refused = await self._books.calls.still_on(tenant, decision_id)
+                refused = await self._calls.still_on(tenant, decision_id)
             if refused is not None:
                 raise _refusal(refused, request)
 
         return AsyncBody(value, before)
 
 
-def watched_client(client: object, look: "LastLook") -> object:
+def watched_client(client: object, look: LastLook) -> object:
     """
     Put a last look behind a client's own middleware, where it speaks to the provider's own API: one for
     another cloud's writes its requests anew on their way.

@@ -4,18 +4,15 @@ One attempt of the SDK on its way: closed exactly once, whatever happens to it. 
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import httpx2
 
+from outlay.aio import AsyncCall
 from outlay.calls import FORSAKEN, Done, Outcome, Result, Sending, final
+from outlay.client import Call
 from outlay.errors import OutlayError
 from outlay.outcomes import outcome_of_answer
 from outlay.sdk_streams import AsyncMeteredStream, MeteredStream, streams
-
-if TYPE_CHECKING:
-    from outlay.aio import AsyncCall
-    from outlay.client import Call
 
 Lost = Callable[[Exception, httpx2.Response], Exception]
 """Words an answer that ended early as the SDK does."""
@@ -60,7 +57,7 @@ class Passage(_Passage):
     One attempt of a blocking client.
     """
 
-    def __init__(self, call: "Call", sending: Sending, lost: Lost) -> None:
+    def __init__(self, call: Call, sending: Sending, lost: Lost) -> None:
         super().__init__(sending, lost)
         self._call = call
 
@@ -114,7 +111,7 @@ class AsyncPassage(_Passage):
     One attempt of an asynchronous client.
     """
 
-    def __init__(self, call: "AsyncCall", sending: Sending, lost: Lost) -> None:
+    def __init__(self, call: AsyncCall, sending: Sending, lost: Lost) -> None:
         super().__init__(sending, lost)
         self._call = call
 
