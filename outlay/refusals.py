@@ -211,7 +211,8 @@ def _said(reason: ledger.Reason, numbers: Mapping[str, object], tenant: str = ""
             text = _SPENT
         elif _reaches(numbers, "needed_nanos", above=True):
             text = _ABOVE_LIMIT
-    return text.format_map(Words(shown(numbers), reason=reason, tenant=tenant, budget=_budget(numbers)))
+    budget = budget_name(str(numbers.get("budget_scope")), str(numbers.get("budget_window")))
+    return text.format_map(Words(shown(numbers), reason=reason, tenant=tenant, budget=budget))
 
 
 def _reaches(numbers: Mapping[str, object], name: str, *, above: bool = False) -> bool:
@@ -220,9 +221,10 @@ def _reaches(numbers: Mapping[str, object], name: str, *, above: bool = False) -
     return isinstance(limit, int) and isinstance(amount, int) and amount >= limit + above
 
 
-def _budget(numbers: Mapping[str, object]) -> str:
-    """Name a budget by its window and by whose calls it limits."""
-    scope, window = str(numbers.get("budget_scope")), str(numbers.get("budget_window"))
+def budget_name(scope: str, window: str) -> str:
+    """
+    Name a budget by its window and by whose calls it limits.
+    """
     kind, _, name = scope.partition(":")
     named = f"{_OF_WINDOW.get(window, window)} budget"
     return f"the {named} of {kind} {name}" if name else f"the tenant's {named}"

@@ -5,6 +5,7 @@ Nothing is decided here, and money stays integer nano-USD; views format it.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from outlay.reports_standing import (
     Scheduled,
     Stop,
     Tight,
+    Usual,
     lots_of,
     money_stops,
     refused_last,
@@ -51,7 +53,7 @@ class TenantRow:
     Attributes:
         scheduled: Credit that comes later.
         stops: What lets none of its calls pass, in the order in which a call meets it.
-        tight: What its latest call was refused for, where the money is still too little for it.
+        tight: What its latest call was refused for, where its usual calls would be refused as well.
     """
 
     tenant: str
@@ -116,6 +118,7 @@ class _Known:
 
     def __init__(self, conn: Connection, now_us: int, tenant: str | None, standing: Guards) -> None:
         self._standing = standing
+        self._usual = partial(Usual, conn, now_us=now_us)
         self._budgets = own_budgets(conn, now_us, tenant)
         self._lots = lots_of(conn, now_us, tenant)
         self._refused = refused_last(conn, now_us, tenant)
@@ -136,7 +139,7 @@ class _Known:
             multiplier_ppm=row.multiplier_ppm,
             scheduled=lots.scheduled,
             stops=(*self._standing.stops(row.tenant), *frozen, *money),
-            tight=tight(self._refused.get(row.tenant), usable, budgets),
+            tight=tight(self._refused.get(row.tenant), usable, budgets, self._usual(row.tenant)),
         )
 
 

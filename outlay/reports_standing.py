@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 
 from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch, tenant_scope
 from ledger import tables
+from ledger.rows import COUNTS_COST, COUNTS_NAMES
 from outlay.reports_budgets import BudgetLine
-from outlay.reports_periods import MINUTE_US
+from outlay.reports_periods import DAY_US, MINUTE_US
 from outlay.tables import decision, refusal_count
 from pricing.money import parse_usd
 
@@ -38,6 +39,8 @@ class Obstacle(StrEnum):
 
 _REFUSAL: Final = (decision.c.tenant, decision.c.at_us, decision.c.code, decision.c.reasons)
 _MONEY_CODES: Final = ("outlay_credit_exhausted", "outlay_daily_budget_reached", "outlay_priority_refused")
+USUAL_MAX: Final = 100
+OFTEN: Final = 3
 STOPS_OBSERVED: Final = frozenset({Obstacle.ALL_HALTED, Obstacle.HALTED, Obstacle.FROZEN})
 """What stops calls even in observe mode."""
 
@@ -152,7 +155,7 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class Tight:
     """
-    A tenant's latest call was refused for money, and there is no more of it now: cheaper calls may pass.
+    A tenant's latest call was refused for money, and its usual calls would be as well: cheaper ones may pass.
 
     Attributes:
         gauge: What was too little: `credit`, or scope and window of a budget.
@@ -164,23 +167,65 @@ class Tight:
     text: str
 
 
-def tight(refused: Refused | None, available_nanos: int, budgets: Sequence[BudgetLine]) -> Tight | None:
+def tight(
+    refused: Refused | None, available_nanos: int, budgets: Sequence[BudgetLine], usual: "Usual"
+) -> Tight | None:
     """
-    Tell whether what a call was refused for still holds; None where it does not, or nobody can say.
+    Tell whether what a call was refused for still holds, and holds for the tenant's usual calls too.
+
+    None where it does not, or nobody can say.
     """
     if refused is None:
         return None
     numbers = refused.numbers
     scope, window = numbers.get("budget_scope"), numbers.get("budget_window")
     named = numbers.get("gauge", "credit" if scope is None else f"{scope}/{window}")
-    line = next((line.now for line in budgets if f"{line.scope}/{line.window}" == named), None)
-    left, ratio = (available_nanos, None) if line is None else (line.remaining_nanos, line.remaining_ratio)
+    line = next((line for line in budgets if f"{line.scope}/{line.window}" == named), None)
     if line is None and (named != "credit" or "below" in numbers):
         return None
+    left = available_nanos if line is None else line.now.remaining_nanos
+    ratio = None if line is None else line.now.remaining_ratio
     needed, below = numbers.get("needed_usd"), numbers.get("below")
     short = isinstance(needed, str) and left is not None and left < parse_usd(needed)
     low = isinstance(below, float) and ratio is not None and ratio < below
-    return Tight(str(named), refused.at_us, refused.text) if short or low else None
+    counts_cost = line is not None and line.counts == COUNTS_NAMES[COUNTS_COST]
+    if low or (short and left is not None and usual.exceeds(left, counts_cost=counts_cost)):
+        return Tight(str(named), refused.at_us, refused.text)
+    return None
+
+
+class Usual:
+    """
+    What a tenant's calls usually need, read only where that is asked for.
+
+    Usual is the middle one of the newest calls that were let through in the last day, at what was held for
+    them. Of a tenant without any, nothing is usual but to be refused, from the third time on: one ask,
+    however large, says nothing of the money.
+    """
+
+    def __init__(self, conn: Connection, tenant: str, now_us: int) -> None:
+        self._conn, self._tenant, self._since_us = conn, tenant, now_us - DAY_US
+
+    def exceeds(self, left_nanos: int, *, counts_cost: bool) -> bool:
+        """
+        Tell whether a usual call needs more than is left.
+
+        Args:
+            counts_cost: What is left is what the provider bills, not what the tenant pays.
+        """
+        hold = tables.hold
+        needed = hold.c.cost_bound if counts_cost else hold.c.amount
+        query = sa.select(needed).where(hold.c.tenant == self._tenant, hold.c.opened_at > self._since_us)
+        found = sorted(self._conn.execute(query.order_by(hold.c.opened_at.desc()).limit(USUAL_MAX)).scalars())
+        return found[(len(found) - 1) // 2] > left_nanos if found else self._often_refused()
+
+    def _often_refused(self) -> bool:
+        query = sa.select(decision.c.id).where(
+            decision.c.tenant == self._tenant,
+            decision.c.at_us > self._since_us,
+            decision.c.code.in_(_MONEY_CODES),
+        )
+        return len(self._conn.execute(query.limit(OFTEN)).all()) == OFTEN
 
 
 def refused_last(conn: Connection, now_us: int, tenant: str | None = None) -> Mapping[str, Refused]:

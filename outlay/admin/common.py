@@ -14,6 +14,7 @@ from ledger.read_models import AccountRow, HoldRow
 from ledger.results import Reason, Refused
 from ledger.types import Attachment, Operation
 from outlay import fields
+from outlay.admin.conflicts import first_use
 from outlay.errors import BadInput, Rejected, translated
 from outlay.ids import new_id
 from outlay.refusals import Words, shown
@@ -131,9 +132,16 @@ def carry_out(app: App, op: Operation, kind: type[R], attach: Sequence[Attachmen
     with translated():
         result = app.ledger.do(op, attach)
     if isinstance(result, Refused):
-        raise rejected(result)
+        raise _used_key(app, op, result) if result.reason is Reason.KEY_CONFLICT else rejected(result)
     assert isinstance(result, kind), result
     return result
+
+
+def _used_key(app: App, op: Operation, refused: Refused) -> Rejected:
+    with translated(), app.reading() as connection:
+        message, more = first_use(connection, op.tenant, op.key)
+    found = rejected(refused)
+    return Rejected(found.code, message, {**found.details, **more})
 
 
 def rejected(refused: Refused) -> Rejected:

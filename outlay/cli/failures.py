@@ -24,6 +24,8 @@ import typer
 from outlay.cli.output import safe
 
 FAILED, USAGE, STOPPED = 1, 2, 130
+_FOR_PROGRAMS: Final = ("made",)
+"""Details that the message says in words."""
 _SECRET: Final = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 
 
@@ -77,7 +79,8 @@ def as_text(failure: Failure) -> str:
         return "\n".join(lines)  # each of them says its field, value and fix
     named = (("field", failure.field), ("value", failure.value), ("fix", failure.fix))
     lines += [f"  {name}: {safe(value)}" for name, value in named if value]
-    more = [(name, value) for name, value in failure.details.items() if name != failure.field]
+    said = (failure.field, *_FOR_PROGRAMS)
+    more = [(name, value) for name, value in failure.details.items() if name not in said]
     return "\n".join((*lines, *(f"  {name}: {safe(value)}" for name, value in more)))
 
 

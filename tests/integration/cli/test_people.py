@@ -220,3 +220,17 @@ def test_user_without_a_name_is_recorded_by_number(outlay: Outlay, monkeypatch: 
     monkeypatch.setattr(getpass, "getuser", nameless)
     outlay("topup", "acme", "1")
     assert outlay("statement", "acme", "--json").data["lines"][-1]["actor"] == f"uid-{os.getuid()}"
+
+
+def test_a_used_key_is_told_in_the_words_of_who_used_it(outlay: Outlay) -> None:
+    """
+    People read what the key was used for; the ledger's own name of it is for programs.
+    """
+    outlay("topup", "acme", "5", "--idempotency-key", "inv-9", "--actor", "ana")
+    ran = outlay("topup", "acme", "6", "--idempotency-key", "inv-9")
+    assert (ran.status, ran.out) == (1, "")
+    assert "used for a top-up of 5.00 USD on 20" in ran.err
+    assert ", by ana; use another key" in ran.err
+    assert "TopUp" not in ran.err
+    again = outlay("topup", "acme", "6", "--idempotency-key", "inv-9", "--json").error["details"]
+    assert (again["made"], again["amount_usd"], again["used_by"]) == ("TopUp", "5.00", "ana")

@@ -439,41 +439,6 @@ def test_credit_that_has_expired_or_is_spent_is_no_credit(acme: App) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("code", "numbers", "credit", "day", "is_tight"),
-    [
-        ("outlay_credit_exhausted", {"needed_usd": "0.51"}, USD // 2, None, True),
-        ("outlay_credit_exhausted", {"needed_usd": "0.50"}, USD // 2, None, False),
-        ("outlay_daily_budget_reached", {"needed_usd": "0.51"}, USD, USD // 2, True),
-        ("outlay_daily_budget_reached", {"needed_usd": "0.50"}, USD, USD // 2, False),
-        ("outlay_priority_refused", {"gauge": "tenant/day", "below": 1.0}, USD, USD // 2, False),
-        ("outlay_frozen", {"needed_usd": "9.00"}, USD // 2, None, False),
-    ],
-)
-def test_money_that_was_too_little_for_the_latest_call_is_told(
-    acme: App, code: str, numbers: dict[str, object], credit: int, day: int | None, is_tight: bool
-) -> None:
-    """As long as there is no more of it than the refused call needed, and no later call passed."""
-    where = {"budget_scope": "tenant", "budget_window": "day"} if "budget" in code else {}
-    books.tenant(acme, "trial", NOON, credit_nanos=credit, daily_nanos=day)
-
-    def row() -> TenantRow:
-        return next(row for row in reports.tenants(acme, now_us=NOON) if row.tenant == "trial")
-
-    told = {"code": code, "text": "too dear", "numbers": {**numbers, **where}}
-    books.play(acme, books.Call("trial", NOON - MINUTE_US, outcome="refused", code=code, refusal=told))
-    assert row().stops == ()
-    assert (row().tight is not None) is is_tight
-    books.play(acme, books.Call("trial", NOON, cost_nanos=1))
-    assert row().tight is None
-    books.play(acme, books.Call("trial", NOON, outcome="refused", code=code, refusal=told))
-    books.play(acme, books.Call("trial", NOON + 1, cost_nanos=1))
-    assert row().tight is None
-    counted = {"tenant": "trial", "code": code, "minute_us": NOON, "count": 9}  # after the call that passed
-    acme.ledger.do(Note("trial", "storm", NOON), [Attachment(tables.refusal_count, counted)])
-    assert (row().tight is not None) is (code != "outlay_frozen")  # by now each is short by 2 nano-USD
-
-
 def test_switches_and_breakers_concern_their_tenant(acme: App) -> None:
     """A tenant sees the switch of all and its own, not its neighbour's; the overview of all sees each."""
     books.tenant(acme, "other", NOON - HOUR_US)
