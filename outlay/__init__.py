@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from outlay.siblings import check_siblings
 
 if TYPE_CHECKING:
-    from outlay.api import Outlay, open  # noqa: A004 - `outlay.open` is the name
-    from outlay.api_async import AsyncOutlay, open_async
+    from outlay.api import Hold, Outlay, open  # noqa: A004 - `outlay.open` is the name
+    from outlay.api_async import AsyncHold, AsyncOutlay, open_async
     from outlay.errors import (
         BadInput,
         BooksUnavailable,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Rejected,
         SchemaMismatch,
     )
-    from outlay.open_holds import AsyncHold, Decision, Hold
+    from outlay.open_holds import Decision
     from outlay.sdk_middleware import middleware
     from outlay.strategies.cascade import Cascade
     from outlay.strategies.speculative import Speculative
@@ -73,7 +73,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncHold": "outlay.open_holds",
+    "AsyncHold": "outlay.api_async",
     "AsyncOutlay": "outlay.api_async",
     "BadInput": "outlay.errors",
     "BooksUnavailable": "outlay.errors",
@@ -81,7 +81,7 @@ _HOMES = {
     "Cascade": "outlay.strategies.cascade",
     "ClockAhead": "outlay.errors",
     "Decision": "outlay.open_holds",
-    "Hold": "outlay.open_holds",
+    "Hold": "outlay.api",
     "JsonSchema": "outlay.strategies.verify",
     "Judge": "outlay.strategies.verify",
     "Length": "outlay.strategies.verify",

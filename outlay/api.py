@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from ledger import reads
-from outlay import fields, holds, repeats, requests
+from outlay import fields, holds, requests
 from outlay.admin import policies
 from outlay.calls import TRUSTED, CallRequest, Refused
 from outlay.client import Calls
@@ -23,7 +23,8 @@ from outlay.effects import Tools
 from outlay.errors import BadInput, CallRefused, translated
 from outlay.flow import preview
 from outlay.hint_words import HintWords, hints_of
-from outlay.open_holds import Decision, Hold, decision_of
+from outlay.leases import Leases
+from outlay.open_holds import Decision, HeldMoney, decision_of
 from outlay.orders import ACTOR, Answer, Orders
 from outlay.records import held_offers
 from outlay.settings import Settings, normal_url
@@ -33,7 +34,7 @@ from router.types import Choice
 if TYPE_CHECKING:
     from outlay.strategies.cascade import Cascade
     from outlay.strategies.runner import Runner
-    from outlay.strategies.steps import RunResult, Steps
+    from outlay.strategies.steps import RunResult
     from outlay.strategies.workflow import Workflow, WorkflowResult
 
 T = TypeVar("T")
@@ -142,7 +143,7 @@ class Outlay(Orders):
         ttl_s: int | None = None,
         idempotency_key: str | None = None,
         **hints: Unpack[HintWords],
-    ) -> Hold:
+    ) -> "Hold":
         """
         Hold money for a call that you make yourself.
 
@@ -185,6 +186,7 @@ class Outlay(Orders):
                 refusal after an answer ends the run with that answer.
             Exception: What the client raised first, where there is no answer.
         """
+        from outlay.strategies.begin import steps_of, to_run
         from outlay.strategies.names import check_plan
 
         order = to_run(tenant, request, hints, strategy, idempotency_key)
@@ -210,6 +212,7 @@ class Outlay(Orders):
         Returns:
             What each step came to, also where the workflow could not be completed.
         """
+        from outlay.strategies.begin import to_run
         from outlay.strategies.names import check_plan
         from outlay.strategies.workflow import workflow as steps
 
@@ -258,6 +261,54 @@ class Outlay(Orders):
         return passed(self.calls.carry_out(steps))
 
 
+class Hold(HeldMoney):
+    """
+    A hold to be closed by `settle` or `release`.
+
+    As a context manager it gives nothing back by itself, also not when its body raises: the provider may have
+    been called by then. One that is left open is logged as a warning. It is renewed while the body runs, for
+    a day at most, unless a `ttl_s` was named for it.
+    """
+
+    def __init__(self, books: Outlay, tenant: str, answer: Answer, leases: Leases | None = None) -> None:
+        super().__init__(tenant, answer, leases)
+        self._books = books
+
+    def settle(
+        self, *, cost_usd: str | None = None, usage: object = None, model: str | None = None
+    ) -> Answer:
+        """
+        Book what the call has cost, see `Outlay.settle`; `model` is this hold's unless told.
+        """
+        named = self.model if model is None and usage is not None else model
+        answer = self._books.settle(self.tenant, self.id, cost_usd=cost_usd, usage=usage, model=named)
+        self._ended()
+        return answer
+
+    def release(self, reason: str = "") -> Answer:
+        """
+        Give it back, as the provider was not called or bills nothing.
+        """
+        answer = self._books.release(self.tenant, self.id, reason)
+        self._ended()
+        return answer
+
+    def renew(self, ttl_s: int) -> Answer:
+        """
+        Keep it open until `ttl_s` seconds from now.
+        """
+        answer = self._books.renew(self.tenant, self.id, ttl_s)
+        self.expires_at = answer["expires_at"]
+        return answer
+
+    def __enter__(self) -> "Hold":
+        self._entered()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left()
+
+
 # the same for both
 
 
@@ -295,51 +346,6 @@ def to_hold(
     body = {name: value for name, value in given.items() if value is not None}
     order = holds.order(fields.tenant_name(tenant), body, rights=TRUSTED, idempotency_key=idempotency_key)
     return replace(order, hints=hints_of(hints))
-
-
-def to_run(
-    tenant: str,
-    request: Mapping[str, object],
-    hints: Mapping[str, object],
-    plan: object,
-    idempotency_key: str | None,
-) -> CallRequest:
-    """
-    Read what a strategy is to serve; its key stands for the request and what the strategy asks.
-    """
-    from outlay.strategies.names import asked_of
-
-    name, key = fields.tenant_name(tenant), fields.idempotency_key(idempotency_key)
-    try:
-        asked = "" if key is None else repeats.digest([asked_of(plan), request])
-    except (RecursionError, TypeError, ValueError) as error:
-        raise BadInput("request", "…", "is no JSON", "Give the body of a Messages API call.") from error
-    return CallRequest(
-        name,
-        request,
-        rights=TRUSTED,
-        hints=hints_of(hints),
-        surface="python",
-        idempotency_key=key,
-        request_hash=asked,
-    )
-
-
-def steps_of(strategy: object, order: CallRequest) -> "Steps":
-    """
-    Begin a strategy that asks one call after the other.
-
-    Raises:
-        BadInput: It is none, or the request is not one that can be judged.
-    """
-    from outlay.strategies.cascade import Cascade, cascade
-    from outlay.strategies.steps import Order, checked_body
-
-    checked_body(order.body)
-    if not isinstance(strategy, Cascade):
-        fix = "Give a Cascade; Speculative needs the books of outlay.open_async."
-        raise BadInput("strategy", type(strategy).__name__, "cannot be run here", fix)
-    return cascade(strategy, Order(order))
 
 
 def to_settle(cost_usd: str | None, usage: object, model: str | None) -> dict[str, object]:

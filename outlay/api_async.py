@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 from outlay import holds
 from outlay.admin.quality import SOURCE
 from outlay.aio import AsyncCalls
-from outlay.api import decision, opened, passed, steps_of, to_decide, to_hold, to_run, to_settle
+from outlay.api import decision, opened, passed, to_decide, to_hold, to_settle
 from outlay.flow import preview
 from outlay.hint_words import HintWords
-from outlay.open_holds import AsyncHold, Decision
+from outlay.leases import Leases
+from outlay.open_holds import Decision, HeldMoney
 from outlay.orders import ACTOR, Answer, Orders
 from outlay.wiring import App
 
@@ -100,7 +101,7 @@ class AsyncOutlay:
         ttl_s: int | None = None,
         idempotency_key: str | None = None,
         **hints: Unpack[HintWords],
-    ) -> AsyncHold:
+    ) -> "AsyncHold":
         """
         Hold money for a call that you make yourself.
         """
@@ -122,6 +123,7 @@ class AsyncOutlay:
         """
         Have a question answered by a strategy.
         """
+        from outlay.strategies.begin import steps_of, to_run
         from outlay.strategies.names import check_plan
         from outlay.strategies.speculative import Speculative, speculate
         from outlay.strategies.steps import Order, checked_body
@@ -149,6 +151,7 @@ class AsyncOutlay:
         """
         Carry out a workflow, step after step, within its own budget.
         """
+        from outlay.strategies.begin import to_run
         from outlay.strategies.names import check_plan
         from outlay.strategies.workflow import workflow as steps
 
@@ -305,6 +308,50 @@ class AsyncOutlay:
         Let spending go on.
         """
         return await asyncio.to_thread(self._orders.resume, reason=reason, tenant=tenant)
+
+
+class AsyncHold(HeldMoney):
+    """
+    A hold to be closed by `settle` or `release`; see `Hold`.
+    """
+
+    def __init__(self, books: AsyncOutlay, tenant: str, answer: Answer, leases: Leases | None = None) -> None:
+        super().__init__(tenant, answer, leases)
+        self._books = books
+
+    async def settle(
+        self, *, cost_usd: str | None = None, usage: object = None, model: str | None = None
+    ) -> Answer:
+        """
+        Book what the call has cost, see `Outlay.settle`; `model` is this hold's unless told.
+        """
+        named = self.model if model is None and usage is not None else model
+        answer = await self._books.settle(self.tenant, self.id, cost_usd=cost_usd, usage=usage, model=named)
+        self._ended()
+        return answer
+
+    async def release(self, reason: str = "") -> Answer:
+        """
+        Give it back, as the provider was not called or bills nothing.
+        """
+        answer = await self._books.release(self.tenant, self.id, reason)
+        self._ended()
+        return answer
+
+    async def renew(self, ttl_s: int) -> Answer:
+        """
+        Keep it open until `ttl_s` seconds from now.
+        """
+        answer = await self._books.renew(self.tenant, self.id, ttl_s)
+        self.expires_at = answer["expires_at"]
+        return answer
+
+    async def __aenter__(self) -> "AsyncHold":
+        self._entered()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._left()
 
 
 class Opening:

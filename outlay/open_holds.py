@@ -7,18 +7,13 @@ It is captured when it expires, and a settlement that comes later still corrects
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from outlay import fields
+from outlay.leases import Lease, Leases
 from pricing.money import format_usd
 from router.types import Choice, Reason
-
-if TYPE_CHECKING:
-    from outlay.api import Outlay
-    from outlay.api_async import AsyncOutlay
-    from outlay.leases import Lease, Leases
 
 _log = logging.getLogger("outlay")
 Answer = dict[str, Any]
@@ -89,7 +84,7 @@ class HeldMoney:
         closed: Whether it was settled or released through this object.
     """
 
-    def __init__(self, tenant: str, answer: Mapping[str, Any], leases: "Leases | None") -> None:
+    def __init__(self, tenant: str, answer: Answer, leases: Leases | None) -> None:
         self.tenant = tenant
         self.id: str = answer["hold"]
         self.offer: int = answer["offer"]
@@ -128,99 +123,3 @@ class HeldMoney:
                 "settle it, or release it if the provider was not called",
                 self.id, self.tenant, self.held_usd, self.expires_at,
             )  # fmt: skip
-
-
-class Hold(HeldMoney):
-    """
-    A hold to be closed by `settle` or `release`.
-
-    As a context manager it gives nothing back by itself, also not when its body raises: the provider may have
-    been called by then. One that is left open is logged as a warning. It is renewed while the body runs, for
-    a day at most, unless a `ttl_s` was named for it.
-    """
-
-    def __init__(
-        self, books: "Outlay", tenant: str, answer: Mapping[str, Any], leases: "Leases | None" = None
-    ) -> None:
-        super().__init__(tenant, answer, leases)
-        self._books = books
-
-    def settle(
-        self, *, cost_usd: str | None = None, usage: object = None, model: str | None = None
-    ) -> Answer:
-        """
-        Book what the call has cost, see `Outlay.settle`; `model` is this hold's unless told.
-        """
-        named = self.model if model is None and usage is not None else model
-        answer = self._books.settle(self.tenant, self.id, cost_usd=cost_usd, usage=usage, model=named)
-        self._ended()
-        return answer
-
-    def release(self, reason: str = "") -> Answer:
-        """
-        Give it back, as the provider was not called or bills nothing.
-        """
-        answer = self._books.release(self.tenant, self.id, reason)
-        self._ended()
-        return answer
-
-    def renew(self, ttl_s: int) -> Answer:
-        """
-        Keep it open until `ttl_s` seconds from now.
-        """
-        answer = self._books.renew(self.tenant, self.id, ttl_s)
-        self.expires_at = answer["expires_at"]
-        return answer
-
-    def __enter__(self) -> "Hold":
-        self._entered()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._left()
-
-
-class AsyncHold(HeldMoney):
-    """
-    A hold to be closed by `settle` or `release`; see `Hold`.
-    """
-
-    def __init__(
-        self, books: "AsyncOutlay", tenant: str, answer: Mapping[str, Any], leases: "Leases | None" = None
-    ) -> None:
-        super().__init__(tenant, answer, leases)
-        self._books = books
-
-    async def settle(
-        self, *, cost_usd: str | None = None, usage: object = None, model: str | None = None
-    ) -> Answer:
-        """
-        Book what the call has cost, see `Outlay.settle`; `model` is this hold's unless told.
-        """
-        named = self.model if model is None and usage is not None else model
-        answer = await self._books.settle(self.tenant, self.id, cost_usd=cost_usd, usage=usage, model=named)
-        self._ended()
-        return answer
-
-    async def release(self, reason: str = "") -> Answer:
-        """
-        Give it back, as the provider was not called or bills nothing.
-        """
-        answer = await self._books.release(self.tenant, self.id, reason)
-        self._ended()
-        return answer
-
-    async def renew(self, ttl_s: int) -> Answer:
-        """
-        Keep it open until `ttl_s` seconds from now.
-        """
-        answer = await self._books.renew(self.tenant, self.id, ttl_s)
-        self.expires_at = answer["expires_at"]
-        return answer
-
-    async def __aenter__(self) -> "AsyncHold":
-        self._entered()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._left()
