@@ -72,6 +72,7 @@ class BudgetLine:
         window: hour, day, week or month.
         counts: `charge` (what the tenant pays) or `cost` (what the provider bills).
         raised_until_us: End of the raise that is in force; `standing_nanos` holds again after it.
+        timezone: In which its windows run; a change of the tenant's zone comes with its next window.
     """
 
     scope: str
@@ -80,6 +81,7 @@ class BudgetLine:
     counts: str
     standing_nanos: int | None
     raised_until_us: int | None
+    timezone: str
     now: BudgetWindow
 
 
@@ -96,17 +98,18 @@ def own_budgets(
 
 
 def all_budgets(
-    conn: Connection, tenant: str, now_us: int, key_names: Mapping[str, str]
+    conn: Connection, tenant: str, now_us: int, key_names: Mapping[str, str], *, most: int | None = LINES_MAX
 ) -> tuple[BudgetLine, ...]:
     """
-    Return every budget of a tenant: on all its calls, then by scope; at most `LINES_MAX`, the tightest.
+    Return every budget of a tenant: on all its calls, then by scope.
 
     Args:
         key_names: Names of the tenant's keys by their ids.
+        most: Of more than these only the tightest; None is all.
     """
     lines = [line for _, line in _lines(conn, now_us, tenant, sa.true(), key_names)]
-    if len(lines) > LINES_MAX:
-        lines = sorted(lines, key=_tightness)[:LINES_MAX]
+    if most is not None and len(lines) > most:
+        lines = sorted(lines, key=_tightness)[:most]
     order = {kind: place for place, kind in enumerate(WINDOW_NAMES)}
     return tuple(sorted(lines, key=lambda line: (line.scope != TENANT, line.scope, order[line.window])))
 
@@ -153,6 +156,7 @@ def _line(budget: Budget, window: Window | None, now_us: int, key_names: Mapping
         counts=COUNTS_NAMES[budget.counts],
         standing_nanos=budget.limit_amt,
         raised_until_us=budget.valid_until if raised else None,
+        timezone=budget.timezone,
         now=BudgetWindow(
             budget.limit_at(now_us), shown.spent, shown.held, shown.overage, shown.starts_at, shown.ends_at
         ),

@@ -1,8 +1,8 @@
 """
-Money: `outlay topup`, `refund`, `settle`, `balance`, `statement`, `budget set`, `budget raise`.
+Money: `outlay topup`, `refund`, `settle`, `balance`, `statement`, `budget list|set|raise`.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,11 +21,16 @@ Effective = Annotated[
     str | None, typer.Option("--effective", metavar="DATE", help="No credit before this; now.")
 ]
 Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Lower is spent earlier.")]
+NO_LIMIT = "none"
 Counts = Annotated[
     str | None, typer.Option("--counts", metavar="WHAT", help="charge or cost; of a new budget.")
 ]
 LimitUsd = Annotated[str, typer.Argument(metavar="USD", help='Limit in USD; "none" is no limit.')]
 
+_BUDGETS = (
+    "scope", "window", "limit_usd", "counts", "spent_usd", "held_usd", "left_usd", "raised_until", "timezone",
+    "resets_at",
+)  # fmt: skip
 _SHOWN = ("at", "kind", "change_usd", "balance_usd", "hold", "actor", "reason")
 _COLUMNS = (
     "transfer", "at", "kind", "debit", "credit", "amount_usd", "change_usd", "balance_usd", "charge_usd",
@@ -115,6 +120,23 @@ def statement(
     ends = Pairs((("opening_usd", found["opening_usd"]), ("closing_usd", found["closing_usd"])))
     shown = table(lines, _SHOWN, "Nothing moved in this time.")
     return Answer(found, (shown, ends), plain=to_csv(_COLUMNS, lines) if as_csv else None)
+
+
+@command(group, "list")
+def list_all(common: Common, tenant: Tenant) -> Answer:
+    """List a tenant's budgets with what is spent, held and left of each."""
+    from outlay.admin.budgets import list_budgets
+
+    with common.opened() as app:
+        found = list_budgets(app, tenant)
+    rows = [_budget(row) for row in found["budgets"]]
+    return Answer(found, (table(rows, _BUDGETS, "No budgets: only the credit bounds what is spent."),))
+
+
+def _budget(row: dict[str, Any]) -> dict[str, Any]:
+    """Write no limit as the word that sets it, and the name of a key beside its id."""
+    scope = row["scope"] if row["name"] is None else f'{row["scope"]} "{row["name"]}"'
+    return {**row, "scope": scope, "limit_usd": row["limit_usd"] or NO_LIMIT}
 
 
 @command(group, "set")

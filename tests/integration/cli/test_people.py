@@ -21,8 +21,8 @@ Outlay = Callable[..., Any]
 @pytest.mark.parametrize(
     "words",
     [
-        ["balance", "acme"], ["tenant", "list"], ["tenant", "show", "acme"], ["statement", "acme"],
-        ["verify"],
+        ["balance", "acme"], ["budget", "list", "acme"], ["tenant", "list"], ["tenant", "show", "acme"],
+        ["statement", "acme"], ["verify"],
         ["doctor"], ["key", "list"], ["breaker", "status"], ["policy", "history"], ["version"], ["replay"],
         ["explain", "--list"], ["explain", "DECISION"], ["policy", "show"], ["db", "current"],
         ["db", "check"], ["calibration"], ["classifier", "list"], ["route", "list"],
@@ -234,3 +234,21 @@ def test_a_used_key_is_told_in_the_words_of_who_used_it(outlay: Outlay) -> None:
     assert "TopUp" not in ran.err
     again = outlay("topup", "acme", "6", "--idempotency-key", "inv-9", "--json").error["details"]
     assert (again["made"], again["amount_usd"], again["used_by"]) == ("TopUp", "5.00", "ana")
+
+
+def test_budgets_are_listed_as_they_are_set(outlay: Outlay) -> None:
+    """
+    One line each: no limit by its word, a raise with its end; for scripts the fields with money as text.
+    """
+    outlay("budget", "set", "acme", "none", "--window", "month")
+    outlay("budget", "raise", "acme", "9", "--until", "2090-01-31")
+    day, month = [
+        line.split() for line in outlay("budget", "list", "acme").out.splitlines() if "tenant " in line
+    ]
+    assert day[:4] == ["tenant", "day", "9.00", "charge"]
+    assert day[7].startswith("2090-01-31T00:00:00")
+    assert month[:4] == ["tenant", "month", "none", "charge"]
+    found = outlay("budget", "list", "acme", "--json").data
+    assert [row["window"] for row in found["budgets"]] == ["day", "month"]
+    assert found["budgets"][0]["standing_usd"] == "5.00"
+    assert outlay("budget", "list", "nobody").status == 1

@@ -1,0 +1,47 @@
+"""
+The list of a tenant's budgets. Setting them: `outlay/admin/money.py`.
+"""
+
+from typing import Any
+
+from outlay.admin.common import known_tenant
+from outlay.clock import now_us
+from outlay.errors import translated
+from outlay.fields import instant_text, usd
+from outlay.reports_budgets import BudgetLine, all_budgets
+from outlay.wiring import App
+
+
+def list_budgets(app: App, tenant: str) -> dict[str, Any]:
+    """
+    Return every budget of a tenant: those on all its calls first, then by scope.
+
+    Each with the limit in force (None is no limit), what is spent, held and left of it, the end of a raise
+    and the limit that holds again then, and the zone in which its window runs.
+    """
+    at_us = now_us()
+    with translated(), app.reading() as connection:
+        row = known_tenant(connection, tenant)
+        names = {key.id: key.name for key in app.keys.list(connection, row.tenant)}
+        lines = all_budgets(connection, row.tenant, at_us, names, most=None)
+    return {"tenant": row.tenant, "timezone": row.timezone, "budgets": [_told(line) for line in lines]}
+
+
+def _told(line: BudgetLine) -> dict[str, Any]:
+    now, zone, ratio = line.now, line.timezone, line.now.remaining_ratio
+    return {
+        "scope": line.scope,
+        "name": line.name or None,
+        "window": line.window,
+        "counts": line.counts,
+        "limit_usd": usd(now.limit_nanos),
+        "spent_usd": usd(now.spent_nanos),
+        "held_usd": usd(now.held_nanos),
+        "left_usd": usd(now.remaining_nanos),
+        "overage_usd": usd(now.overage_nanos),
+        "remaining_ratio": None if ratio is None else round(ratio, 6),
+        "standing_usd": usd(line.standing_nanos),
+        "raised_until": instant_text(line.raised_until_us, zone),
+        "timezone": zone,
+        "resets_at": instant_text(now.resets_us, zone),
+    }
