@@ -163,7 +163,11 @@ def shown(numbers: Mapping[str, object]) -> dict[str, object]:
 
 
 _NEEDED: Final = "this call may cost up to {needed_usd} USD"
-_HELD: Final = "{held_usd} are held by calls in flight, {available_usd} are left"
+_HELD: Final = "{held_usd} held by calls in flight, {available_usd} left"
+_DOES_NOT_FIT: Final = (
+    f"{_NEEDED} and does not fit {{budget}} ({{limit_usd}} USD: {{spent_usd}} spent, {_HELD})"
+)
+_RETRY: Final = "before calls in flight end; retry shortly"
 _LESS: Final = "ask for less (fewer max_tokens, a shorter prompt, a smaller model)"
 _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.QUEUE_FULL: "too many calls are waiting for the books; retry shortly",
@@ -176,13 +180,12 @@ _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
         f"top up the tenant, or {_LESS}"
     ),
     ledger.Reason.BUDGET_EXHAUSTED: (
-        f"{_NEEDED} and does not fit {{budget}}: of {{limit_usd}} USD {{spent_usd}} are spent, {_HELD}; "
-        f"{_LESS}, have the budget raised, or wait until {{resets_at}}"
+        f"{_DOES_NOT_FIT}; {_LESS}, have the budget raised, or wait until {{resets_at}}"
     ),
     ledger.Reason.CREDIT_BUSY: (
-        f"of {{tenant}}'s credits of {{limit_usd}} USD {_HELD}, and {_NEEDED}; retry shortly"
+        f"{_NEEDED} and does not fit {{tenant}}'s credits ({{limit_usd}} USD: {_HELD}) {_RETRY}"
     ),
-    ledger.Reason.BUDGET_BUSY: f"of {{budget}} of {{limit_usd}} USD {_HELD}, and {_NEEDED}; retry shortly",
+    ledger.Reason.BUDGET_BUSY: f"{_DOES_NOT_FIT} {_RETRY}",
     ledger.Reason.FIELD_INVALID: "{field}: {value} cannot be used; {fix}",
     ledger.Reason.AMOUNT_INVALID: "{field}: {value} is no amount of money; {fix}",
     ledger.Reason.UNKNOWN_HOLD: "there is no such hold",

@@ -2,6 +2,7 @@
 Decisions: `outlay explain`, `outlay replay`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,9 @@ Decision = Annotated[
 Listed = Annotated[bool, typer.Option("--list", help="List the newest decisions instead.")]
 LISTED = 20
 _STORY = ("inputs", "offers", "reasons", "attempts", "scores")
+_OF_CALL = {"held_usd": "held_for_call_usd"}
+_IN_FLIGHT = {"held_usd": "held_in_flight_usd", "expected_held_usd": "expected_in_flight_usd"}
+"""Both are `held_usd` in JSON, where they stand apart: in the decision, and in the numbers of a reason."""
 _OFFER = ("tier", "model", "effort", "max_tokens", "cost_bound_usd", "expected_cost_usd")
 _ATTEMPT = ("attempt", "strategy", "id", "outcome", "code", "asked", "served", "cost_usd")
 _SCORE = ("value", "weight", "source", "model", "actor", "at", "comment", "counts")
@@ -108,11 +112,17 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _story(found: dict[str, Any]) -> tuple[Block, ...]:
-    plain = {name: value for name, value in found.items() if name not in _STORY}
-    reasons = table(found.get("reasons") or (), ("code", "text", "numbers"), "No reason was needed.")
+    plain = {_OF_CALL.get(name, name): value for name, value in found.items() if name not in _STORY}
+    told = [{**reason, "numbers": _apart(reason.get("numbers") or {})} for reason in found.get("reasons") or ()]
+    reasons = table(told, ("code", "text", "numbers"), "No reason was needed.")
     offers = table(found.get("offers") or (), _OFFER, "No offer was made.")
-    told = (*describe(plain), "\nreasons:", reasons, "\noffers, best first:", offers)
+    blocks = (*describe(plain), "\nreasons:", reasons, "\noffers, best first:", offers)
     if found.get("scores"):
-        told = (*told, "\nscores:", table(found["scores"], _SCORE))
+        blocks = (*blocks, "\nscores:", table(found["scores"], _SCORE))
     attempts = [_line({"reasons": (), **row}) for row in found.get("attempts") or ()]
-    return told if not attempts else (*told, "\nattempts:", table(attempts, _ATTEMPT, ""))
+    return blocks if not attempts else (*blocks, "\nattempts:", table(attempts, _ATTEMPT, ""))
+
+
+def _apart(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Name what calls in flight hold otherwise than what is held for the call."""
+    return {_IN_FLIGHT.get(name, name): value for name, value in numbers.items()}

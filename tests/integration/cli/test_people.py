@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import outlay as package
 from outlay.cli.output import safe, to_csv
 from outlay.cli.policy_file import with_route
 from outlay.errors import Rejected
@@ -252,3 +253,25 @@ def test_budgets_are_listed_as_they_are_set(outlay: Outlay) -> None:
     assert [row["window"] for row in found["budgets"]] == ["day", "month"]
     assert found["budgets"][0]["standing_usd"] == "5.00"
     assert outlay("budget", "list", "nobody").status == 1
+
+
+def test_what_is_held_for_a_call_and_what_others_hold_are_told_apart(outlay: Outlay, decision: str) -> None:
+    """
+    People read two names; scripts keep `held_usd` in both places.
+    """
+    served = outlay("explain", decision).out
+    assert "\nheld_for_call_usd " in served
+    assert "\nheld_usd " not in served
+    assert "held_usd" in outlay("explain", decision, "--json").data
+    refused = _refused_over_credit()
+    told = outlay("explain", refused).out
+    assert "held_in_flight_usd=0.00" in told
+    assert " held_usd=" not in told
+    assert outlay("explain", refused, "--json").data["reasons"][-1]["numbers"]["held_usd"] == "0.00"
+
+
+def _refused_over_credit() -> str:
+    """Ask for more than there is and return the id of that decision."""
+    with package.open() as books, pytest.raises(package.CallRefused) as caught:
+        books.hold("acme", offers=[{"name": "huge", "cost_usd": "900"}])
+    return caught.value.refused.decision_id

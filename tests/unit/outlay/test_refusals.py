@@ -119,9 +119,9 @@ def test_a_call_that_does_not_fit_what_is_left_is_not_told_that_all_is_spent() -
     refused = _of_budget(spent=4 * USD, held=USD // 2, available=USD // 2, needed=8 * USD // 10)
     assert "is spent" not in refused.message
     assert refused.message == (
-        "this call may cost up to 0.80 USD and does not fit the tenant's daily budget: of 5.00 USD 4.00 are "
-        "spent, 0.50 are held by calls in flight, 0.50 are left; ask for less (fewer max_tokens, "
-        "a shorter prompt, a smaller model), have the budget raised, or wait until 2025-11-21T04:41:30+00:00"
+        "this call may cost up to 0.80 USD and does not fit the tenant's daily budget (5.00 USD: 4.00 spent, "
+        "0.50 held by calls in flight, 0.50 left); ask for less (fewer max_tokens, a shorter prompt, a "
+        "smaller model), have the budget raised, or wait until 2025-11-21T04:41:30+00:00"
     )
 
 
@@ -168,8 +168,8 @@ def test_busy_money_says_how_much_is_left() -> None:
     numbers = {**NUMBERS, "held_nanos": USD, "available_nanos": USD // 2, "needed_nanos": USD}
     busy = refusals.from_ledger("d", "acme", ledger.Refused(ledger.Reason.BUDGET_BUSY, numbers), T0)
     assert busy.message == (
-        "of the tenant's daily budget of 5.00 USD 1.00 are held by calls in flight, 0.50 are left, and this "
-        "call may cost up to 1.00 USD; retry shortly"
+        "this call may cost up to 1.00 USD and does not fit the tenant's daily budget (5.00 USD: 0.000000004 "
+        "spent, 1.00 held by calls in flight, 0.50 left) before calls in flight end; retry shortly"
     )
 
 
