@@ -113,8 +113,8 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
 
 def _story(found: dict[str, Any]) -> tuple[Block, ...]:
     plain = {_OF_CALL.get(name, name): value for name, value in found.items() if name not in _STORY}
-    told = [{**reason, "numbers": _apart(reason.get("numbers") or {})} for reason in found.get("reasons") or ()]
-    reasons = table(told, ("code", "text", "numbers"), "No reason was needed.")
+    why = [{**one, "numbers": _apart(one.get("numbers") or {})} for one in found.get("reasons") or ()]
+    reasons = table(why, ("code", "text", "numbers"), "No reason was needed.")
     offers = table(found.get("offers") or (), _OFFER, "No offer was made.")
     blocks = (*describe(plain), "\nreasons:", reasons, "\noffers, best first:", offers)
     if found.get("scores"):
