@@ -8,6 +8,7 @@ whose types the statements name.
 
 import select
 from collections.abc import Callable, Collection, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
@@ -53,18 +54,25 @@ class PostgresDriver:
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket)
         self._prepared: dict[str, bytes] = {}
+        self._names = count()
         self._begun = 0
 
     def begin_and_select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
         """
         Begin, lock and look in one round trip; each statement sees what the lock's holder before committed.
         """
-        self._begun += 1
-        first: list[Query] = [("BEGIN ISOLATION LEVEL READ COMMITTED", ())]
-        if self._begun & (self._begun - 1) == 0 or self._begun % _REPLAN_EVERY == 0:
-            first.insert(0, ("DISCARD PLANS", ()))
+        first = self._beginning()
         results = self._exchange([*first, *queries])
         return [self._rows(result) for result in results[len(first) :]]
+
+    def _beginning(self) -> list[Query]:
+        """
+        Return what begins a transaction.
+        """
+        self._begun += 1
+        begin: Query = ("BEGIN ISOLATION LEVEL READ COMMITTED", ())
+        replan = self._begun & (self._begun - 1) == 0 or self._begun % _REPLAN_EVERY == 0
+        return [("DISCARD PLANS", ()), begin] if replan else [begin]
 
     def select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
         """
@@ -76,7 +84,25 @@ class PostgresDriver:
         """
         Send all statements in one round trip, then compare the counts.
         """
-        results = self._exchange([(write.bulk.text, self._arrays(write)) for write in writes])
+        self._check(writes, self._exchange(self._sendable(writes)))
+
+    def begin_and_write(
+        self, first: Sequence[Write], queries: Sequence[Query], rest: Sequence[Write]
+    ) -> list[list[tuple[Any, ...]]]:
+        """
+        Begin, lock, look and write in one round trip.
+        """
+        before = [*self._beginning(), *self._sendable(first)]
+        results = self._exchange([*before, *queries, *self._sendable(rest)])
+        written = len(before) + len(queries)
+        self._check(first, results[len(before) - len(first) : len(before)])
+        self._check(rest, results[written:])
+        return [self._rows(result) for result in results[len(before) : written]]
+
+    def _sendable(self, writes: Sequence[Write]) -> list[Query]:
+        return [(write.bulk.text, self._arrays(write)) for write in writes]
+
+    def _check(self, writes: Sequence[Write], results: "Sequence[PGresult]") -> None:
         for write, result in zip(writes, results, strict=True):
             check_count(write, result.command_tuples or 0)
 
@@ -88,11 +114,10 @@ class PostgresDriver:
 
     def recover(self) -> bool:
         """
-        Undo the transaction and give the connection up.
+        Undo the transaction.
         """
-        if not self._connection.closed:
-            self._exchange([("ROLLBACK", ())])
-        return False
+        self._exchange([("ROLLBACK", ())])
+        return True
 
     def close(self) -> None:
         """
@@ -119,17 +144,23 @@ class PostgresDriver:
         ready = [(text, [self._sent(value) for value in values]) for text, values in queries]
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
-        wanted = []
+        wanted, prepared = [], []
         for text, values in ready:
             if text not in self._prepared:
                 self._prepare(text)
+                prepared.append(text)
                 wanted.append(False)
             pgconn.send_query_prepared(self._prepared[text], values)
             wanted.append(True)
         pgconn.pipeline_sync()
         results = self._receive()
-        self._raise_first(results)
         pgconn.exit_pipeline_mode()
+        try:
+            self._raise_first(results)
+        except Exception:
+            for text in prepared:  # what stands behind a failure was skipped
+                del self._prepared[text]
+            raise
         return [result for result, asked in zip(results, wanted, strict=True) if asked]
 
     def _prepare(self, text: str) -> None:
@@ -138,7 +169,7 @@ class PostgresDriver:
         """
         parts = text.split("%s")
         numbered = "".join(f"{part}${place}" for place, part in enumerate(parts[:-1], 1)) + parts[-1]
-        name = f"outlay_{len(self._prepared)}".encode()
+        name = f"outlay_{next(self._names)}".encode()
         self._pgconn.send_prepare(name, numbered.encode(self._encoding))
         self._prepared[text] = name
 

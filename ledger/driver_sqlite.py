@@ -54,6 +54,16 @@ class SqliteDriver:
                 count += self._connection.executemany(write.bulk.text, rows).rowcount
             check_count(write, count)
 
+    def begin_and_write(
+        self, first: Sequence[Write], queries: Sequence[Query], rest: Sequence[Write]
+    ) -> list[list[tuple[Any, ...]]]:
+        """
+        Take the write lock, look, and send the statements.
+        """
+        found = self.begin_and_select(queries)
+        self.write((*first, *rest))
+        return found
+
     def _insert_chunks(
         self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]
     ) -> tuple[int, Sequence[tuple[Any, ...]]]:

@@ -61,6 +61,13 @@ class Driver(Protocol):
         Send the bulk statements.
         """
 
+    def begin_and_write(
+        self, first: Sequence[Write], queries: Sequence[Query], rest: Sequence[Write]
+    ) -> list[list[tuple[Any, ...]]]:
+        """
+        Begin a transaction and send, in order, what locks, the queries, and the bulk statements.
+        """
+
     def commit(self) -> None:
         """
         Commit; once this returns the batch is durable.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
-from ledger.rows import Account, Books, Budget, Changes, Draw, Hold, HoldWindow, Lot, Op, Window
+from ledger.rows import NEVER_US, Account, Books, Budget, Draw, Hold, HoldWindow, Lot, Op, Window
 from ledger.statements import MUTABLE, OFTEN
 
 R = TypeVar("R", Account, Lot, Window)
@@ -25,25 +25,22 @@ def as_read(row: R) -> R:
     return row
 
 
-def committed(changes: Changes) -> None:
+def written(row_type: type, rows: Sequence[Any]) -> None:
     """
-    Mark the rows that a batch has written as they would be had they been read.
+    Mark rows as they would be had they been read.
     """
-    for lot in changes.lots.values():
-        as_read(lot).fresh = False
-    for window in changes.windows.values():
-        as_read(window).fresh = False
-    for budget in changes.budgets.values():
-        budget.fresh = False
-    for hold in changes.holds.values():
-        hold.fresh, hold.was = False, hold.state
-    for part in changes.hold_windows.values():
-        part.fresh = False
+    rare = RARE.get(row_type)
+    for row in rows:
+        row.fresh = False
+        if rare is not None:
+            row.rare = rare(row)
+        elif row_type is Hold:
+            row.was = row.state
 
 
-def take_rows(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -> None:
+def take_rows(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -> list[Hold]:
     """
-    Put keys, budgets, windows, lots and holds into the books of their tenants.
+    Put keys, budgets, windows, lots and holds into the books of their tenants; returns the holds.
     """
     for row in rows.get("ops", ()):
         op = Op(*row)
@@ -55,11 +52,13 @@ def take_rows(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -
     _take_windows(books, rows.get("windows", ()))
     for slot in ("lots", "lots_by_id"):
         _take_lots(books, rows.get(slot, ()))
-    for slot in ("by_key", "by_id", "due"):
-        _take_holds(books, rows.get(slot, ()))
-    _take_hold_windows(books, rows.get("hold_windows", ()))
+    found = [hold for slot in ("by_key", "by_id", "due") for hold in _take_holds(books, rows.get(slot, ()))]
+    _take_hold_windows(books, found, rows.get("hold_windows", ()))
+    for tenant, at_us in rows.get("due_next", ()):
+        books[tenant].others_due_us = NEVER_US if at_us is None else at_us
     for tenant, n, head in rows.get("settings", ()):
         books[tenant].settings_n, books[tenant].settings_head = n, head
+    return found
 
 
 def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -75,40 +74,54 @@ def _take_lots(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None
             owner.add_lot(as_read(Lot(*row)))
 
 
-def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
+def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> list[Hold]:
     """
-    Put holds into the books; one that several queries found is one object.
+    Put holds into the books and return them; one that is known, or that several queries found, is one object.
     """
+    found = []
     for row in rows:
         owner = books.get(row[1])
-        if owner is not None and row[0] not in owner.holds:
+        if owner is None:
+            continue
+        if row[0] not in owner.holds:
             hold = Hold(*row)
             hold.was = hold.state
             owner.add_hold(hold)
             owner.hold_windows[hold.id] = []
+        found.append(owner.holds[row[0]])
+    return found
 
 
-def _take_hold_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
-    homes = {hold_id: one for one in books.values() for hold_id in one.holds}
+def _take_hold_windows(
+    books: dict[str, Books], found: Sequence[Hold], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """
+    Put in the parts of the holds that were found, but of those that have them.
+    """
+    every = {hold.id: books[hold.tenant].hold_windows[hold.id] for hold in found}
+    bare = {hold_id: parts for hold_id, parts in every.items() if not parts}
     for row in rows:
-        home = homes.get(row[0])
-        if home is not None:
-            home.hold_windows[row[0]].append(HoldWindow(*row))
+        if row[0] in bare:
+            bare[row[0]].append(HoldWindow(*row))
 
 
-def window_missing(books: Books, hold: Hold) -> bool:
+def window_missing(books: Books, hold_id: str) -> bool:
     """
     Tell whether a hold counts in a window that is not loaded, as it has ended.
     """
-    parts = books.hold_windows[hold.id]
-    return any(part.starts_at not in books.windows.get(part.budget_id, {}) for part in parts)
+    for part in books.hold_windows[hold_id]:
+        if part.starts_at not in books.windows.get(part.budget_id, ()):
+            return True
+    return False
 
 
-def take_second(books: dict[str, Books], rows: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+def take_second(
+    books: dict[str, Books], found: Sequence[Hold], rows: Sequence[Sequence[tuple[Any, ...]]]
+) -> None:
     """
     Put in what holds of other days, captured or refunded holds need.
     """
-    _take_hold_windows(books, rows[0])
+    _take_hold_windows(books, found, rows[0])
     _take_windows(books, rows[1])
     for row in rows[2]:
         draw = Draw(*row)

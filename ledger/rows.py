@@ -356,8 +356,9 @@ class Books:
     One tenant's rows as far as a batch needs them, and what was changed.
 
     `windows` has, by budget, the rows that have not ended and those of the loaded holds. Before `next_due_us`
-    no loaded hold expires, before `lots_due_us` no loaded lot takes effect or ends. The end of the journal of
-    settings is loaded for orders, which may write to it, and for nothing else.
+    no loaded hold expires, before `others_due_us` none that is not loaded, before `lots_due_us` no loaded lot
+    takes effect or ends. The end of the journal of settings is loaded for orders, which may write to it, and
+    for nothing else.
     """
 
     tenant: str
@@ -371,6 +372,7 @@ class Books:
     draws: dict[str, list[Draw]] = field(default_factory=dict)
     ops: dict[str, Op] = field(default_factory=dict)
     next_due_us: int = NEVER_US
+    others_due_us: int = NEVER_US
     lots_due_us: int = NEVER_US
     settings_n: int = 0
     settings_head: str = ""
@@ -391,6 +393,20 @@ class Books:
         self.holds_by_key[hold.op_key] = hold
         if hold.state == OPEN and hold.expires_at < self.next_due_us:
             self.next_due_us = hold.expires_at
+
+    def drop_hold(self, hold: Hold) -> None:
+        """
+        Make a hold unknown.
+        """
+        self.holds.pop(hold.id, None)
+        self.holds_by_key.pop(hold.op_key, None)
+        self.hold_windows.pop(hold.id, None)
+
+    def none_due(self, now_us: int) -> bool:
+        """
+        Tell whether no hold, loaded or not, expires until an instant.
+        """
+        return now_us < self.next_due_us and now_us < self.others_due_us
 
     def window(self, budget_id: str, starts_at: int) -> Window:
         """

@@ -87,9 +87,12 @@ class Texts:
     """
 
     lock: str
+    confirm: str
+    next_version: str
     by_key: str
     by_id: str
     due: str
+    due_next: str
     ops: str
     budgets: str
     windows: str
@@ -103,6 +106,7 @@ class Texts:
     insert: dict[type, Bulk]
     update: dict[type, Bulk]
     update_often: dict[type, Bulk]
+    update_confirmed: Bulk | None
 
 
 def _names(row_type: type) -> str:
@@ -111,6 +115,10 @@ def _names(row_type: type) -> str:
 
 def _select(row_type: type, where: str) -> str:
     return f"SELECT {_names(row_type)} FROM {ROWS[row_type].name} WHERE {where}"  # noqa: S608 - our own names
+
+
+_XMIN_NEXT: Final = "pg_current_xact_id()::text::bigint & 4294967295"
+_FILE_VERSION: Final = "pragma_data_version"
 
 
 def _lock(among: str, dialect: str) -> str:
@@ -123,9 +131,23 @@ def _lock(among: str, dialect: str) -> str:
     names, table = _names(Account), ROWS[Account].name
     if dialect == "sqlite":
         versions = "v.data_version, v.data_version"
-        return f"SELECT {names}, {versions} FROM pragma_data_version AS v CROSS JOIN {table} WHERE tenant {among} ORDER BY tenant"  # noqa: S608, E501 - our own names
-    versions = "xmin::text::bigint, pg_current_xact_id()::text::bigint & 4294967295"
-    return f"SELECT {names}, {versions} FROM {table} WHERE tenant {among} ORDER BY tenant FOR UPDATE"  # noqa: S608 - our own names
+        return f"SELECT {names}, {versions} FROM {_FILE_VERSION} AS v CROSS JOIN {table} WHERE tenant {among} ORDER BY tenant"  # noqa: S608, E501 - our own names
+    return f"SELECT {names}, xmin::text::bigint, {_XMIN_NEXT} FROM {table} WHERE tenant {among} ORDER BY tenant FOR UPDATE"  # noqa: S608, E501 - our own names
+
+
+def _confirm(dialect: str) -> str:
+    """
+    Write the count of those (tenant, version) pairs that are still so; a version is sent as text.
+    """
+    if dialect == "sqlite":
+        return (
+            f"SELECT count(*) FROM json_each(?) AS p, {_FILE_VERSION} AS v "  # noqa: S608 - our own names
+            "WHERE CAST(json_extract(p.value, '$[1]') AS INTEGER) = v.data_version"
+        )
+    return (
+        f"SELECT count(*) FROM unnest(%s::text[], %s::xid[]) AS p(tenant, version) JOIN {ROWS[Account].name} AS a "  # noqa: S608, E501 - our own names
+        "ON a.tenant = p.tenant AND a.xmin = p.version"
+    )
 
 
 def _windows(among: str, dialect: str) -> str:
@@ -135,8 +157,18 @@ def _windows(among: str, dialect: str) -> str:
     names = ", ".join(f"w.{name}" for name in columns(Window))
     account, window = ROWS[Account].name, ROWS[Window].name
     join = "CROSS JOIN" if dialect == "sqlite" else "JOIN"  # the account first
-    where = "WHERE" if dialect == "sqlite" else "ON"
-    return f"SELECT {names} FROM {account} AS a {join} {window} AS w {where} w.tenant = a.tenant AND w.ends_at > a.last_at AND a.tenant {among}"  # noqa: S608, E501 - our own names
+    return f"SELECT {names} FROM {account} AS a {join} {window} AS w ON w.tenant = a.tenant AND w.ends_at > a.last_at AND a.tenant {among}"  # noqa: S608, E501 - our own names
+
+
+def _due_next(each: str, clock: str) -> str:
+    """
+    Write the search for the next instant, after those that are due, at which a hold of each tenant expires.
+    """
+    found = (
+        f"SELECT h.expires_at FROM {ROWS[Hold].name} AS h WHERE h.state = 0 AND h.tenant = p.value "  # noqa: S608 - our own names
+        f"AND h.expires_at > {clock} ORDER BY h.expires_at LIMIT 1"
+    )
+    return f"SELECT p.value, ({found}) FROM {each}"  # noqa: S608 - our own names
 
 
 def _select_pairs(row_type: type, key: str, dialect: str) -> str:
@@ -168,13 +200,17 @@ def texts(dialect: str) -> Texts:
     """
     lite = dialect == "sqlite"
     among = "IN (SELECT value FROM json_each(?))" if lite else "= ANY(%s::text[])"
+    each = "json_each(?) AS p" if lite else "unnest(%s::text[]) AS p(value)"
     mark, latest = ("?", "max") if lite else ("%s", "greatest")
     clock = f"{latest}({mark}, (SELECT max(last_at) FROM ledger_account WHERE tenant {among}))"  # noqa: S608 - our own names
     return Texts(
         lock=_lock(among, dialect),
+        confirm=_confirm(dialect),
+        next_version=f"SELECT data_version FROM {_FILE_VERSION}" if lite else f"SELECT {_XMIN_NEXT}",  # noqa: S608 - our own names
         by_key=_select_pairs(Hold, "op_key", dialect),
         by_id=_select(Hold, f"id {among}"),
         due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),
+        due_next=_due_next(each, clock),
         ops=_select_pairs(Op, "key", dialect),
         budgets=_select(Budget, f"tenant {among}"),
         windows=_windows(among, dialect),
@@ -202,6 +238,7 @@ def texts(dialect: str) -> Texts:
             row_type: _update(row_type, MUTABLE[row_type][:often], dialect)
             for row_type, often in OFTEN.items()
         },
+        update_confirmed=None if lite else _update_confirmed(dialect),
     )
 
 
@@ -257,17 +294,37 @@ def _update(row_type: type, changed: tuple[str, ...], dialect: str) -> Bulk:
     """
     table = ROWS[row_type]
     guard = tuple("state" if name == "was" else name for name in guard_of(row_type))
-    kinds = _kinds(table, (*changed, *guard))
     if dialect == "sqlite":
         sets = ", ".join(f"{name} = ?" for name in changed)
         where = " AND ".join(f"{name} = ?" for name in guard)
-        return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}", kinds)  # noqa: S608 - our own names
+        return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}", _kinds(table, (*changed, *guard)))  # noqa: S608 - our own names
+    return _update_from_arrays(table, changed, guard, dialect)
+
+
+def _update_confirmed(dialect: str) -> Bulk:
+    """
+    Write the update of accounts whose rows have the versions that are sent: it finds no other.
+    """
+    plain = _update_from_arrays(
+        ROWS[Account], MUTABLE[Account][: OFTEN[Account]], guard_of(Account), dialect, ("xmin", "xid")
+    )
+    return Bulk(plain.text, (*plain.kinds, Kind.INTEGER))
+
+
+def _update_from_arrays(
+    table: Table, changed: Sequence[str], guard: Sequence[str], dialect: str, *more: tuple[str, str]
+) -> Bulk:
+    """
+    Write the update of many rows on PostgreSQL; `more` are system columns to compare, with their types.
+    """
+    sent = (*changed, *guard)
+    arrays = ", ".join((_arrays(table, sent, dialect), *(f"%s::{kind}[]" for _, kind in more)))
+    compared = (*guard, *(name for name, _ in more))
     sets = ", ".join(f"{name} = v.{name}" for name in changed)
-    where = " AND ".join(f"t.{name} = v.g_{name}" for name in guard)
-    names = ", ".join((*changed, *(f"g_{name}" for name in guard)))
-    arrays = _arrays(table, (*changed, *guard), dialect)
+    where = " AND ".join(f"t.{name} = v.g_{name}" for name in compared)
+    names = ", ".join((*changed, *(f"g_{name}" for name in compared)))
     text = f"UPDATE {table.name} AS t SET {sets} FROM unnest({arrays}) AS v({names}) WHERE {where}"  # noqa: S608 - our own names
-    return Bulk(text, kinds)
+    return Bulk(text, _kinds(table, sent))
 
 
 def attachment(

@@ -4,52 +4,39 @@ Loads what a batch needs under the lock of its accounts, and writes what the rul
 No decision about money is made here. Lock first, look second: the lock statement is the first of the
 transaction, so everything read after it is what the lock's former holder committed. It also tells whether
 that was this writer: then what it kept is true, and is not read again.
+
+Where everything is kept, the lock waits: the rules decide on what is kept, and one exchange locks, confirms
+and writes (optimistic concurrency control). Where somebody else had written, nothing is, and the batch is
+run again, lock first.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
-from typing import Any, Final, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Engine
 
-from ledger.drivers import Driver, Query, Write
+from ledger.drivers import Driver, Query, Trouble, trouble
 from ledger.journal import ORDERS
-from ledger.kept import Kept, Rows
-from ledger.loaded import RARE, as_read, committed, take_rows, take_second, window_missing
-from ledger.rows import (
-    EXPIRED,
-    RELEASED,
-    Account,
-    Books,
-    Budget,
-    Draw,
-    Hold,
-    HoldWindow,
-    Lot,
-    Op,
-    Setting,
-    Transfer,
-    Window,
-    columns,
+from ledger.kept import Kept, Lent
+from ledger.loaded import as_read, take_rows, take_second, window_missing
+from ledger.rows import EXPIRED, RELEASED, Account, Books, Hold
+from ledger.statements import Texts, texts
+from ledger.types import (
+    Attachment,
+    Operation,
+    Refund,
+    Release,
+    Renew,
+    Reserve,
+    Reverse,
+    Settle,
+    recorded_by_hold,
 )
-from ledger.statements import MUTABLE, OFTEN, Bulk, Texts, attachment, guard_of, texts
-from ledger.types import Attachment, Operation, Refund, Reserve, Reverse, recorded_by_hold
+from ledger.writes import Writes, changed_rows
 
-Getter = Callable[[Any], tuple[Any, ...]]
-
-_INSERT_ORDER: Final[tuple[type, ...]] = (
-    Account, Lot, Budget, Window, Hold, HoldWindow, Transfer, Draw, Op, Setting,
-)  # fmt: skip
-_NEVER_CHANGED: Final = (Transfer, Draw, Setting)  # tuples in the order of their columns: sent as they are
-_INSERTED: Final[dict[type, Getter]] = {
-    row_type: attrgetter(*columns(row_type)) for row_type in _INSERT_ORDER
-}
-_UPDATED: Final[dict[type, Getter]] = {
-    row_type: attrgetter(*changed, *guard_of(row_type)) for row_type, changed in MUTABLE.items()
-}
-_OFTEN: Final[dict[type, Getter]] = {
-    row_type: attrgetter(*MUTABLE[row_type][:often], *guard_of(row_type)) for row_type, often in OFTEN.items()
-}
+_CALLS: Final = frozenset((Reserve, Settle, Release, Renew))
+_WARY_BATCHES: Final = 64
+"""So many batches lock first after one that was decided on what had changed, or on a key used before."""
 
 
 class SqlStore:
@@ -58,59 +45,102 @@ class SqlStore:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._dialect = engine.dialect
         self._texts: Texts = texts(engine.dialect.name)
-        self._attachments: dict[tuple[Table, tuple[str, ...], tuple[str, ...], bool], Bulk] = {}
+        self._writes = Writes(engine.dialect, self._texts)
         self._kept = Kept()
-        self._lent: dict[str, Rows] = {}
+        self._lent: dict[str, Lent] = {}
         self._versions: dict[str, tuple[int, int]] = {}
+        self._found: list[Hold] = []
+        self._keys: dict[tuple[str, str], None] = {}
+        self._assumed = False
+        self._wary = 0
 
     def load(self, driver: Driver, ops: Sequence[Operation]) -> dict[str, Books]:
         """
-        Begin a transaction, lock the accounts of the operations and load what they need.
+        Return the books of the operations' tenants: as they were kept, to be confirmed when they are written,
+        or from a transaction that begins here and locks their accounts.
         """
         tenants = sorted({op.tenant for op in ops})
-        books = {tenant: Books(tenant) for tenant in tenants}
         named = _named(ops)
-        self._lent = lent = self._kept.take(tenants)
-        unread = [tenant for tenant in tenants if tenant not in lent]
-        known = {
-            name: tenant for name, tenant in named.items() if tenant in lent and name in lent[tenant].holds
-        }
+        self._lent = self._kept.take(tenants)
+        self._keys = dict.fromkeys((op.tenant, op.key) for op in ops if not recorded_by_hold(op))
+        self._found = []
+        self._assumed = self._assumable(ops, tenants, named)
+        if self._assumed:
+            return {tenant: self._lent[tenant].books for tenant in tenants}
+        return self._locked(driver, ops, tenants, named)
+
+    def _assumable(self, ops: Sequence[Operation], tenants: list[str], named: dict[str, str]) -> bool:
+        """
+        Tell whether all that a batch needs is kept, but for keys that were used before.
+        """
+        lent = self._lent
+        self._wary = max(0, self._wary - 1)
+        if self._wary > 0 or len(lent) < len(tenants):
+            return False
+        if not all(type(op) in _CALLS for op in ops):
+            return False
+        clock_us = max(op.now_us for op in ops)
+        return all(_unmoved(one.books, clock_us) for one in lent.values()) and all(
+            _placed(lent[tenant].books, name) for name, tenant in named.items()
+        )
+
+    def _locked(
+        self, driver: Driver, ops: Sequence[Operation], tenants: list[str], named: dict[str, str]
+    ) -> dict[str, Books]:
+        """
+        Begin a transaction, lock the accounts, and load what is not kept, or no longer true.
+        """
+        lent = self._lent
+        books = {tenant: lent[tenant].books if tenant in lent else Books(tenant) for tenant in tenants}
+        known = {name: one for name, one in named.items() if name in books[one].holds}
+        clock_us = max(op.now_us for op in ops)
+        due = [t for t in tenants if t not in lent or not _unmoved(books[t], clock_us)]
         asked = self._lock_queries(driver, ops, tenants)
+        asked |= self._due_queries(driver, due, clock_us)
+        unread = [tenant for tenant in tenants if tenant not in lent]
         asked |= self._state_queries(driver, unread, [name for name in named if name not in known])
         rows = dict(zip(asked, driver.begin_and_select(list(asked.values())), strict=True))
         stale = self._take_accounts(books, rows["lock"])
-        for name, tenant in known.items():
-            if tenant in lent:
-                lent[tenant].lend_hold(books[tenant], name)
-        take_rows(books, rows)
+        found = take_rows(books, rows)
         if stale:
             again = [name for name, tenant in known.items() if tenant in stale]
-            asked = self._state_queries(driver, stale, again)
-            take_rows(books, dict(zip(asked, driver.select(list(asked.values())), strict=True)))
-        second = self._second_queries(driver, books, ops, set(named))
+            asked = self._state_queries(driver, stale, again) | self._due_queries(driver, stale, clock_us)
+            found += take_rows(books, dict(zip(asked, driver.select(list(asked.values())), strict=True)))
+        self._found = found
+        found = found + [books[one].holds[name] for name, one in known.items() if one not in stale]
+        second = self._second_queries(driver, books, ops, found, set(named))
         if second:
-            take_second(books, driver.select(second))
+            take_second(books, found, driver.select(second))
         return books
 
     def _lock_queries(self, driver: Driver, ops: Sequence[Operation], tenants: list[str]) -> dict[str, Query]:
         """
-        Return the queries that every batch needs, the lock first.
+        Return the queries of every transaction that locks first.
         """
-        sql, among = self._texts, driver.many(tenants)
-        queries: dict[str, Query] = {
-            "lock": (sql.lock, (among,)),
-            "due": (sql.due, (among, max(op.now_us for op in ops), among)),
-        }
-        keys = dict.fromkeys((op.tenant, op.key) for op in ops if not recorded_by_hold(op))
-        if keys:
-            pairs = driver.pairs(keys)
-            queries |= {"ops": (sql.ops, pairs), "by_key": (sql.by_key, pairs)}
+        queries = {"lock": (self._texts.lock, (driver.many(tenants),))} | self._key_queries(driver)
         orders = [op for op in ops if type(op) in ORDERS]
         if orders:
             queries |= self._for_orders(driver, orders)
         return queries
+
+    def _key_queries(self, driver: Driver) -> dict[str, Query]:
+        """
+        Return the queries for what the keys of the operations may have made before.
+        """
+        if not self._keys:
+            return {}
+        pairs = driver.pairs(self._keys)
+        return {"ops": (self._texts.ops, pairs), "by_key": (self._texts.by_key, pairs)}
+
+    def _due_queries(self, driver: Driver, tenants: list[str], now_us: int) -> dict[str, Query]:
+        """
+        Return the queries for holds that have expired, and for when the next one does.
+        """
+        if not tenants:
+            return {}
+        sql, among = self._texts, driver.many(tenants)
+        return {"due": (sql.due, (among, now_us, among)), "due_next": (sql.due_next, (now_us, among, among))}
 
     def _state_queries(self, driver: Driver, tenants: list[str], holds: list[str]) -> dict[str, Query]:
         """
@@ -130,20 +160,19 @@ class SqlStore:
 
     def _take_accounts(self, books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> list[str]:
         """
-        Put the accounts into their books, with what is kept of them where it is still true; returns the
-        tenants where it is not.
+        Put the accounts into their books; returns the tenants of which nothing that was kept is true: they
+        have new books.
         """
+        accounts = {row[0]: row for row in rows}
         self._versions = {}
-        for *columns_, version, next_version in rows:
-            account = as_read(Account(*columns_))
-            books[account.tenant].account = account
-            self._versions[account.tenant] = version, next_version
-        stale = [one for one, kept in self._lent.items() if self._versions.get(one, (0,))[0] != kept.version]
-        for tenant in stale:  # shared with others: not kept this time
+        stale = [t for t, one in self._lent.items() if t not in accounts or accounts[t][-2] != one.version]
+        for tenant in stale:
+            books[tenant] = Books(tenant)
             del self._lent[tenant]
-            self._versions.pop(tenant, None)
-        for tenant, kept in self._lent.items():
-            kept.lend(books[tenant])
+        for tenant, (*columns_, version, next_version) in accounts.items():
+            books[tenant].account = as_read(Account(*columns_))
+            if tenant not in stale:  # shared with others: not kept this time
+                self._versions[tenant] = version, next_version
         return stale
 
     def keep(self, books: Iterable[Books]) -> None:
@@ -153,10 +182,8 @@ class SqlStore:
         for one in books:
             versions = self._versions.get(one.tenant)
             if versions is not None:
-                committed(one.changes)
-                rows = self._lent.get(one.tenant) or Rows()
-                rows.version = versions[one.changes.account]
-                self._kept.keep(one, rows)
+                found = [hold for hold in self._found if hold.tenant == one.tenant]
+                self._kept.keep(one, versions[one.changes.account], found)
 
     def forget(self) -> None:
         """
@@ -176,16 +203,20 @@ class SqlStore:
         return queries
 
     def _second_queries(
-        self, driver: Driver, books: dict[str, Books], ops: Sequence[Operation], named: set[str]
+        self,
+        driver: Driver,
+        books: dict[str, Books],
+        ops: Sequence[Operation],
+        found: Sequence[Hold],
+        named: set[str],
     ) -> list[Query]:
         """
-        Return the queries for what the loaded holds need besides; mostly there are none.
+        Return the queries for what the holds of a batch need besides; mostly there are none.
         """
-        loaded = [hold for one in books.values() for hold in one.holds.values()]
         refunded = {op.hold_id for op in ops if isinstance(op, Refund)}
-        drawn = [h.id for h in loaded if h.state in (EXPIRED, RELEASED) or h.id in refunded]
-        unseen = [hold.id for hold in loaded if hold.id not in named]
-        unplaced = [h.id for h in loaded if h.id in named and window_missing(books[h.tenant], h)]
+        drawn = [h.id for h in found if h.state in (EXPIRED, RELEASED) or h.id in refunded]
+        unseen = [h.id for h in found if h.id not in named and not books[h.tenant].hold_windows[h.id]]
+        unplaced = [h.id for h in found if window_missing(books[h.tenant], h.id)]
         elsewhere = [*unseen, *unplaced]
         if not drawn and not elsewhere:
             return []
@@ -197,54 +228,53 @@ class SqlStore:
             (sql.lots_of, (driver.many(drawn),)),
         ]
 
-    def writes(self, books: Iterable[Books], attached: Sequence[Attachment]) -> list[Write]:
+    def write(self, driver: Driver, books: Iterable[Books], attached: Sequence[Attachment]) -> bool:
         """
-        Return the statements that make the changes durable.
+        Send the changes; False where the books were not as they were kept: then nothing is written, and the
+        next look is at the database.
         """
-        inserts, updates = [], []
-        for row_type, rows in _changed_rows(books).items():
-            made = rows if row_type in _NEVER_CHANGED else [row for row in rows if row.fresh]
-            if made:
-                values = made if row_type in _NEVER_CHANGED else list(map(_INSERTED[row_type], made))
-                inserts.append(Write(self._texts.insert[row_type], values, counted=True))
-            if len(made) < len(rows):
-                updates += self._updates(row_type, [row for row in rows if not row.fresh])
-        return [*inserts, *updates, *self._attached(attached)]
+        changed = changed_rows(books)
+        if not self._assumed:
+            driver.write(self._writes.statements(changed, attached))
+            return True
+        try:
+            confirmed = self._write_confirmed(driver, changed, attached)
+        except Exception as error:
+            if trouble(error) not in (Trouble.INTEGRITY, Trouble.POISON):
+                raise
+            confirmed = False  # such as a number of the chain that another writer has used
+        if not confirmed:
+            self._wary = _WARY_BATCHES
+            driver.recover()
+        return confirmed
 
-    def _updates(self, row_type: type, rows: list[Any]) -> list[Write]:
+    def _write_confirmed(
+        self, driver: Driver, changed: dict[type, list[Any]], attached: Sequence[Attachment]
+    ) -> bool:
         """
-        Return the updates of rows: of those in which only what calls change has changed, only that.
+        Write in a transaction that begins here; True where all accounts had the versions that were kept, and
+        no key was used before.
         """
-        rare = RARE.get(row_type)
-        often: list[Any] = []
-        rest: list[Any] = []
-        for row in rows:
-            (rest if rare is None or rare(row) != row.rare else often).append(row)
-        parts = (
-            (often, self._texts.update_often, _OFTEN),
-            (rest, self._texts.update, _UPDATED),
+        lent = self._lent
+        first = self._writes.confirmed(changed[Account], lent)
+        if first is not None:
+            accounts = changed.pop(Account)
+            lent = {tenant: lent[tenant] for tenant in lent.keys() - {one.tenant for one in accounts}}
+        queries: dict[str, Query] = {"next": (self._texts.next_version, ())} | self._key_queries(driver)
+        if lent:  # nothing of them is written, or the version is not the row's own
+            pairs = driver.pairs([(tenant, str(one.version)) for tenant, one in lent.items()])
+            queries["confirm"] = (self._texts.confirm, pairs)
+        answers = driver.begin_and_write(
+            [first] if first is not None else [],
+            list(queries.values()),
+            self._writes.statements(changed, attached),
         )
-        return [
-            Write(bulks[row_type], list(map(values[row_type], some)), counted=True)
-            for some, bulks, values in parts
-            if some
-        ]
-
-    def _attached(self, attached: Sequence[Attachment]) -> list[Write]:
-        """
-        Group attachments into bulk statements, in a fixed order of tables and keys.
-        """
-        groups: dict[tuple[Table, tuple[str, ...], tuple[str, ...], bool], list[Attachment]] = {}
-        for one in attached:
-            shape = (cast("Table", one.table), tuple(one.values), one.add, one.ignore)
-            groups.setdefault(shape, []).append(one)
-        found = []
-        for shape in sorted(groups, key=lambda shape: (shape[0].name, shape[1:])):
-            bulk = self._attachments.get(shape)
-            if bulk is None:
-                bulk = self._attachments[shape] = attachment(*shape, self._dialect)
-            found.append(Write(bulk, _attached_rows(shape[0], shape[1], shape[2], groups[shape])))
-        return found
+        found = dict(zip(queries, answers, strict=True))
+        ((next_version,),) = found["next"]
+        self._versions = {tenant: (one.version, next_version) for tenant, one in self._lent.items()}
+        if found.get("ops") or found.get("by_key"):
+            return False
+        return not lent or found["confirm"][0][0] == len(lent)
 
 
 def _named(ops: Sequence[Operation]) -> dict[str, str]:
@@ -254,47 +284,16 @@ def _named(ops: Sequence[Operation]) -> dict[str, str]:
     return {op.hold_id: op.tenant for op in ops if hasattr(op, "hold_id") and not isinstance(op, Reserve)}
 
 
-def _changed_rows(books: Iterable[Books]) -> dict[type, list[Any]]:
+def _unmoved(books: Books, now_us: int) -> bool:
     """
-    Return every row that the rules made or changed, in the order in which new ones are inserted.
+    Tell whether no hold of kept books has expired.
     """
-    found: dict[type, list[Any]] = {row_type: [] for row_type in _INSERT_ORDER}
-    for one in books:
-        changes = one.changes
-        if changes.lots or changes.budgets or changes.windows or changes.holds:
-            changes.account = True  # by its version others see that what they keep is old
-        if changes.account:
-            found[Account].append(one.account)
-        found[Lot] += changes.lots.values()
-        found[Budget] += changes.budgets.values()
-        found[Window] += changes.windows.values()
-        found[Hold] += changes.holds.values()
-        found[HoldWindow] += changes.hold_windows.values()
-        found[Transfer] += changes.transfers
-        found[Draw] += changes.draws
-        found[Op] += changes.ops.values()
-        found[Setting] += changes.settings
-    return found
+    account = books.account
+    return account is not None and books.none_due(max(now_us, account.last_at))
 
 
-def _attached_rows(
-    table: Table, names: tuple[str, ...], add: tuple[str, ...], group: Sequence[Attachment]
-) -> list[tuple[Any, ...]]:
+def _placed(books: Books, hold_id: str) -> bool:
     """
-    Return the rows of one shape; additions to one key are summed, and keys stand in order so that two writers
-    never wait for each other in a circle.
+    Tell whether a hold is kept, with the windows that it counts in.
     """
-    rows = [tuple(one.values[name] for name in names) for one in group]
-    key = tuple(names.index(column.name) for column in table.primary_key if column.name in names)
-    if not add:
-        return rows
-    adding = tuple(names.index(name) for name in add)
-    sums: dict[tuple[Any, ...], list[Any]] = {}
-    for row in rows:
-        place = tuple(row[index] for index in key)
-        if place not in sums:
-            sums[place] = list(row)
-            continue
-        for index in adding:
-            sums[place][index] += row[index]
-    return [tuple(row) for _, row in sorted(sums.items())]
+    return hold_id in books.holds and not window_missing(books, hold_id)

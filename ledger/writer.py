@@ -115,12 +115,14 @@ class Committer:
             items = self._timely(driver, items)
             if not items:
                 return
-            books = self._store.load(driver, [item.op for item in items])
-            outcomes = [apply(books[item.op.tenant], item.op) for item in items]
-            attached = self._attachments(items, outcomes, books)
-            for one in books.values():
-                check_books(one)
-            driver.write(self._store.writes(books.values(), attached))
+            written = False
+            while not written:
+                books = self._store.load(driver, [item.op for item in items])
+                outcomes = [apply(books[item.op.tenant], item.op) for item in items]
+                attached = self._attachments(items, outcomes, books)
+                for one in books.values():
+                    check_books(one)
+                written = self._store.write(driver, books.values(), attached)
             committing = True
             driver.commit()
         except Exception as error:

@@ -75,6 +75,14 @@ class FaultyDriver:
             self.inner.write([one])
             self.plan.step(Place.AFTER_WRITE)
 
+    def begin_and_write(self, first: Sequence[Any], queries: Sequence[Any], rest: Sequence[Any]) -> Any:
+        """Begin, lock and look, then write statement by statement."""
+        self.plan.step(Place.BEFORE_BEGIN)
+        rows = self.inner.begin_and_write(first, queries, ())
+        self.plan.step(Place.AFTER_LOCK)
+        self.write(rest)
+        return rows
+
     def commit(self) -> None:
         """Commit; a failure before it undoes everything, one after it is a lost answer."""
         self.plan.step(Place.BEFORE_COMMIT)

@@ -96,6 +96,14 @@ class Faulty:
         self._fail("amid_writes")
         self._inner.write(writes[len(writes) // 2 :])
 
+    def begin_and_write(self, first: Sequence[Any], queries: Sequence[Any], rest: Sequence[Any]) -> Any:
+        """Fail before BEGIN, after the lock, or amid the writes."""
+        self._fail("before_begin")
+        rows = self._inner.begin_and_write(first, queries, ())
+        self._fail("after_lock")
+        self.write(rest)
+        return rows
+
     def commit(self) -> None:
         """Fail before COMMIT, or after it, before its answer."""
         self._fail("before_commit")
