@@ -84,19 +84,11 @@ def _circuit(app: App) -> Iterator[str]:
     switches = {switch.scope: switch for switch in told.switches}
     for breaker in standing.breakers:
         led = breakers.get(breaker.scope)
-        if (
-            led is None
-            or led.version < breaker.version
-            or (led.version == breaker.version and led != breaker)
-        ):
+        if led is None or (led != breaker and led.version <= breaker.version):
             yield f"the breaker of {breaker.scope} is {breaker.state}, where no event led it"
     for switch in standing.switches:
         turned = switches.get(switch.scope)
-        if (
-            turned is None
-            or turned.epoch < switch.epoch
-            or (turned.epoch == switch.epoch and turned != switch)
-        ):
+        if turned is None or (turned != switch and turned.epoch <= switch.epoch):
             yield f"the switch of {switch.scope} stands where no event led it"
 
 
