@@ -27,7 +27,7 @@ class CircuitStore(Protocol):
         Read what admission needs: breakers and switches of the scopes, and their windows by the rules.
         """
 
-    def switches(self, scopes: Sequence[str], conn: object | None = None) -> Mapping[str, Switch]:
+    def switches(self, scopes: Sequence[str]) -> Mapping[str, Switch]:
         """
         Read only the kill switches, as cheaply as possible: what is read between hold and send.
         """

@@ -88,11 +88,7 @@ class MemoryCircuitStore(Orders):
         ]
         return CallWindow(sum(calls for calls, _ in found), sum(failures for _, failures in found))
 
-    def switches(
-        self,
-        scopes: Sequence[str],
-        conn: object | None = None,  # noqa: ARG002 - the contract has it
-    ) -> Mapping[str, Switch]:
+    def switches(self, scopes: Sequence[str]) -> Mapping[str, Switch]:
         """
         Read only the kill switches.
         """

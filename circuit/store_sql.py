@@ -64,11 +64,11 @@ class SqlCircuitStore(Orders):
         rows = self._rows(conn, sql.read_query(self._mark, scopes, now_us, rules))
         return sql.snapshot_from(rows, scopes, now_us)
 
-    def switches(self, scopes: Sequence[str], conn: object | None = None) -> Mapping[str, Switch]:
+    def switches(self, scopes: Sequence[str]) -> Mapping[str, Switch]:
         """
         Read only the kill switches, as cheaply as possible: what is read between hold and send.
         """
-        rows = self._rows(conn, sql.switch_query(self._mark, scopes))
+        rows = self._rows(None, sql.switch_query(self._mark, scopes))
         return {str(row[0]): sql.switch_from(row) for row in rows}
 
     def _rows(self, conn: object | None, query: sql.Query) -> Sequence[sql.Row]:

@@ -188,11 +188,11 @@ async def answer(exchange: Exchange, status: int, body: bytes, headers: Mapping[
     await send_part(exchange, body, more=False)
 
 
-async def answer_json(exchange: Exchange, value: object, headers: Mapping[str, str] | None = None) -> None:
+async def answer_json(exchange: Exchange, value: object) -> None:
     """
     Send a JSON answer of our own.
     """
-    await answer(exchange, 200, to_json(value), {"content-type": JSON, **(headers or {})})
+    await answer(exchange, 200, to_json(value), {"content-type": JSON})
 
 
 async def answer_error(exchange: Exchange, error: ApiError, headers: Mapping[str, str] | None = None) -> None:

@@ -4,7 +4,6 @@ What one gateway process works with: opened when the server starts, closed when 
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 from gateway.background import SWEEP_S, OpenCalls, care
 from gateway.collector import spare_collector
@@ -29,9 +28,8 @@ class House:
     calls: AsyncCalls
     upstream: UpstreamClient
 
-    def __init__(self, app: App | None = None, *, settings: Callable[[], Settings] | None = None) -> None:
+    def __init__(self, app: App | None = None) -> None:
         self._given = app
-        self._settings = Settings.from_environment if settings is None else settings
         self._care: asyncio.Task[None] | None = None
         self.open_calls = OpenCalls()
         self.is_open = False
@@ -44,7 +42,7 @@ class House:
             OutlayError: the books cannot be opened.
         """
         if self._given is None:
-            self.app = await asyncio.to_thread(lambda: open_app(self._settings()))
+            self.app = await asyncio.to_thread(lambda: open_app(Settings.from_environment()))
         else:
             self.app = self._given
         self.calls = AsyncCalls(self.app)

@@ -89,14 +89,14 @@ def read_hints(headers: Mapping[str, str]) -> Hints:
     return Hints(**texts, **numbers, pin=_flag(headers, "outlay-pin"), tags=tags)
 
 
-def read_idempotency_key(headers: Mapping[str, str], name: str = "outlay-idempotency-key") -> str | None:
+def read_idempotency_key(headers: Mapping[str, str]) -> str | None:
     """
     Read the caller's own key for a call.
 
     Raises:
         ApiError: 400, it is too long or holds unprintable characters.
     """
-    return _text(headers, name, _IDEMPOTENCY_KEY_MAX)
+    return _text(headers, "outlay-idempotency-key", _IDEMPOTENCY_KEY_MAX)
 
 
 def read_betas(headers: Mapping[str, str]) -> frozenset[str]:

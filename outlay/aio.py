@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar
 
 from ledger import LedgerError
 from outlay.calls import FORSAKEN, CallRequest, NotSent, Outcome, Refused, Result, Sending, final
-from outlay.clock import now_us
 from outlay.effects import CheckSwitches, CloseHold, Ended, Look, Remember, Send, fail, feed
 from outlay.engine import RECHECKS_MAX, SWITCH_FRESH_S, Engine, LedgerEffect
 from outlay.errors import OutlayError
@@ -73,8 +72,8 @@ class AsyncCalls:
     Makes calls of one process, within one event loop.
     """
 
-    def __init__(self, app: App, clock: Callable[[], int] = now_us) -> None:
-        self.engine = Engine(app, clock)
+    def __init__(self, app: App) -> None:
+        self.engine = Engine(app)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="outlay-read")
         self._reads = SharedReads()
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -40,18 +40,15 @@ def tenant_name(value: object, field: str = "tenant") -> str:
     raise BadInput(field, value, "not a name for a tenant", f"Use {TENANT_RULE}.")
 
 
-def money(value: object, field: str, *, least_nanos: int = 0) -> int:
+def money(value: object, field: str) -> int:
     """
     Return decimal USD text as nano-USD.
     """
     try:
-        nanos = parse_usd(value)  # type: ignore[arg-type]  # it refuses what is not text, with a fix
+        return parse_usd(value)  # type: ignore[arg-type]  # it refuses what is not text, with a fix
     except MoneyError as error:
         head, _, fix = str(error).partition("; ")
         raise BadInput(field, value, head.rpartition(" is ")[2], f"{fix[:1].upper()}{fix[1:]}.") from error
-    if nanos < least_nanos:
-        raise BadInput(field, value, "too little", f"Give at least {format_usd(least_nanos)} USD.")
-    return nanos
 
 
 def positive(value: object, field: str) -> int:
@@ -98,14 +95,14 @@ def ppm_text(ppm: int) -> str:
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
 
 
-def timezone(value: object, field: str = "timezone") -> str:
+def timezone(value: object) -> str:
     """
     Return the name of a known time zone.
     """
     if isinstance(value, str) and value.isprintable() and known_timezone(value):
         return value
     fix = close_name(str(value), available_timezones()) or 'Write an IANA name such as "Europe/Berlin".'
-    raise BadInput(field, value, "unknown time zone", fix)
+    raise BadInput("timezone", value, "unknown time zone", fix)
 
 
 def instant_us(value: object, field: str, zone: str) -> int:
@@ -187,11 +184,11 @@ def word(value: object, field: str, *, most: int = NAME_MAX) -> str:
     raise BadInput(field, value, "cannot be used", f"Give 1 to {most} printable characters.")
 
 
-def idempotency_key(value: object, field: str = "idempotency_key") -> str | None:
+def idempotency_key(value: object) -> str | None:
     """
     Return the caller's own key; None makes every order a new one.
     """
-    return None if value is None else word(value, field)
+    return None if value is None else word(value, "idempotency_key")
 
 
 def reason(value: object, field: str = "reason", *, required: bool = False) -> str:

@@ -43,11 +43,11 @@ class ClassRow:
     text: str
 
 
-def calibration(app: "App", tenant: str | None = None, *, now_us: int | None = None) -> tuple[ClassRow, ...]:
+def calibration(app: "App", tenant: str | None = None) -> tuple[ClassRow, ...]:
     """
     Return what is proven of each task class that has scores, of one tenant or of all.
     """
-    now = clock_us() if now_us is None else now_us
+    now = clock_us()
     with translated(), app.reading() as conn:
         shared = app.policies.applied(conn, EVERYBODY).policy
         everybody = app.scores.counted_of_all(conn, _since_us(shared, now))

@@ -5,7 +5,7 @@ conversations usually are.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
@@ -55,9 +55,8 @@ class Sessions:
     Conversations in the decision log of one database.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._newest, self._lengths = (marked(text, engine.dialect.name) for text in (_NEWEST, _LENGTHS))
-        self._clock = clock
         self._kept: dict[str, tuple[float, tuple[int, ...]]] = {}
 
     def memory(self, connection: Connection, tenant: str, session: str) -> SessionMemory | None:
@@ -94,13 +93,13 @@ class Sessions:
         Counted anew every few minutes.
         """
         until, counts = self._kept.get(tenant, (0.0, ()))
-        if self._clock() < until:
+        if time.monotonic() < until:
             return counts
         if len(self._kept) >= _TENANTS_MAX:
             self._kept.clear()
         lengths = [int(row[0]) for row in connection.exec_driver_sql(self._lengths, (tenant,))]
         counts = survivors(lengths)
-        self._kept[tenant] = (self._clock() + KEPT_S, counts)
+        self._kept[tenant] = (time.monotonic() + KEPT_S, counts)
         return counts
 
 

@@ -122,7 +122,7 @@ def calibration(app: App, tenant: str | None = None) -> dict[str, Any]:
     return {"classes": [_class(row) for row in reports_quality.calibration(app, tenant)]}
 
 
-def score_ppm(value: object, field: str = "score") -> int:
+def score_ppm(value: object) -> int:
     """
     Read a score: 0 to 1, a truth value (or its word, "true" or "false"), "pass" or "fail".
     """
@@ -132,30 +132,30 @@ def score_ppm(value: object, field: str = "score") -> int:
         return _WORDS[value]
     ppm = _ppm(value)
     if ppm is None:
-        raise BadInput(field, value, "not a score", _SCORE_FIX)
+        raise BadInput("score", value, "not a score", _SCORE_FIX)
     return ppm
 
 
-def weight_ppm(value: object, field: str = "weight") -> int:
+def weight_ppm(value: object) -> int:
     """
     Read a weight: over 0, at most 1.
     """
     ppm = None if isinstance(value, bool) else _ppm(value)
     if ppm is None or ppm == 0:
-        raise BadInput(field, value, "not a weight", _WEIGHT_FIX)
+        raise BadInput("weight", value, "not a weight", _WEIGHT_FIX)
     return ppm
 
 
-def known_model(name: object, field: str = "model") -> str:
+def known_model(name: object) -> str:
     """
     Return the id of a model that has a price.
     """
-    word = fields.word(name, field)
+    word = fields.word(name, "model")
     try:
         return model_facts(word).id
     except UnknownModel as error:
         fix = fields.close_name(word, known_models()) or "Give the id of a model that Outlay knows."
-        raise BadInput(field, name, "unknown model", fix) from error
+        raise BadInput("model", name, "unknown model", fix) from error
 
 
 def _ppm(value: object) -> int | None:

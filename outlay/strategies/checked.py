@@ -50,12 +50,12 @@ def sequence(value: object, kinds: tuple[type, ...], field: str, fix: str) -> No
         raise BadInput(field, value, "is no such list", fix)
 
 
-def name(value: object, field: str = "name") -> None:
+def name(value: object) -> None:
     """
     See that a value can name something.
     """
     if not isinstance(value, str) or not value:
-        raise BadInput(field, value, "is no name", "Give text that is not empty.")
+        raise BadInput("name", value, "is no name", "Give text that is not empty.")
 
 
 def tiers(value: Any) -> None:

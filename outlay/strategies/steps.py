@@ -216,11 +216,10 @@ def checked_body(body: object) -> Mapping[str, object]:
     return body
 
 
-def told_of(tried: Tried, strategy: str, verdict: Verdict | None = None, told: str = "") -> RunAttempt:
+def told_of(tried: Tried, strategy: str, verdict: Verdict | None) -> RunAttempt:
     """
     Tell of an attempt.
     """
-    why = told or (verdict.told if verdict is not None else _why(tried))
     return RunAttempt(
         decision_id=tried.decision_id,
         strategy=strategy,
@@ -230,7 +229,7 @@ def told_of(tried: Tried, strategy: str, verdict: Verdict | None = None, told: s
         cost_usd=None if tried.cost_nanos is None else format_usd(tried.cost_nanos),
         passed=None if verdict is None else verdict.passed,
         score=None if verdict is None else verdict.score,
-        told=why,
+        told=_why(tried) if verdict is None else verdict.told,
     )
 
 
