@@ -146,12 +146,9 @@ class _Passage:
     async def _cut_off(self) -> None:
         """Settle with what is known by now; nothing follows, though the flow may want to send more."""
         self._open = False
-        await self._call.abandon(self._so_far("gateway_stopped: the call was cut off"))
-
-    def _so_far(self, why: str) -> Outcome:
-        if self._meter is None:
-            return Uncertain(why, given_up=True)
-        return self._meter.outcome(why, given_up=True)
+        why, meter = "gateway_stopped: the call was cut off", self._meter
+        known = Uncertain(why, given_up=True) if meter is None else meter.outcome(why, given_up=True)
+        await self._call.abandon(known)
 
     async def _settle(self, outcome: Outcome) -> dict[str, str] | None:
         """

@@ -217,9 +217,10 @@ def _to_send(request: APIRequest, body: Body | AsyncBody, upstream: Upstream, te
         anthropic.BadRequestError: That upstream has no key.
     """
     headers: dict[str, Any] = {
-        name: value for name, value in request.headers.items() if not name.lower().startswith("outlay-")
+        name: value
+        for name, value in request.headers.items()
+        if name.lower() != "anthropic-beta" and not name.lower().startswith("outlay-")
     }
-    headers = {name: value for name, value in headers.items() if name.lower() != "anthropic-beta"}
     headers["anthropic-beta"] = ",".join(sorted(terms.betas(request))) or anthropic.Omit()
     if body.value.get("stream") is True:
         headers["accept-encoding"] = "identity"

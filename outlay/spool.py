@@ -157,25 +157,29 @@ def any_left(folder: str, database_url: str) -> bool:
     """
     Tell whether there is any file of this database, whosever it is.
     """
-    return any(Path(folder).glob(f"{_database(database_url)}-*{ENDING}"))
+    return any(_files(folder, database_url))
 
 
 def waiting_bytes(folder: str, database_url: str) -> int:
     """
     Tell how much waits for this database.
     """
-    return sum(path.stat().st_size for path in Path(folder).glob(f"{_database(database_url)}-*{ENDING}"))
+    return sum(path.stat().st_size for path in _files(folder, database_url))
 
 
 def left_behind(folder: str, database_url: str) -> Iterator[Spool]:
     """
     Yield the files that dead processes of this database left, locked; the caller closes each.
     """
-    for path in sorted(Path(folder).glob(f"{_database(database_url)}-*{ENDING}")):
+    for path in sorted(_files(folder, database_url)):
         try:
             yield Spool(path)
         except OSError:  # its owner lives, or another process carries it out
             continue
+
+
+def _files(folder: str, database_url: str) -> Iterator[Path]:
+    return Path(folder).glob(f"{_database(database_url)}-*{ENDING}")
 
 
 def _database(url: str) -> str:
