@@ -10,6 +10,7 @@ from circuit.health import Outcome as Health
 from circuit.health import outcome_of
 from outlay import records
 from outlay.calls import Broken, CallRequest, Completed, Failed, NotSent, Outcome, Uncertain
+from outlay.words import plural
 from pricing.bound import RequestInvalid
 from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.classify import session_of
@@ -139,7 +140,7 @@ def own_choice(offers: tuple[Offer, ...], level: int) -> Choice:
         ratio=1.0,
         gauge=None,
         offers=offers,
-        reasons=(Reason("own_offers", f"the caller brings {len(offers)} offers of its own"),),
+        reasons=(Reason("own_offers", f"the caller brings {plural(len(offers), 'offer')} of its own"),),
         counterfactual=counterfactual(offers[0]),
     )
 

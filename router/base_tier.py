@@ -146,7 +146,7 @@ def _by_complexity(profile: Profile, policy: "Policy", rank: int) -> _Wish:
     lead = f"means {_told(route, tier)}" if route is not None else f"has no entry, so tier {tier} stays"
     total = sum(found.points.values())
     listed = ", ".join(f"{name} {count}" for name, count in found.points.items()) or "nothing"
-    text = f"complexity {found.kind} {lead}; {total} points: {listed}"
+    text = f"complexity {found.kind} {lead}; points {total}: {listed}"
     numbers: dict[str, Number] = {"class": str(found.kind), "tier": tier, "points": total, **found.points}
     if wish.tokens_cap is not None:
         numbers["max_tokens"] = wish.tokens_cap

@@ -219,7 +219,8 @@ class _Decision:
         told = pace.exempted(self.tide, pace.gain_of(self.profile, self.known.evidence), ask.priority)
         if self.level == 0:
             return told
-        text = f"priority {ask.priority} is exempt from the {self.level} active steps"
+        steps = "the active step" if self.level == 1 else f"the {self.level} active steps"
+        text = f"priority {ask.priority} is exempt from {steps}"
         return (Reason(ReasonCode.EXEMPT, text, {"level": self.level, "ratio": self.ratio}), *told)
 
     # refusals

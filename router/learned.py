@@ -178,7 +178,7 @@ class LearnedModel:
         bounds = zip(measures, guard.shape_low, guard.shape_high, strict=True)
         outside = sum(not low <= value <= high for value, low, high in bounds)
         if outside > guard.outside_max:
-            return f"{outside} measures of the prompt are outside of training's, over {guard.outside_max}"
+            return f"measures of the prompt outside of training's: {outside}, over {guard.outside_max}"
         return ""
 
     def _gain(self, found: Sequence[str], measures: tuple[float, ...], task_class: str | None) -> float:

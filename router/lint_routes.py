@@ -82,7 +82,7 @@ def _unrouted(policy: Policy, seen_tasks: Collection[str]) -> Iterator[str]:
         meant = f' (close to "{close[0]}")' if close else ""
         yield f"routing.tasks: traffic names {task!r}{meant}, which has no route and goes to {follower}"
     if len(unrouted) > NAMED_MAX:
-        yield f"routing.tasks: {len(unrouted) - NAMED_MAX} more tasks of recent traffic have no route"
+        yield f"routing.tasks: tasks of recent traffic without a route: {len(unrouted) - NAMED_MAX} more"
 
 
 def _unused(policy: Policy, seen_tasks: Collection[str]) -> Iterator[str]:

@@ -94,7 +94,7 @@ def _rising(starts: Mapping[str, Any]) -> Iterator[Problem]:
             return
         if points <= before:
             path = ("routing", "complexity", "starts_at", kind)
-            message = f"not above the class before it, which begins at {before} points"
+            message = f"not above the class before it, which begins at {before}"
             yield Problem(dotted(path), shown(points), message, f"Give at least {before + 1}.")
         before = points
 

@@ -21,16 +21,17 @@ from outlay.learned.from_scores import read_scores, table_model
 from outlay.learned.train import ROWS_MIN, Model, train
 from outlay.tables import EVERYBODY
 from outlay.wiring import App
+from outlay.words import plural
 from router.learned import LearnedModel
 from router.learned_read import read_model
 from router.policy import Policy
 
 _SEED_MAX: Final = 2**31 - 1
 _LEFT_OUT: Final = {
-    "unknown_decision": "name no decision of the tenant",
-    "no_score": "have no score",
-    "no_smaller_tier": "lack a score of a smaller tier's answer (outlay score ID SCORE --model MODEL)",
-    "no_larger_tier": "lack a score of a larger tier's answer (outlay score ID SCORE --model MODEL)",
+    "unknown_decision": "without a decision of the tenant",
+    "no_score": "without a score",
+    "no_smaller_tier": "without a score of a smaller tier's answer (outlay score ID SCORE --model MODEL)",
+    "no_larger_tier": "without a score of a larger tier's answer (outlay score ID SCORE --model MODEL)",
 }
 APGR_USEFUL: Final = 0.55
 """A classifier that ranks worse does so by chance as well as not; 0.5 is chance."""
@@ -81,7 +82,8 @@ def train_on_prompts(
 def _told_of_rows(found: Joined) -> str:
     """Say how many rows became examples, and what the others lack."""
     lacking = [f"{count} {_LEFT_OUT[why]}" for why, count in found.left_out.items()]
-    return "; ".join([f"{len(found.examples)} of {found.rows} rows have scores for both tiers", *lacking])
+    whole = f"{len(found.examples)} of {plural(found.rows, 'row')} with scores for both tiers"
+    return "; ".join([whole, *lacking])
 
 
 def train_on_scores(app: App, tenant: str, *, actor: str) -> dict[str, Any]:

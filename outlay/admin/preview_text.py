@@ -12,6 +12,7 @@ from outlay.fields import instant_text, usd
 from outlay.whatif.found import Found
 from outlay.whatif.recorded import Recorded, Served, Then
 from outlay.whatif.sums import Sum
+from outlay.words import plural
 from router.codec import to_json
 
 _MONEY_CODES: Final = ("outlay_daily_budget_reached", "outlay_credit_exhausted", "outlay_budget_busy")
@@ -20,9 +21,9 @@ _ALWAYS: Final = (
     "Calls that were refused have no usage: where they are served, their expected cost counts.",
 )
 _KEPT: Final = {
-    "own_offers": "brought offers of their caller's own",
-    "refused_before": "were refused before the router decided",
-    "own_policy": "are of tenants with a policy of their own, which this one does not reach",
+    "own_offers": "came with offers of the caller's own",
+    "refused_before": "had been refused before the router decided",
+    "own_policy": "came from a tenant with a policy of its own, which this one does not reach",
     "unreadable": "cannot be read any more",
 }
 
@@ -114,11 +115,11 @@ def _risks(found: Found) -> Iterator[str]:
     for name, one in sorted(sums.tenants.items()):
         now, then = _for_money(sums.codes_now.get(name)), _for_money(sums.codes_then.get(name))
         if then > now:
-            yield f"{name}: {then} calls would be refused for want of money, {now} were"
+            yield f"{name}: {plural(then, 'call')} would be refused for want of money, where it was {now}"
         if one.spend_then > one.spend_now:
             yield f"{name}: spending would rise from {usd(one.spend_now)} to {usd(one.spend_then)} USD"
         if one.over > 0:
-            yield f"{name}: {one.over} calls would cost more than is held for them"
+            yield f"{name}: {plural(one.over, 'call')} would cost more than is held"
         if one.estimated_nanos * 10 > one.spend_then > 0:
             share = one.estimated_nanos * 100 // one.spend_then
             yield f"{name}: {share} % of the spending then is estimated, as no usage backs it"
@@ -133,15 +134,16 @@ def _notes(found: Found) -> Iterator[str]:
     """Say what this preview leaves out."""
     policy = found.policy
     for why, count in sorted(found.kept.items()):
-        yield f"{count} decisions stay as they are: they {_KEPT[why]}."
+        stay = plural(count, "decision stays as it is: it", "decisions stay as they are: they")
+        yield f"{stay} {_KEPT[why]}."
     if found.only_counted > 0:
-        yield f"{found.only_counted} refusals of storms were only counted, and are left out."
+        yield f"Left out, as they were only counted: {plural(found.only_counted, 'refusal')} of storms."
     if found.shortened:
         yield f"The period begins at {instant_text(found.from_us)}: the days before hold too many decisions."
     if found.unpredicted > 0:
-        yield f"{found.unpredicted} calls were never read by a classifier; prompts are not kept to do so now."
+        yield f"Never read by a classifier, and prompts are not kept: {plural(found.unpredicted, 'call')}."
     if found.unprojected > 0:
-        yield f"{found.unprojected} calls have no projection of demand, so pacing does not change them."
+        yield f"Not paced, for want of a projection of demand: {plural(found.unprojected, 'call')}."
     if any(one.breaker != policy.breaker for one in found.policies.values()):
         yield "The circuit breakers differ; they are not played again."
     if any(one.upstreams != policy.upstreams for one in found.policies.values()):

@@ -15,6 +15,7 @@ from outlay.cli.failures import classify
 from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import Rows
 from outlay.siblings import SIBLINGS
+from outlay.words import plural
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -56,7 +57,7 @@ def doctor(common: Common) -> Answer:
     found = [asdict(check) for check in checks]
     columns = (("name", "check"), ("state", "state"), ("found", "found"), ("fix", "fix"))
     warned = sum(check.state == WARN for check in checks)
-    said = f"{len(checks)} checks, {failed} failed, {warned} with a warning."
+    said = f"{plural(len(checks), 'check')}, {failed} failed, {warned} with a warning."
     return Answer({"ok": failed == 0, "checks": found}, (Rows(columns, found), said), 0 if failed == 0 else 1)
 
 
@@ -209,7 +210,7 @@ def check_clock(settings: "Settings") -> Check:
             side = "behind" if behind > 0 else "ahead of"
             found.append(Check("clock", FAIL, f"{abs(behind) // 1_000_000} s {side} the database", fix))
         elif ended := _ended(settings):
-            said = f"by {iso(now_us())}, {ended} have ended that the books still count"
+            said = f"ended by {iso(now_us())}, and counted by the books still: {ended}"
             found.append(
                 Check("clock", WARN, said, f"nothing if that is the time; else {fix} before a start")
             )
@@ -312,11 +313,11 @@ def _ended(settings: "Settings") -> str:
             return ""
         count = connection.exec_driver_sql
         at = (now_us() - SWEPT_US,)
-        holds = count("SELECT count(*) FROM ledger_hold WHERE state = 0 AND expires_at <= ?", at).scalar()
+        holds = count("SELECT count(*) FROM ledger_hold WHERE state = 0 AND expires_at <= ?", at).scalar_one()
         lots = count(
             "SELECT count(*) FROM ledger_grant_lot WHERE remaining > 0 AND expires_at <= ?", at
-        ).scalar()
-    return f"{holds} hold(s) and {lots} credit(s)" if holds or lots else ""
+        ).scalar_one()
+    return f"{plural(holds, 'hold')} and {plural(lots, 'credit')}" if holds or lots else ""
 
 
 def _behind_us(settings: "Settings") -> int:

@@ -22,6 +22,7 @@ from typing import Any, Final
 import typer
 
 from outlay.cli.output import safe
+from outlay.words import plural
 
 FAILED, USAGE, STOPPED = 1, 2, 130
 _FOR_PROGRAMS: Final = ("made",)
@@ -163,7 +164,7 @@ def _bad_input(error: Any) -> Failure:
 def _policy(error: Any) -> Failure:
     problems = [dataclasses.asdict(problem) for problem in error.problems]
     first: Mapping[str, str | None] = problems[0] if problems else dict.fromkeys(("field", "value", "fix"))
-    message = f"the policy has {len(problems)} problem(s)\n{error}"
+    message = f"the policy has {plural(len(problems), 'problem')}\n{error}"
     return Failure(
         USAGE,
         "policy_invalid",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from outlay.cli.output import Block, Pairs, Rows
+from outlay.words import plural
 
 LISTED: Final = 20
 _LINES: Final = (
@@ -28,7 +29,7 @@ def told(found: Mapping[str, Any]) -> tuple[Block, ...]:
     total = _line({**found["total"], "tenant": "all"})
     kinds = ", ".join(f"{count} {_KINDS[kind]}" for kind, count in found["changed_by"].items())
     calls = found["total"]["calls"]
-    said = f"\n{found['changed']} of {calls} decisions would change{': ' if kinds else ''}{kinds}."
+    said = f"\n{found['changed']} of {plural(calls, 'decision')} would change{': ' if kinds else ''}{kinds}."
     blocks: list[Block] = [Rows(_columns(found["total"]), [*lines, total], "No calls."), said]
     if found["changes"]:
         shown = found["changes"][:LISTED]

@@ -13,6 +13,7 @@ import typer
 
 from outlay.cli.frame import Answer, Common, command
 from outlay.cli.output import print_answer
+from outlay.words import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,8 +141,8 @@ def _show(played: "Demo", console: "Console", *, staying: bool) -> None:
     found = played.verification
     said = "[green]ok[/green]" if found["ok"] else "[bold red]NOT OK[/bold red]"
     console.print(
-        f"[bold]outlay verify:[/bold] {said}; {len(found['checks'])} checks over {found['tenants']} tenants "
-        f"and {found['transfers']} transfers",
+        f"[bold]outlay verify:[/bold] {said}; {plural(len(found['checks']), 'check')} over "
+        f"{plural(found['tenants'], 'tenant')} and {plural(found['transfers'], 'transfer')}",
         highlight=False,
     )
     for problem in found["problems"]:

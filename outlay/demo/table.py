@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from outlay.demo.summary import Line, Summary
+from outlay.words import plural
 from pricing.money import format_usd
 
 _HEADINGS: Final = (
@@ -74,7 +75,7 @@ def _savings(console: Console, summary: Summary) -> None:
     calls, extra = sum(summary.detours.values()), format_usd(summary.detour_nanos)
     console.print(
         f"[bold]Savings:[/bold] calls of a lower tier cost {saved} USD less than the models asked for; "
-        f"{calls} calls went to another model of their tier and cost {extra} USD more",
+        f"{plural(calls, 'call')} went to another model of the same tier and cost {extra} USD more",
         highlight=False,
     )
     missed = ", ".join(name for name, count in summary.situations.items() if count == 0)

@@ -19,6 +19,7 @@ from outlay.learned.familiar import CLASS_COUNT_MIN, OPEN_GUARD
 from outlay.learned.parts import PRIOR_ROWS
 from outlay.learned.train import Model
 from outlay.tables import score as table
+from outlay.words import plural
 from pricing.money import PPM
 from router.learned_read import CLASSES_MAX, FORMAT, read_model, version_of
 from router.prompt_shape import SHAPE
@@ -64,7 +65,8 @@ def table_model(scores: Sequence[Judged]) -> Model:
     sides = [[one for one in scores if one.downgraded is side] for side in (True, False)]
     counts = [len(side) for side in sides]
     if min(counts) < SIDE_MIN:
-        said = f"{counts[0]} scores of downgraded calls and {counts[1]} of others; each needs {SIDE_MIN}"
+        lowered = plural(counts[0], "score")
+        said = f"{lowered} of downgraded calls and {counts[1]} of others; each needs {SIDE_MIN}"
         raise Rejected("examples_refused", f"{said}. Score calls with: outlay score")
     weak, strong = (_mean(side) for side in sides)
     classes = _classes(sides, (weak, strong))

@@ -18,6 +18,7 @@ from outlay.learned.familiar import OPEN_GUARD, Trial, guard_of
 from outlay.learned.mixing import as_gains, blend, honest
 from outlay.learned.parts import Seen, fit, look, need_library
 from outlay.learned.proposals import proposals, rated
+from outlay.words import plural
 from router.learned import LearnedModel
 from router.learned_read import CLASSES_MAX, FORMAT, read_model, version_of
 from router.prompt_shape import SHAPE
@@ -71,7 +72,8 @@ def _order(row: Example) -> tuple[str, str, float, float]:
 def _checked(rows: Sequence[Example]) -> None:
     if not ROWS_MIN <= len(rows) <= ROWS_MAX:
         fix = "Give --file more rows, or fewer."
-        raise _refused(f"{len(rows)} examples; a model is trained on {ROWS_MIN} to {ROWS_MAX}. {fix}")
+        said = f"{plural(len(rows), 'example')}; a model is trained on {ROWS_MIN} to {ROWS_MAX}"
+        raise _refused(f"{said}. {fix}")
     prompts = len({row.prompt for row in rows})
     if prompts < ROWS_MIN:
         fix = "Give --file rows of other prompts."

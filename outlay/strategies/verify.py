@@ -16,6 +16,7 @@ from outlay.errors import BadInput, OutlayError
 from outlay.requests import facts, scopes
 from outlay.strategies import checked
 from outlay.strategies.steps import Do, Order, Steps, Tried, Try, Verdict, text_of
+from outlay.words import plural
 from pricing.facts import known_models
 from router.types import TIER_PREFIX, Hints, Reason, ReasonCode
 
@@ -110,7 +111,7 @@ class Length:
         count = len(text.strip())
         fits = self.min <= count and (self.max is None or count <= self.max)
         most = "" if self.max is None else f" to {self.max}"
-        return _form("length", "" if fits else f"{count} characters, not {self.min}{most}")
+        return _form("length", "" if fits else f"{plural(count, 'character')}, not {self.min}{most}")
 
 
 @dataclass(frozen=True, slots=True)

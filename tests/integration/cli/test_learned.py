@@ -70,10 +70,10 @@ def test_prompts_of_the_tenants_own_calls_are_joined_with_its_scores(
     prompts = examples(tmp_path, f"decision,prompt\n{decision},hello\nnothing,hello\n")
     few = outlay("train", "--tenant", "acme", "--prompts", prompts, "--json")
     assert (few.status, few.error["code"]) == (1, "examples_refused")
-    assert "0 of 2 rows have scores for both tiers; 1 have no score; 1 name no" in few.error["message"]
+    assert "0 of 2 rows with scores for both tiers; 1 without a score; 1 without a de" in few.error["message"]
     outlay("score", decision, "pass", "--json")
     scored = outlay("train", "--tenant", "acme", "--prompts", prompts, "--json").error["message"]
-    assert "1 lack a score of a larger tier's answer (outlay score ID SCORE --model MODEL)" in scored
+    assert "1 without a score of a larger tier's answer (outlay score ID SCORE --model MODEL)" in scored
 
 
 def test_a_split_of_the_file_can_be_kept_back(outlay: Any, tmp_path: Path) -> None:

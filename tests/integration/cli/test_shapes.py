@@ -345,7 +345,7 @@ def test_doctor_tells_what_a_clock_ends(outlay: Outlay, books: Path, monkeypatch
     ran = outlay("doctor", "--json")
     found = next(check for check in ran.data["checks"] if check["name"] == "clock")
     assert (ran.status, found["state"]) == (0, "warning")
-    assert "0 hold(s) and 1 credit(s) have ended" in found["found"]
+    assert "0 holds and 1 credit" in found["found"]
     assert "set the clock" in found["fix"]
 
 

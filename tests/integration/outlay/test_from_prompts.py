@@ -82,7 +82,7 @@ def test_prompts_and_scores_become_a_classifier(app: App, tenant: str, tmp_path:
     assert made["quality"]["examples"] == made["joined"]["examples"] == 60
     assert (made["quality"]["weak"], made["quality"]["strong"]) == (0.5, 1.0)
     assert made["joined"]["left_out"] == {"unknown_decision": 1}
-    assert "60 of 61 rows have scores for both tiers; 1 name no decision" in made["joined"]["text"]
+    assert "60 of 61 rows with scores for both tiers; 1 without a decision" in made["joined"]["text"]
     assert list(classifiers.show_classifier(app, made["version"])["classes"]) == ["mail"]
 
 
@@ -146,7 +146,7 @@ def test_too_few_joined_rows_are_refused_with_their_counts(app: App, tenant: str
     """Whoever brings the file learns what to score."""
     (one,) = called(app)
     asked = [Asked(one, "p"), Asked("nothing", "q")]
-    with pytest.raises(Rejected, match=r"0 of 2 rows .*; 1 have no score; 1 name no decision") as refused:
+    with pytest.raises(Rejected, match=r"0 of 2 rows .*; 1 without a score; 1 without a decision") as refused:
         classifiers.train_on_prompts(app, asked, tenant=tenant, actor="test")
     assert refused.value.code == "examples_refused"
     with pytest.raises(Rejected, match="nobody"):

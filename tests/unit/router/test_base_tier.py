@@ -158,7 +158,7 @@ def test_the_points_are_told(call: Caller) -> None:
     assert reason.numbers | {"tier": 0} == {
         "class": "expert", "tier": 0, "points": 9, "output": 2, "context": 3, "reasoning": 2, "tools": 2,
     }  # fmt: skip
-    assert "9 points: output 2, context 3, reasoning 2, tools 2" in reason.text
+    assert "points 9: output 2, context 3, reasoning 2, tools 2" in reason.text
 
 
 def test_a_class_caps_max_tokens(call: Caller) -> None:

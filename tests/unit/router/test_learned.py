@@ -73,7 +73,7 @@ def test_a_gain_stays_a_difference_of_shares() -> None:
         (None, {}, "None has 0 of the 10 examples"),
         ("rare", {}, "'rare' has 3 of the 10 examples"),
         ("quiz", {"coverage_min": 0.5}, "knows 8% of the words, under 50%"),
-        ("quiz", {"shape_high": [0.0] * len(SHAPE), "outside_max": 2}, "measures of the prompt are outside"),
+        ("quiz", {"shape_high": [0.0] * len(SHAPE), "outside_max": 2}, "measures of the prompt outside"),
     ],
     ids=["unknown class", "no class", "rare class", "foreign words", "foreign shape"],
 )
