@@ -85,15 +85,56 @@ class Expected:
         return self.state in ("forced_open", "disabled")
 
 
-class ProviderMachine(RuleBasedStateMachine):
-    """One model's breaker on the memory store; `expected` predicts it."""
+class BreakerMachine(RuleBasedStateMachine):
+    """One breaker on the memory store; `expected` predicts it."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: str, rules: Rules) -> None:
         super().__init__()
+        self.scope = scope
+        self.rules = rules
         self.now_us = 1_800_000_000 * S
         self.store = MemoryCircuitStore()
-        self.rules = Rules(provider=PROVIDER)
         self.expected = Expected()
+
+    def settle(self) -> None:
+        """Apply what became due, in the package and in the prediction."""
+        raise NotImplementedError
+
+    @rule(wait_us=WAITS)
+    def time_passes(self, wait_us: int) -> None:
+        self.now_us += wait_us
+        self.settle()
+
+    @rule(back_us=st.integers(1, 86_400 * S))
+    def clock_is_set_back(self, back_us: int) -> None:
+        self.now_us -= back_us
+        self.settle()
+
+    @rule(to=st.sampled_from([State.FORCED_OPEN, State.DISABLED, State.CLOSED]))
+    def person_moves_it(self, to: State) -> None:
+        if to is State.CLOSED:
+            answer = self.store.reset(self.scope, "r", "ada", self.now_us)
+        else:
+            answer = self.store.force(self.scope, to, "r", "ada", self.now_us)
+        assert answer.changed is (self.expected.state != to.value)
+        if answer.changed:
+            self.expected.trips = 0
+            self.expected.become(to.value, self.now_us)
+            self.expected.since_us = self.now_us if to is State.CLOSED else self.expected.since_us
+        self.settle()
+
+    def teardown(self) -> None:
+        """The journal is unbroken and rebuilds the state."""
+        events = self.store.events(None)
+        assert check_chains(events) == ()
+        assert replay(events) == self.store.standing()
+
+
+class ProviderMachine(BreakerMachine):
+    """One model's breaker."""
+
+    def __init__(self) -> None:
+        super().__init__("model:m", Rules(provider=PROVIDER))
         self.claims: list[Transition] = []
 
     def settle(self) -> None:
@@ -122,16 +163,6 @@ class ProviderMachine(RuleBasedStateMachine):
         assert delta is not None
         self.store.record([delta] * count)
         self.expected.seen += [(self.now_us, generation, int(failed))] * count
-        self.settle()
-
-    @rule(wait_us=WAITS)
-    def time_passes(self, wait_us: int) -> None:
-        self.now_us += wait_us
-        self.settle()
-
-    @rule(back_us=st.integers(1, 86_400 * S))
-    def clock_is_set_back(self, back_us: int) -> None:
-        self.now_us -= back_us
         self.settle()
 
     @rule()
@@ -170,18 +201,6 @@ class ProviderMachine(RuleBasedStateMachine):
             wanted.open(self.now_us, self.now_us, 30)
         self.settle()
 
-    @rule(to=st.sampled_from([State.FORCED_OPEN, State.DISABLED, State.CLOSED]))
-    def person_moves_it(self, to: State) -> None:
-        if to is State.CLOSED:
-            answer = self.store.reset("model:m", "r", "ada", self.now_us)
-        else:
-            answer = self.store.force("model:m", to, "r", "ada", self.now_us)
-        assert answer.changed is (self.expected.state != to.value)
-        if answer.changed:
-            self.expected.trips = 0
-            self.expected.become(to.value, self.now_us)
-        self.settle()
-
     @invariant()
     def it_is_as_predicted(self) -> None:
         """State, version, end, doubling and what callers are told."""
@@ -204,22 +223,12 @@ class ProviderMachine(RuleBasedStateMachine):
         if until_us is not None:
             assert until_us - self.now_us <= (100 + 60) * S
 
-    def teardown(self) -> None:
-        """The journal is unbroken and rebuilds the state."""
-        events = self.store.events(None)
-        assert check_chains(events) == ()
-        assert replay(events) == self.store.standing()
 
-
-class SpendMachine(RuleBasedStateMachine):
+class SpendMachine(BreakerMachine):
     """One tenant's spend breaker; holds come only while it permits, settlements always."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.now_us = 1_800_000_000 * S
-        self.store = MemoryCircuitStore()
-        self.rules = Rules(tenant_spend=SPEND)
-        self.expected = Expected()
+        super().__init__("tenant:a", Rules(tenant_spend=SPEND))
         self.holds: list[tuple[int, int]] = []
 
     def spent(self) -> int:
@@ -275,29 +284,6 @@ class SpendMachine(RuleBasedStateMachine):
         self.change(opened_us, held * percent // 100 - held)
         self.settle()
 
-    @rule(wait_us=WAITS)
-    def time_passes(self, wait_us: int) -> None:
-        self.now_us += wait_us
-        self.settle()
-
-    @rule(back_us=st.integers(1, 86_400 * S))
-    def clock_is_set_back(self, back_us: int) -> None:
-        self.now_us -= back_us
-        self.settle()
-
-    @rule(to=st.sampled_from([State.FORCED_OPEN, State.DISABLED, State.CLOSED]))
-    def person_moves_it(self, to: State) -> None:
-        if to is State.CLOSED:
-            answer = self.store.reset("tenant:a", "r", "ada", self.now_us)
-        else:
-            answer = self.store.force("tenant:a", to, "r", "ada", self.now_us)
-        assert answer.changed is (self.expected.state != to.value)
-        if answer.changed:
-            self.expected.trips = 0
-            self.expected.become(to.value, self.now_us)
-            self.expected.since_us = self.now_us if to is State.CLOSED else self.expected.since_us
-        self.settle()
-
     @invariant()
     def it_is_as_predicted(self) -> None:
         state = self.store.read(None, ("tenant:a",), self.now_us, self.rules).breaker("tenant:a")
@@ -305,12 +291,6 @@ class SpendMachine(RuleBasedStateMachine):
         assert (wanted.state, wanted.version, wanted.until_us, wanted.trips, wanted.since_us) == (
             state.state.value, state.version, state.until_us, state.trips, state.since_us,
         )  # fmt: skip
-
-    def teardown(self) -> None:
-        """The journal is unbroken and rebuilds the state."""
-        events = self.store.events(None)
-        assert check_chains(events) == ()
-        assert replay(events) == self.store.standing()
 
 
 _SETTINGS = settings(
