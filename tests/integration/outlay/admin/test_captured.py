@@ -2,7 +2,7 @@
 A call that was captured at its hold, and the truth about it.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -10,46 +10,27 @@ from ledger import reads
 from outlay.admin.books import verify
 from outlay.admin.captured import settle_captured
 from outlay.admin.money import balance
-from outlay.admin.tenants import create_tenant
-from outlay.calls import CallRequest, Completed, Uncertain
-from outlay.client import Calls
+from outlay.calls import Completed, Uncertain
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
-from outlay.settings import Settings
-from outlay.wiring import App, open_app
+from outlay.wiring import App
 
-BODY = {
-    "model": "claude-opus-5-5",
-    "max_tokens": 1_000,
-    "messages": [{"role": "user", "content": "hello"}],
-}
+MakeCall = Callable[..., str]
+
+pytestmark = pytest.mark.usefixtures("acme")
 
 
-@pytest.fixture
-def app(books_url: str) -> Any:
-    """Books with one tenant."""
-    opened = open_app(Settings(database_url=books_url), check_clock=False)
-    create_tenant(opened, "acme", credit="20", actor="t")
-    yield opened
-    opened.close()
-
-
-def ended(app: App, outcome: Any) -> str:
-    """Make a call that ends so, and let its hold expire where it stays open."""
-    calls = Calls(app)
-    call = calls.start(CallRequest("acme", BODY))
-    assert call.sending is not None
-    hold_id = call.sending.decision_id
-    call.resume(outcome)
-    calls.close()
+def expired(app: App, make_call: MakeCall) -> str:
+    """Make a call that nobody saw the end of, and let its hold expire."""
+    hold_id = make_call(outcome=Uncertain("no_answer"))
     app.ledger.sweep(now_us() + 3_600 * 1_000_000)
     return hold_id
 
 
 @pytest.mark.parametrize(("cost", "left"), [("0.001248", "19.998752"), ("0", "20.00")])
-def test_the_truth_corrects_a_capture(app: App, cost: str, left: str) -> None:
+def test_the_truth_corrects_a_capture(app: App, make_call: MakeCall, cost: str, left: str) -> None:
     """The tenant gets back what was captured above the true cost; telling it twice changes nothing."""
-    hold_id = ended(app, Uncertain("no_answer"))
+    hold_id = expired(app, make_call)
     told = settle_captured(app, hold_id, cost, reason="the provider's bill of May", actor="fin")
     assert told["replayed"] is False
     assert balance(app, "acme")["credit_usd"] == left
@@ -59,9 +40,9 @@ def test_the_truth_corrects_a_capture(app: App, cost: str, left: str) -> None:
     assert verify(app)["ok"]
 
 
-def test_only_what_expired_is_corrected_by_hand(app: App) -> None:
+def test_only_what_expired_is_corrected_by_hand(app: App, make_call: MakeCall) -> None:
     """A settled call is corrected by a refund, one in flight is closed by who sent it; nothing is written."""
-    hold_id = ended(app, Completed("claude-opus-5-5", {"input_tokens": 5, "output_tokens": 5}))
+    hold_id = make_call(outcome=Completed("claude-opus-5-5", {"input_tokens": 5, "output_tokens": 5}))
     with pytest.raises(Rejected, match="settled"):
         settle_captured(app, hold_id, "1", reason="r", actor="fin")
     with pytest.raises(Rejected, match="no hold"):

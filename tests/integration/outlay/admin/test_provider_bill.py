@@ -4,9 +4,9 @@ The recipe of docs/how-to/keep-the-books.md: what the columns of a statement add
 
 import csv
 import io
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -16,37 +16,17 @@ from outlay.admin import money
 from outlay.admin.books import verify
 from outlay.admin.captured import settle_captured
 from outlay.admin.tenants import create_tenant, set_tenant
-from outlay.calls import Broken, CallRequest, Completed, NotSent, Outcome, Uncertain
+from outlay.calls import Broken, Completed, NotSent, Uncertain
 from outlay.cli.main import build
-from outlay.client import Calls
 from outlay.clock import now_us
-from outlay.settings import Settings
-from outlay.wiring import App, open_app
+from outlay.wiring import App
+
+MakeCall = Callable[..., str]
 
 MODEL = "claude-opus-5-5"
-BODY = {"model": MODEL, "max_tokens": 1_000, "messages": [{"role": "user", "content": "hello"}]}
 SERVED = Completed(MODEL, {"input_tokens": 100, "output_tokens": 50})
 SERVED_COST = Decimal("0.0014")
 """100 tokens at 4 USD and 50 at 20 USD per million."""
-
-
-@pytest.fixture
-def app(books_url: str) -> Any:
-    """Empty books."""
-    opened = open_app(Settings(database_url=books_url), check_clock=False)
-    yield opened
-    opened.close()
-
-
-def ended(app: App, outcome: Outcome) -> str:
-    """Make a call that ends so."""
-    calls = Calls(app)
-    call = calls.start(CallRequest("acme", BODY))
-    assert call.sending is not None
-    hold_id = call.sending.decision_id
-    call.resume(outcome)
-    calls.close()
-    return hold_id
 
 
 def expire(app: App) -> None:
@@ -84,7 +64,7 @@ def settled(app: App, hold_id: str, cost: str) -> None:
 
 
 @pytest.mark.parametrize("multiplier", ["1", "1.2"])
-def test_costs_add_up_to_the_bill(app: App, books_url: str, multiplier: str) -> None:
+def test_costs_add_up_to_the_bill(app: App, make_call: MakeCall, books_url: str, multiplier: str) -> None:
     """
     Captures, late truths below and above, refunds: cost_usd adds up to the bill, charge_usd to the charge.
 
@@ -93,10 +73,10 @@ def test_costs_add_up_to_the_bill(app: App, books_url: str, multiplier: str) -> 
     create_tenant(app, "acme", credit="20", actor="t")
     set_tenant(app, "acme", multiplier=multiplier, actor="t")
     for _ in range(2):
-        served = ended(app, SERVED)
-    ended(app, NotSent("refused_by_provider"))
-    uncertain = [ended(app, Uncertain("no_answer")) for _ in range(4)]
-    broken = ended(app, Broken(MODEL, {"input_tokens": 100, "output_tokens": 1}, 40))
+        served = make_call(outcome=SERVED)
+    make_call(outcome=NotSent("refused_by_provider"))
+    uncertain = [make_call(outcome=Uncertain("no_answer")) for _ in range(4)]
+    broken = make_call(outcome=Broken(MODEL, {"input_tokens": 100, "output_tokens": 1}, 40))
     expire(app)
     bounds = known_cost(app, broken) + 4 * known_cost(app, uncertain[0])
     assert summed(books_url, "cost_usd") == 2 * SERVED_COST + bounds
@@ -113,13 +93,15 @@ def test_costs_add_up_to_the_bill(app: App, books_url: str, multiplier: str) -> 
 
 
 @pytest.mark.parametrize("overage", ["debt", "absorb"])
-def test_a_cost_above_all_credit_counts_once(app: App, books_url: str, overage: str) -> None:
+def test_a_cost_above_all_credit_counts_once(
+    app: App, make_call: MakeCall, books_url: str, overage: str
+) -> None:
     """
     What credit does not cover is a line of its own; the call's cost is not counted on both, nor lost.
     """
     create_tenant(app, "acme", credit="0.06", actor="t")
     set_tenant(app, "acme", overage=overage, actor="t")
-    first, second = (ended(app, Uncertain("no_answer")) for _ in range(2))
+    first, second = (make_call(outcome=Uncertain("no_answer")) for _ in range(2))
     expire(app)
     settled(app, first, "0.5")
     settled(app, second, "0.7")
@@ -128,12 +110,12 @@ def test_a_cost_above_all_credit_counts_once(app: App, books_url: str, overage: 
     assert (charged(app, "0.06") == Decimal("1.2")) is (overage == "debt")
 
 
-def test_a_lower_truth_that_repays_debt_counts_once(app: App, books_url: str) -> None:
+def test_a_lower_truth_that_repays_debt_counts_once(app: App, make_call: MakeCall, books_url: str) -> None:
     """
     Money of a correction that pays off debt is on two lines, the difference of the cost on one.
     """
     create_tenant(app, "acme", credit="0.06", actor="t")
-    first, second = (ended(app, Uncertain("no_answer")) for _ in range(2))
+    first, second = (make_call(outcome=Uncertain("no_answer")) for _ in range(2))
     expire(app)
     settled(app, first, "0.0405")
     owed = Decimal(money.balance(app, "acme")["debt_usd"])
