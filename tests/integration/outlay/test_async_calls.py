@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from hello import ANSWER, BODY, REQUEST, Select
 
 from ledger import StoreUnavailable
 from ledger.rows import RELEASED
@@ -15,20 +16,10 @@ from ledger.types import Operation, Reserve, Settle
 from outlay.admin.breakers import halt
 from outlay.admin.money import set_budget
 from outlay.aio import AsyncCall, AsyncCalls
-from outlay.calls import CallRequest, Completed, Done, NotSent, Refused
+from outlay.calls import CallRequest, Done, NotSent, Refused
 from outlay.effects import CheckSwitches
 from outlay.errors import BooksUnavailable
 from outlay.wiring import App
-
-OPUS = "claude-opus-5-5"
-BODY: dict[str, Any] = {
-    "model": OPUS,
-    "max_tokens": 1_000,
-    "messages": [{"role": "user", "content": "hello"}],
-}
-REQUEST = CallRequest("acme", BODY)
-ANSWER = Completed(OPUS, {"input_tokens": 100, "output_tokens": 50})
-Select = Callable[..., list[dict[str, Any]]]
 
 pytestmark = pytest.mark.usefixtures("acme", "books_are_right")
 

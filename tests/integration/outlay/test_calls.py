@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from held import Holds
+from hello import BODY, OPUS, USAGE, Select
 
 from circuit.types import State, model_scope
 from ledger.types import Operation, Settle
@@ -29,14 +30,7 @@ from pricing.usage import Usage
 from router.policy import default_policy_text
 from router.types import Hints
 
-OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
-BODY: dict[str, Any] = {
-    "model": OPUS,
-    "max_tokens": 1_000,
-    "messages": [{"role": "user", "content": "hello"}],
-}
-USAGE = {"input_tokens": 100, "output_tokens": 50}
-Select = Callable[..., list[dict[str, Any]]]
+SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-5-5"
 
 pytestmark = pytest.mark.usefixtures("acme", "books_are_right")
 

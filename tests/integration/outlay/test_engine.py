@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from hello import ANSWER, OPUS, REQUEST, Select
 from sqlalchemy import text
 
 from ledger import OperationFailed, OutcomeUnknown, StoreUnavailable
@@ -16,7 +17,7 @@ from outlay import effects, later
 from outlay.admin.breakers import halt
 from outlay.admin.policies import apply_policy
 from outlay.admin.tenants import create_tenant
-from outlay.calls import CallRequest, Completed, Done, NotSent, Uncertain
+from outlay.calls import Completed, Done, NotSent, Uncertain
 from outlay.calls import Refused as CallRefused
 from outlay.client import Calls
 from outlay.engine import rules_of
@@ -24,16 +25,6 @@ from outlay.errors import BooksUnavailable, OutlayError
 from outlay.levels_sql import Standing, read_standing, write_level
 from outlay.wiring import App
 from router.policy import default_policy_text, load_policy
-
-OPUS = "claude-opus-5-5"
-BODY: dict[str, Any] = {
-    "model": OPUS,
-    "max_tokens": 1_000,
-    "messages": [{"role": "user", "content": "hello"}],
-}
-REQUEST = CallRequest("acme", BODY)
-ANSWER = Completed(OPUS, {"input_tokens": 100, "output_tokens": 50})
-Select = Callable[..., list[dict[str, Any]]]
 
 pytestmark = pytest.mark.usefixtures("acme", "books_are_right")
 

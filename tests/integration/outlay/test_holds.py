@@ -3,12 +3,12 @@ Holds for callers that talk to a provider themselves, blocking and asynchronous,
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 from held import Holds
+from hello import BODY, OPUS, Select
 
 from outlay.admin.money import set_budget
 from outlay.admin.policies import apply_policy
@@ -24,14 +24,8 @@ from pricing.usage import Usage
 from router.policy import default_policy_text
 from router.types import Rights
 
-OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
-BODY: dict[str, Any] = {
-    "model": OPUS,
-    "max_tokens": 1_000,
-    "messages": [{"role": "user", "content": "hello"}],
-}
+HAIKU = "claude-haiku-5-5"
 OFFERS = [{"name": "big", "cost_usd": "2", "expected_usd": "1"}, {"name": "small", "cost_usd": "0.02"}]
-Select = Callable[..., list[dict[str, Any]]]
 WALLET = 20 * 10**9
 
 pytestmark = pytest.mark.usefixtures("acme", "books_are_right")
