@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from answering import USAGE, Answering
 
 import outlay
 from outlay import Cascade, JsonSchema, Judge, Speculative, Step, Tool, Workflow
@@ -36,7 +37,6 @@ BODY: dict[str, Any] = {
     "max_tokens": 200,
     "messages": [{"role": "user", "content": "Say it in JSON."}],
 }
-USAGE = {"input_tokens": 10, "output_tokens": 5}
 UP = Cascade(("small", "large"), JsonSchema({"type": "object"}))
 COST = {OPUS: Decimal("0.00014"), HAIKU: Decimal("0.0000035")}
 
@@ -48,27 +48,11 @@ class TurnedAwayError(Exception):
     type = "invalid_request_error"
 
 
-class Provider:
-    """Answers, or raises, by model."""
+class Provider(Answering):
+    """The large model passes unless told otherwise; a classifier's question is answered, too."""
 
     def __init__(self, **answers: Any) -> None:
-        self.answers = {OPUS: "{}", HAIKU: "no", **answers}
-        self.models: list[str] = []
-
-    def __call__(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer one request."""
-        self.models.append(body["model"])
-        said = self.answers[body["model"]]
-        if isinstance(said, BaseException):
-            raise said
-        if "You choose the tier" in str(body.get("system")):
-            said = "small"
-        return {"model": body["model"], "content": [{"type": "text", "text": said}], "usage": USAGE}
-
-    async def in_loop(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer one request, awaited."""
-        await asyncio.sleep(0)
-        return self(body)
+        super().__init__({OPUS: "{}", HAIKU: "no", **answers}, {"You choose the tier": "small"})
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from answering import Answering
 
 import outlay
 from outlay import Cascade, JsonSchema, Judge, Speculative, Step, Tool, Verdict, Workflow, reports_routing
@@ -51,30 +52,18 @@ class BadRequestError(Exception):
     type = "invalid_request_error"
 
 
-class Provider:
-    """Answers by model: a text, or an error to raise; counts what it bills."""
+class Provider(Answering):
+    """Only the large model passes unless told otherwise; a judge is content."""
 
     def __init__(self, **answers: Any) -> None:
-        self.answers = {OPUS: '{"name": "opus"}', SONNET: '{"name": 1}', HAIKU: "no", **answers}
-        self.bodies: list[dict[str, Any]] = []
-        self.billed = Decimal(0)
-
-    def __call__(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer one request."""
-        self.bodies.append(body)
-        model = body["model"]
-        said = self.answers[model]
-        if isinstance(said, BaseException):
-            raise said
-        self.billed += COST[model]
-        usage = {"input_tokens": 10, "output_tokens": 5}
-        content = [{"type": "text", "text": "10" if "You grade" in str(body.get("system")) else said}]
-        return {"type": "message", "model": model, "content": content, "usage": usage}
+        super().__init__(
+            {OPUS: '{"name": "opus"}', SONNET: '{"name": 1}', HAIKU: "no", **answers}, {"You grade": "10"}
+        )
 
     @property
-    def models(self) -> list[str]:
-        """Models in the order in which they were called."""
-        return [body["model"] for body in self.bodies]
+    def billed(self) -> Decimal:
+        """What the provider asks for its answers."""
+        return sum((COST[model] for model in self.answered), Decimal(0))
 
 
 @pytest.fixture
@@ -406,7 +395,7 @@ class Paced:
             await asyncio.sleep(self.seconds.get(body["model"], 0))
         except asyncio.CancelledError:
             self.cut.append(body["model"])
-            self.provider.billed += COST[body["model"]]  # it had been generated
+            self.provider.answered.append(body["model"])  # it had been generated
             raise
         return self.provider(body)
 

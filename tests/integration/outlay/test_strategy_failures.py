@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from answering import Answering
 
 import outlay
 from outlay import Cascade, JsonSchema, Judge, Length, Speculative, Step, Workflow
@@ -45,22 +46,11 @@ class Status(Exception):  # noqa: N818 - a test's own
         self.status_code, self.type = status, kind
 
 
-class Provider:
-    """Answers by model: a text, or an error to raise."""
+class Provider(Answering):
+    """The large model passes unless told otherwise."""
 
     def __init__(self, **answers: Any) -> None:
-        self.answers = {OPUS: "{}", HAIKU: "no", **answers}
-        self.models: list[str] = []
-
-    def __call__(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer one request."""
-        self.models.append(body["model"])
-        said = self.answers[body["model"]]
-        if isinstance(said, BaseException):
-            raise said
-        content = [{"type": "text", "text": said}]
-        usage = {"input_tokens": 10, "output_tokens": 5}
-        return {"type": "message", "model": body["model"], "content": content, "usage": usage}
+        super().__init__({OPUS: "{}", HAIKU: "no", **answers})
 
 
 @pytest.fixture
