@@ -27,7 +27,7 @@ from ledger.own_driver import connect
 from ledger.store_sql import SqlStore
 from ledger.types import Attachment, Offer, OpenAccount, Refused, Release, Reserve, Settle
 from ledger.writer import Committer, Item
-from outlay import records, reports, reports_calls, reports_routing, tallies
+from outlay import records, reports, reports_calls, reports_log, reports_routing, tallies
 from outlay.admin.history import history
 from outlay.reports_periods import Span, period
 from outlay.settings import Settings
@@ -171,9 +171,10 @@ def _pages(app: App, now_us: int) -> dict[str, Callable[[], object]]:
             )
         for name, wanted in (
             ("log", {}), ("log downgraded", {"downgraded": True}), ("log refused", {"outcome": "refused"}),
+            ("log of a task that no call has", {"task": "nobody/has-it"}),
         ):  # fmt: skip
-            log = reports_routing.Filter(tenant=tenant, **wanted)  # type: ignore[arg-type]  # names as above
-            looks[f"{name} {tenant or 'all'}"] = lambda log=log: reports_routing.decisions(app, log)
+            log = reports_log.Filter(tenant=tenant, **wanted)  # type: ignore[arg-type]  # names as above
+            looks[f"{name} {tenant or 'all'}"] = lambda log=log: reports_log.decisions(app, log)
     looks["tenants"] = lambda: reports.tenants(app, now_us=now_us)
     looks["statement t0"] = lambda: reports.statement(app, "t0")
     looks["budgets t0"] = lambda: reports.budgets(app, "t0", now_us=now_us)

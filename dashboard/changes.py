@@ -3,13 +3,12 @@ Who changed which setting of a tenant, when, from what to what, and why: the jou
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
 import streamlit as st
 
 from dashboard import session
-from dashboard.money_text import NONE, plain, words
+from dashboard.money_text import NONE, dated, plain, times_of, words
 from outlay.admin.history import SUBJECTS, history
 
 PAGE: Final = 25
@@ -46,9 +45,9 @@ def show(tenant: str, zone: str) -> None:
             "and the terms of credits, each with who set it, and why."
         )
         return
-    _table(lines[:PAGE])
+    _table(lines[:PAGE], zone)
     st.caption(
-        f"The newest first, on the clock of {plain(zone)}. Keys, policies and halts have lists of their own; "
+        f"The newest first. {times_of(zone)} Keys, policies and halts have lists of their own; "
         f"all of it on the command line: `outlay tenant history {tenant}`."
     )
     _paging(kept, more=len(lines) > PAGE)
@@ -67,20 +66,16 @@ def _paging(kept: str, *, more: bool) -> None:
             st.rerun()
 
 
-def _table(lines: list[Mapping[str, Any]]) -> None:
-    st.dataframe(
+def _table(lines: list[Mapping[str, Any]], zone: str) -> None:
+    st.table(
         {
-            "Time": [_time(line["at"]) for line in lines],
-            "Who": [line["actor"] or NONE for line in lines],
-            "Of": [" ".join(line["subject"].split(":", 1)) for line in lines],
+            "Time": [dated(line["at"], zone) for line in lines],
+            "Who": [plain(line["actor"] or NONE) for line in lines],
+            "Of": [plain(" ".join(line["subject"].split(":", 1))) for line in lines],
             "Setting": [_setting(line["setting"]) for line in lines],
-            "From": [_value(line["setting"], line["from"]) for line in lines],
-            "To": [_value(line["setting"], line["to"]) for line in lines],
-            "Reason": [line["reason"] or NONE for line in lines],
-        },
-        column_config={
-            "From": st.column_config.TextColumn(help="—: there was none before"),
-            "Reason": st.column_config.TextColumn(width="large"),
+            "From": [plain(_value(line["setting"], line["from"], zone)) for line in lines],
+            "To": [plain(_value(line["setting"], line["to"], zone)) for line in lines],
+            "Reason": [plain(line["reason"] or NONE) for line in lines],
         },
         hide_index=True,
     )
@@ -90,7 +85,7 @@ def _setting(name: str | None) -> str:
     return _NOTHING if name is None else words(name.removesuffix("_usd").removesuffix("_at"))
 
 
-def _value(name: str | None, value: Any) -> str:
+def _value(name: str | None, value: Any, zone: str) -> str:
     """Write a setting as people read it: money with its sign, yes and no, instants on the tenant's clock."""
     if value is None or name is None:
         return NONE
@@ -98,9 +93,4 @@ def _value(name: str | None, value: Any) -> str:
         return "yes" if value else "no"
     if name.endswith("_usd"):
         return "no limit" if value == "none" else f"${value}"
-    return _time(value) if name.endswith(("_at", "_until")) else str(value)
-
-
-def _time(text: str) -> str:
-    """Write an instant that is in the tenant's zone already; with its year, as settings stand for long."""
-    return datetime.fromisoformat(text).strftime("%d %b %Y %H:%M:%S").lstrip("0")
+    return dated(value, zone) if name.endswith(("_at", "_until")) else str(value)

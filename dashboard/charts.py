@@ -12,7 +12,7 @@ from typing import Any, Final
 import altair as alt
 
 from dashboard import theme
-from dashboard.money_text import clock, exact, moment, usd, words
+from dashboard.money_text import clock, exact, moment, usd, words, zoned
 from outlay.reports import Band
 from outlay.reports_budgets import BudgetWindow
 from outlay.reports_calls import NOT_ROUTED, Count, TierSpend
@@ -45,12 +45,19 @@ def tier_colors(tiers: Sequence[str]) -> Mapping[str, str]:
 
 
 def burn_down(
-    points: Sequence[BurnPoint], bands: Sequence[Band], day: BudgetWindow, zone: str, *, whole_day: bool
+    points: Sequence[BurnPoint],
+    bands: Sequence[Band],
+    day: BudgetWindow,
+    zone: str,
+    ink: str,
+    *,
+    whole_day: bool,
 ) -> alt.LayerChart:
     """
     Draw what is left of the day's budget over the bands in which calls are degraded.
 
     Args:
+        ink: Colour of text in the reader's theme, which marks do not follow by themselves.
         whole_day: Show the day to its end with the even pace; else only the time that the points cover.
     """
     points = points if whole_day else _without_quiet_end(points)
@@ -58,7 +65,7 @@ def burn_down(
     ends = day.resets_us if whole_day else max(last, first + 1)
     x = alt.X(
         "at:T",
-        title=None,
+        title=zone,
         axis=_time_axis("hour" if whole_day else "step"),
         scale=alt.Scale(domain=[_moment(first, zone), _moment(ends, zone)]),
     )
@@ -68,25 +75,26 @@ def burn_down(
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(**_AXIS, format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
     )
-    rows = [
-        {
-            "at": _stamp(point.at_us, zone),
-            "left": point.remaining_ratio,
-            "Time": moment(point.at_us, zone),
-            "Left": f"{usd(point.remaining_nanos)} ({point.remaining_ratio:.1%})",
-        }
-        for point in points
-    ]
+    rows = [_left(point, zone, seconds=not whole_day) for point in points]
     base = alt.Chart(_data(rows)).encode(x=x, y=y)
     line = base.mark_line(interpolate="step-after", strokeWidth=2.5, color=theme.LINE_COLOR)
     touch = base.mark_point(size=60, opacity=0).encode(tooltip=["Time:N", "Left:N"])
-    layers = [*_bands(bands), line, touch, _now_dot(rows[-1], x, y)]
+    layers = [*_bands(bands, ink), line, touch, _now_dot(rows[-1], x, y)]
     if whole_day:
         layers.insert(-3, _even_pace(day, zone, x, y))
     chart: alt.LayerChart = (
         alt.layer(*layers).properties(height=_HEIGHT, width="container").configure_view(stroke=None)
     )
     return chart
+
+
+def _left(point: BurnPoint, zone: str, *, seconds: bool) -> dict[str, Any]:
+    return {
+        "at": _stamp(point.at_us, zone),
+        "left": point.remaining_ratio,
+        "Time": zoned(point.at_us, zone, seconds=seconds),
+        "Left": f"{usd(point.remaining_nanos)} ({point.remaining_ratio:.1%})",
+    }
 
 
 def _without_quiet_end(points: Sequence[BurnPoint]) -> Sequence[BurnPoint]:
@@ -102,8 +110,8 @@ def _without_quiet_end(points: Sequence[BurnPoint]) -> Sequence[BurnPoint]:
     return [*kept, replace(last, at_us=min(points[-1].at_us, last.at_us + rest_us))]
 
 
-def _bands(bands: Sequence[Band]) -> list[alt.Chart]:
-    """Shade each band and say at its upper edge what it changes."""
+def _bands(bands: Sequence[Band], ink: str) -> list[alt.Chart]:
+    """Shade each band and say within it what it changes."""
     rows = [
         {
             "low": band.low_ratio,
@@ -123,9 +131,8 @@ def _bands(bands: Sequence[Band]) -> list[alt.Chart]:
         .mark_rule(strokeDash=[3, 3], opacity=0.6)
         .encode(y="low:Q", color=alt.Color("color:N", scale=None))
     )
-    texts = base.mark_text(align="left", baseline="middle", dx=8, fontSize=11, fontWeight=600).encode(
-        y="middle:Q", x=alt.value(0), text="text:N", color=alt.Color("color:N", scale=None)
-    )
+    texts = base.mark_text(align="left", baseline="middle", dx=8, fontSize=11, fontWeight=600, color=ink)
+    texts = texts.encode(y="middle:Q", x=alt.value(0), text="text:N")
     return [shade, edge, texts]
 
 
@@ -193,7 +200,7 @@ def spend_by_tier(spend: Sequence[TierSpend], tiers: Sequence[str], period: Peri
     if period.grain == "step":
         ends = max((row.ends_us for row in spend), default=ends)
     span = [{"from": _stamp(at_us, period.zone), "low": 0} for at_us in (starts, ends)]
-    x = alt.X("from:T", title=None, axis=_time_axis(period.grain))
+    x = alt.X("from:T", title=period.zone, axis=_time_axis(period.grain))
     digits = "$,.2f" if max((row.cost_nanos for row in spend), default=0) > _CENTS_FROM else "$,.5~f"
     y = alt.Y("low:Q", title=None, axis=alt.Axis(**_AXIS, format=digits, tickCount=5))
     whole = alt.Chart(_data(span)).mark_point(opacity=0).encode(x=x, y=y)  # quiet times are shown, too
@@ -349,9 +356,9 @@ def _time_axis(grain: str) -> alt.Axis:
 
 def _bucket_text(row: TierSpend, period: Period) -> str:
     if period.grain == "day":
-        return local(row.starts_us, period.zone).strftime("%a %d %b")
+        return f"{local(row.starts_us, period.zone).strftime('%a %d %b')} {period.zone}"
     starts = moment(row.starts_us, period.zone, seconds=period.grain == "step")
-    return f"{starts} – {clock(row.ends_us, period.zone)}"
+    return f"{starts} – {clock(row.ends_us, period.zone)} {period.zone}"
 
 
 def _stamp(at_us: int, zone: str) -> str:

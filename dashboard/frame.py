@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import session
 from dashboard.money_text import plain
 from outlay import reports
-from outlay.reports_periods import Span
+from outlay.reports_periods import Period, Span
 
 Tone = Literal["off", "orange", "red"]
 
@@ -48,15 +48,23 @@ def sidebar() -> None:
     """
     Let the reader choose whose figures every page shows; the choice is kept in the address.
     """
-    names, error = session.attempt(lambda: reports.tenant_names(session.books()))
-    if error is not None or names is None:
+    zones, error = session.attempt(lambda: reports.tenant_zones(session.books()))
+    if error is not None or zones is None:
         return
     with st.sidebar:
         wanted = st.session_state.get("tenant", st.query_params.get("tenant"))
-        options = [ALL, *names]
+        options = [ALL, *zones]
         st.session_state["tenant"] = wanted if wanted in options else ALL
         st.selectbox("Tenant", options, key="tenant")
+        st.caption(_clock(zones.get(st.session_state["tenant"])))
     _keep_in_address()
+
+
+def _clock(zone: str | None) -> str:
+    """Tell the one rule of times: all of a page are on one clock."""
+    if zone is None:
+        return f"All times are in {reports.ALL_ZONE}. Choose a tenant to read them in its own time zone."
+    return f"All times are in {plain(zone)}, the tenant's own time zone."
 
 
 def _keep_in_address() -> None:
@@ -73,6 +81,15 @@ def tenant() -> str | None:
     """
     chosen = st.session_state.get("tenant", ALL)
     return None if chosen == ALL else str(chosen)
+
+
+def zone() -> str:
+    """
+    Return on whose clock a page tells times: the chosen tenant's, or one for all tenants.
+    """
+    chosen = tenant()
+    zones, _ = session.attempt(lambda: reports.tenant_zones(session.books()))
+    return (zones or {}).get(chosen or "", reports.ALL_ZONE)
 
 
 def span() -> Span | None:
@@ -115,6 +132,7 @@ def cards(rows: Sequence[Card]) -> None:
                 delta_color=card.tone,
                 delta_arrow="off",
                 border=True,
+                height="stretch",
                 help=plain(card.explained),
             )
 
@@ -126,11 +144,20 @@ def pair(left: int, right: int) -> list[DeltaGenerator]:
     return st.container(key="row_pair").columns([left, right], gap="large")
 
 
-def period_text(shown: Span) -> str:
+def form_row(name: str, widths: Sequence[int]) -> list[DeltaGenerator]:
     """
-    Name a period in the middle of a sentence.
+    Return the columns of one row of a form, which go on below where the page is narrow.
     """
-    return "today" if shown is Span.TODAY else f"last {_SPANS[shown]}"
+    return st.container(key=f"row_form_{name}").columns(widths, vertical_alignment="bottom")
+
+
+def period_text(shown: Period) -> str:
+    """
+    Name a period in the middle of a sentence; a day of all tenants is none of theirs, so its zone is named.
+    """
+    if shown.span is Span.TODAY:
+        return "today" if tenant() is not None else f"today in {shown.zone}"
+    return f"last {_SPANS[shown.span]}"
 
 
 def open_dialog(name: str) -> None:

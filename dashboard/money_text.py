@@ -3,9 +3,12 @@ Amounts, shares, codes and instants as people read them. Exact integers come in;
 the result.
 """
 
+import re
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from outlay.reports_periods import local
 from pricing.money import format_usd
@@ -14,6 +17,8 @@ NONE: Final = "—"
 _CENT_NANOS: Final = 10_000_000
 _SMALL_NANOS: Final = 10_000_000_000
 _MINUS: Final = "−"
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:[+-]\d\d:\d\d|Z)")
+"""As texts of the books write an instant, for programs to read."""
 
 
 def usd(nanos: int | None) -> str:
@@ -70,6 +75,39 @@ def moment(at_us: int | None, zone: str, *, seconds: bool = False) -> str:
     if at_us is None:
         return NONE
     return local(at_us, zone).strftime("%d %b %H:%M:%S" if seconds else "%d %b %H:%M").lstrip("0")
+
+
+def zoned(at_us: int | None, zone: str, *, seconds: bool = False) -> str:
+    """
+    Write an instant with the zone whose clock it is on: `21 Nov 14:05 Europe/Berlin`.
+    """
+    return NONE if at_us is None else f"{moment(at_us, zone, seconds=seconds)} {zone}"
+
+
+def dated(text: str, zone: str) -> str:
+    """
+    Write an instant of ISO text on the clock of a zone, with its year.
+    """
+    return datetime.fromisoformat(text).astimezone(ZoneInfo(zone)).strftime("%d %b %Y %H:%M:%S").lstrip("0")
+
+
+def on_clock(text: str, zone: str) -> str:
+    """
+    Write the instants within a text on the clock of a zone, and name it.
+    """
+
+    def written(found: re.Match[str]) -> str:
+        at = datetime.fromisoformat(found[0]).astimezone(ZoneInfo(zone))
+        return f"{at.strftime('%d %b %H:%M').lstrip('0')} {zone}"
+
+    return _INSTANT.sub(written, text)
+
+
+def times_of(zone: str) -> str:
+    """
+    Say below a table on whose clock its times are.
+    """
+    return f"Times are in {plain(zone)}."
 
 
 def clock(at_us: int, zone: str) -> str:

@@ -7,19 +7,26 @@ from typing import Any
 import altair as alt
 
 from dashboard import theme
-from dashboard.money_text import moment
+from dashboard.money_text import zoned
 from outlay.reports_pace import PaceReport
 from outlay.reports_periods import local
 
 _HEIGHT = 200
+_TOP = 1.5
+"""Shares of the budget above this are not drawn; the text says when the budget is spent."""
 
 
 def against_curve(report: PaceReport, zone: str) -> alt.LayerChart:
     """
     Draw what is spent over the usual curve, and on to the end of the day as it goes.
     """
-    x = alt.X("at:T", title=None, axis=alt.Axis(grid=False, format="%H:%M", tickCount=8))
-    y = alt.Y("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=5))
+    x = alt.X("at:T", title=zone, axis=alt.Axis(grid=False, format="%H:%M", tickCount=8))
+    y = alt.Y(
+        "share:Q",
+        title=None,
+        axis=alt.Axis(format=".0%", tickCount=5),
+        scale=alt.Scale(domain=[0, _top(report)], nice=False),
+    )
     layers = [
         _line(report, zone, "usual", "as usual", x, y, dash=[2, 4], color=theme.MUTED_COLOR),
         _line(report, zone, "projected", "as today goes", x, y, dash=[6, 3], color=theme.LINE_COLOR),
@@ -31,6 +38,12 @@ def against_curve(report: PaceReport, zone: str) -> alt.LayerChart:
     return chart
 
 
+def _top(report: PaceReport) -> float:
+    """End the axis not far above the whole budget: a projection of many times that would flatten the rest."""
+    shares = [share for point in report.points for share in (point.spent, point.usual, point.projected)]
+    return min(_TOP, max(1.0, *(share for share in shares if share is not None)))
+
+
 def _line(
     report: PaceReport, zone: str, field: str, name: str, x: alt.X, y: alt.Y, *, dash: list[int], color: str
 ) -> alt.Chart:
@@ -38,7 +51,7 @@ def _line(
         {
             "at": local(point.at_us, zone).replace(tzinfo=None).isoformat(timespec="milliseconds"),
             "share": getattr(point, field),
-            "Time": moment(point.at_us, zone),
+            "Time": zoned(point.at_us, zone),
             "Share": f"{getattr(point, field):.1%} {name}",
         }
         for point in report.points
@@ -46,7 +59,7 @@ def _line(
     ]
     chart: alt.Chart = (
         alt.Chart(alt.InlineData(values=rows))
-        .mark_line(strokeDash=dash, color=color, strokeWidth=2)
+        .mark_line(strokeDash=dash, color=color, strokeWidth=2, clip=True)
         .encode(x=x, y=y, tooltip=["Time:N", "Share:N"])
     )
     return chart
@@ -66,6 +79,6 @@ def told(report: PaceReport, zone: str) -> str:
     end = (
         "as today goes, the budget lasts until it resets"
         if report.exhausted_us is None
-        else f"as today goes, the budget is spent at {moment(report.exhausted_us, zone)}"
+        else f"as today goes, the budget is spent at {zoned(report.exhausted_us, zone)}"
     )
     return f"{modes[report.mode]} Dotted: the usual curve ({days}). Dashed: {end}."

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import session
-from dashboard.money_text import NONE, plain, plural, words
+from dashboard import frame, session
+from dashboard.money_text import NONE, dated, plain, plural, times_of, words
 from outlay.admin.preview import preview_policy
 
 DECISIONS_MAX: Final = 50_000
@@ -28,7 +28,7 @@ def show(text: str, tenant: str | None, key: str) -> None:
     """
     Offer the preview of a valid draft, and show the last one while it is of this very draft.
     """
-    choice, button = st.columns([3, 1], vertical_alignment="bottom")
+    choice, button = frame.form_row(f"{key}/preview", [3, 1])
     days = choice.segmented_control(
         "Recent traffic", _DAYS, default=7, required=True, format_func=_DAYS.__getitem__, key=f"{key}_days"
     )
@@ -79,9 +79,9 @@ def _result(found: Mapping[str, Any]) -> None:
             _lines("Task", tasks)
     if found["changes"]:
         with st.expander(f"Calls that would have gone otherwise ({found['changed']:,})"):
-            _changes(found["changes"])
-            if len(found["changes"]) < found["changed"]:
-                st.caption(f"The first {len(found['changes'])}.")
+            _changes(found["changes"], frame.zone())
+            first = f"The first {len(found['changes'])}. " if len(found["changes"]) < found["changed"] else ""
+            st.caption(f"{first}{times_of(frame.zone())}")
     st.caption(plain(" ".join(found["notes"])))
 
 
@@ -122,10 +122,10 @@ def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     )
 
 
-def _changes(changes: Sequence[Mapping[str, Any]]) -> None:
+def _changes(changes: Sequence[Mapping[str, Any]], zone: str) -> None:
     st.dataframe(
         {
-            "Time": [one["at"][:19].replace("T", " ") for one in changes],
+            "Time": [dated(one["at"], zone) for one in changes],
             "Tenant": [one["tenant"] for one in changes],
             "Task": [one["task"] for one in changes],
             "Asked": [one["asked"]["model"] for one in changes],

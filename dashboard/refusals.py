@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard.money_text import moment, plain, plural, words
+from dashboard.money_text import moment, plain, plural, times_of, words
 from outlay.reports_calls import Refusals
 
 SHOWN: Final = 500
@@ -46,9 +46,9 @@ def show(groups: Sequence[Refusals], zone: str) -> Refusals | None:
     picked = chosen["selection"]["rows"]
     if not picked:
         more = f" The latest {SHOWN} of {plural(len(groups), 'line')}." if len(groups) > SHOWN else ""
-        st.caption(f"Select a line to see its single calls below. Times are those of {zone}.{more}")
+        st.caption(f"Select a line to see its single calls below. {times_of(zone)}{more}")
         return None
     group = shown[picked[0]]
     said = f"Below are the refused calls of {group.tenant} with this code; clear the selection to see all."
-    st.caption(plain(said))
+    st.caption(f"{plain(said)} {times_of(zone)}")
     return group

@@ -2,14 +2,24 @@
 What stands in the way of a tenant's calls, in words, and its budgets as a table.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import streamlit as st
 
-from dashboard.money_text import NONE, amount, cells, moment, percent, plain, plural, usd
-from outlay.fields import instant_us
+from dashboard.money_text import (
+    NONE,
+    amount,
+    cells,
+    moment,
+    on_clock,
+    percent,
+    plain,
+    plural,
+    times_of,
+    usd,
+    zoned,
+)
 from outlay.reports_budgets import TENANT, BudgetLine
 from outlay.reports_money import TenantRow
 from outlay.reports_standing import Obstacle, Stop
@@ -26,8 +36,6 @@ _STATES: Final[Mapping[Obstacle, str]] = {
 
 
 WHY_SHOWN: Final = 20
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+[+-]\d\d:\d\d")
-"""As refusals write an instant, for programs to read."""
 
 
 def state_text(row: TenantRow) -> str:
@@ -41,33 +49,33 @@ def state_text(row: TenantRow) -> str:
     return "running"
 
 
-def why_text(row: TenantRow) -> str:
+def why_text(row: TenantRow, zone: str) -> str:
     """
     Say in sentences why no call of a tenant passes and what ends that, or why its latest one did not.
     """
     if row.stops or row.tight is None:
-        return " ".join(_SENTENCES[stop.obstacle](stop, row) for stop in row.stops)
-    at = _at(row.tight.at_us, row)
-    said = _INSTANT.sub(lambda found: _at(instant_us(found[0], "text", row.timezone), row), row.tight.text)
+        return " ".join(_SENTENCES[stop.obstacle](stop, row, zone) for stop in row.stops)
+    at = zoned(row.tight.at_us, zone)
+    said = on_clock(row.tight.text, zone)
     return f"A cheaper call may pass; the latest one was refused, {at}: {said}."
 
 
-def warn(row: TenantRow) -> None:
+def warn(row: TenantRow, zone: str) -> None:
     """
     Warn where no call passes, or where the latest one was refused for money that is still missing.
     """
-    if why := why_text(row):
+    if why := why_text(row, zone):
         said = f"**No call passes.** {plain(why)}" if row.stops else plain(why)
         st.warning(said, icon=":material/block:" if row.stops else ":material/warning:")
 
 
-def why_list(rows: Sequence[TenantRow]) -> None:
+def why_list(rows: Sequence[TenantRow], zone: str) -> None:
     """
     Show below a table of tenants why calls of some do not pass.
     """
-    stopped = [row for row in rows if why_text(row)]
+    stopped = [(row, why) for row in rows if (why := why_text(row, zone))]
     lines = [
-        f"- **{plain(row.tenant)}**, {state_text(row)}. {plain(why_text(row))}" for row in stopped[:WHY_SHOWN]
+        f"- **{plain(row.tenant)}**, {state_text(row)}. {plain(why)}" for row, why in stopped[:WHY_SHOWN]
     ]
     more = len(stopped) - WHY_SHOWN
     if more > 0:
@@ -76,45 +84,42 @@ def why_list(rows: Sequence[TenantRow]) -> None:
         st.markdown("\n".join(lines))
 
 
-def scheduled_text(row: TenantRow) -> str:
+def scheduled_text(row: TenantRow, zone: str) -> str:
     """
     Say what credit comes later; empty where none does.
     """
-    return ", ".join(f"{usd(later.nanos)} comes {_at(later.effective_us, row)}" for later in row.scheduled)
-
-
-def _at(at_us: int, row: TenantRow) -> str:
-    """Name the clock, too: beside each other stand tenants of many zones."""
-    return f"{moment(at_us, row.timezone)} {row.timezone}"
+    return ", ".join(f"{usd(later.nanos)} comes {zoned(later.effective_us, zone)}" for later in row.scheduled)
 
 
 def _because(stop: Stop) -> str:
     return f": {stop.text}." if stop.text else "."
 
 
-def _breaker(stop: Stop, row: TenantRow) -> str:
-    ends = "until somebody resets it" if stop.until_us is None else f"until {_at(stop.until_us, row)}"
+def _breaker(stop: Stop, _row: TenantRow, zone: str) -> str:
+    ends = "until somebody resets it" if stop.until_us is None else f"until {zoned(stop.until_us, zone)}"
     return f"The spend breaker is open {ends}{_because(stop)}"
 
 
-def _no_credit(_stop: Stop, row: TenantRow) -> str:
-    later = scheduled_text(row)
+def _no_credit(_stop: Stop, row: TenantRow, zone: str) -> str:
+    later = scheduled_text(row, zone)
     return f"No credit is left; {later}." if later else "No credit is left: top up."
 
 
-def _budget(stop: Stop, row: TenantRow) -> str:
-    ends = f" until {_at(stop.until_us, row)}" if stop.until_us is not None else ""
+def _budget(stop: Stop, _row: TenantRow, zone: str) -> str:
+    ends = f" until {zoned(stop.until_us, zone)}" if stop.until_us is not None else ""
     if stop.nanos == 0:
         return f"The budget of the {stop.window} is $0.00: nothing may be spent{ends}."
     return f"The budget of the {stop.window}, {usd(stop.nanos)}, is spent{ends}."
 
 
-_SENTENCES: Final[Mapping[Obstacle, Callable[[Stop, TenantRow], str]]] = {
-    Obstacle.ALL_HALTED: lambda stop, _: f"All spending is halted{_because(stop)}",
-    Obstacle.HALTED: lambda stop, _: f"Its spending is halted{_because(stop)}",
+_SENTENCES: Final[Mapping[Obstacle, Callable[[Stop, TenantRow, str], str]]] = {
+    Obstacle.ALL_HALTED: lambda stop, _row, _zone: f"All spending is halted{_because(stop)}",
+    Obstacle.HALTED: lambda stop, _row, _zone: f"Its spending is halted{_because(stop)}",
     Obstacle.BREAKER_OPEN: _breaker,
-    Obstacle.FROZEN: lambda _stop, _row: "It is frozen until somebody unfreezes it.",
-    Obstacle.IN_DEBT: lambda stop, _: f"It owes {usd(stop.nanos)}; the next top-up repays that first.",
+    Obstacle.FROZEN: lambda _stop, _row, _zone: "It is frozen until somebody unfreezes it.",
+    Obstacle.IN_DEBT: lambda stop, _row, _zone: (
+        f"It owes {usd(stop.nanos)}; the next top-up repays that first."
+    ),
     Obstacle.NO_CREDIT: _no_credit,
     Obstacle.BUDGET_USED_UP: _budget,
 }
@@ -139,7 +144,7 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
             "Share left": [percent(line.now.remaining_ratio) for line in lines],
             "Begins anew": [moment(line.now.resets_us, zone) for line in lines],
             **_only_where_some("Raised", [_raised(line, zone) for line in lines]),
-            **_only_where_some("Counts", [line.counts if line.counts == "cost" else None for line in lines]),
+            "Counts": [line.counts for line in lines],
         },
         column_config={
             **dict.fromkeys(money, st.column_config.NumberColumn(format=written)),
@@ -148,13 +153,16 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
                 format="%d %%", min_value=0, max_value=100, width="small"
             ),
             "Raised": st.column_config.TextColumn(help="Until when, and the limit that holds again then"),
-            "Counts": st.column_config.TextColumn(help="What the provider bills, not what the tenant pays"),
+            "Counts": st.column_config.TextColumn(
+                help="charge: what the tenant pays; cost: what the provider bills"
+            ),
         },
         hide_index=True,
         placeholder=NONE,
     )
     st.caption(
-        plain(f"Instants on the clock of {zone}. A call needs room in every budget that it counts in.")
+        f"{times_of(zone)} A call needs room in every budget that it counts in. A budget counts the charge, "
+        "which the tenant pays, or the cost, which the provider bills."
     )
 
 

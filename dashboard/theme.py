@@ -13,7 +13,7 @@ BAND_COLORS: Final = ("#2a9168", "#b98500", "#d9650a", "#d6336c")
 """Colours of threshold bands, from full quality to the last step."""
 REFUSED_COLOR: Final = "#d6336c"
 LINE_COLOR: Final = "#5b5bd6"
-MUTED_COLOR: Final = "#8b8fa3"
+MUTED_COLOR: Final = "#6f7487"
 
 _MARK: Final = (
     "<rect width='32' height='32' rx='8' fill='#5b5bd6'/>"
@@ -45,7 +45,7 @@ _LIGHT: Final = {
     "orangeColor": "#c96a00",
 }
 _DARK: Final = {
-    "primaryColor": "#8b8bf5",
+    "primaryColor": "#6969eb",
     "backgroundColor": "#0f1218",
     "secondaryBackgroundColor": "#171b24",
     "textColor": "#e6e9f0",
@@ -71,13 +71,15 @@ _SHARED: Final = {
 
 CSS: Final = """<style>
 [data-testid="stMetricValue"],[data-testid="stTable"] td{font-variant-numeric:tabular-nums}
+[data-testid="stMetricValue"] *,[data-testid="stMetricDelta"] *{white-space:normal;overflow-wrap:anywhere}
 [data-testid="stMetricLabel"] p{font-size:.82rem;opacity:.75}
 [data-testid="stMainBlockContainer"]{max-width:1280px;padding-top:2.5rem;padding-bottom:4rem}
 [class*="st-key-row_"] [data-testid="stHorizontalBlock"]{flex-wrap:wrap}
 .st-key-row_cards [data-testid="stColumn"]{min-width:200px;flex:1 1 200px}
 .st-key-row_pair [data-testid="stColumn"]{min-width:340px}
+[class*="st-key-row_form"] [data-testid="stColumn"]{min-width:165px}
 @media(max-width:768px){[data-testid="stMainBlockContainer"]{padding-top:4.75rem}}
-@media(max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
+@media(max-width:1440px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 </style>"""
 
 

@@ -5,7 +5,7 @@ Read models only: one consistent reading of ledger, decision log, policy and cir
 Money stays integer nano-USD and instants microseconds; formatting is the edge's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -104,12 +104,12 @@ class Overview:
     budgets: tuple[BudgetLine, ...] = ()
 
 
-def tenant_names(app: "App") -> tuple[str, ...]:
+def tenant_zones(app: "App") -> Mapping[str, str]:
     """
-    Return the names of all tenants, sorted.
+    Return the time zone of each tenant, by its name; the names are sorted.
     """
     with translated(), app.reading() as conn:
-        return tuple(row.tenant for row in reads.tenants(conn))
+        return {row.tenant: row.timezone for row in reads.tenants(conn)}
 
 
 def overview(

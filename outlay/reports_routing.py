@@ -1,23 +1,22 @@
 """
-Read models about routing: asked against served, the decision log, and why one call went as it did.
+Read models about routing: asked against served, and why one call went as it did.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Connection, Row
+from sqlalchemy import Connection
 
 from ledger import reads
 from ledger.read_models import HoldRow
 from outlay import reports_calls, tallies
 from outlay.clock import now_us as clock_us
-from outlay.decisions_sql import COLUMNS, REFUSED, of_tenant, role
+from outlay.decisions_sql import role
 from outlay.errors import translated
 from outlay.reports import ALL_ZONE
-from outlay.reports_calls import Count, Refusals, Savings, downgraded, within
+from outlay.reports_calls import Count, Refusals, Savings, within
 from outlay.reports_periods import Period, Span
 from outlay.reports_sessions import Suppressed, suppressed
 from outlay.scores_sql import Score, counting
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from outlay.wiring import App
 
 _ANSWERED: Final = ("served", "broken", "uncertain")
-OUTCOMES: Final = ("served", "refused", "failed", "broken", "uncertain")
-PAGE: Final = 50
 TASKS: Final = 100
 
 
@@ -71,56 +68,6 @@ class Routing:
     tasks: tuple[Count, ...]
     suppressed: Suppressed
     refusals: tuple[Refusals, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """
-    What part of the decision log is wanted; None leaves a column open.
-
-    Attributes:
-        without_refused: Leave out what was refused, as grouped refusals are told apart.
-    """
-
-    tenant: str | None = None
-    task: str | None = None
-    outcome: str | None = None
-    downgraded: bool = False
-    code: str | None = None
-    without_refused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LogRow:
-    """
-    One decision as the log lists it; `zone` is the tenant's.
-    """
-
-    id: str
-    at_us: int
-    tenant: str
-    zone: str
-    task: str | None
-    priority: str
-    outcome: str
-    code: str | None
-    asked_model: str
-    asked_tier: str | None
-    served_model: str | None
-    served_tier: str | None
-    cost_nanos: int | None
-    asked_cost_nanos: int | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class LogPage:
-    """
-    One page of the log, newest first; `next_place` continues it, None at the end.
-    """
-
-    rows: tuple[LogRow, ...]
-    next_place: tuple[int, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +113,6 @@ class Why:
     """
 
     record: Mapping[str, Any]
-    zone: str
     reasons: tuple[ReasonLine, ...]
     offers: tuple[OfferLine, ...]
     road_not_taken: OfferLine | None
@@ -207,28 +153,6 @@ def routing(
         )
 
 
-def decisions(
-    app: "App", wanted: Filter, *, limit: int = PAGE, before: tuple[int, str] | None = None
-) -> LogPage:
-    """
-    Return a page of the decision log, newest first.
-
-    Args:
-        before: `next_place` of the page before; None begins with the newest.
-    """
-    query = sa.select(*COLUMNS).where(*_filtered(wanted))
-    if before is not None:
-        query = query.where(sa.tuple_(decision.c.at_us, decision.c.id) < sa.tuple_(*before))
-    query = query.order_by(decision.c.at_us.desc(), decision.c.id.desc()).limit(limit + 1)
-    with translated(), app.reading() as conn:
-        if wanted.downgraded:
-            query = query.where(downgraded(_tiers(app, conn, wanted.tenant)))
-        found = list(conn.execute(query))
-        zones = {row.tenant: row.timezone for row in reads.tenants(conn)}
-    rows = tuple(_log_row(row, zones.get(row.tenant, ALL_ZONE)) for row in found[:limit])
-    return LogPage(rows, (rows[-1].at_us, rows[-1].id) if len(found) > limit else None)
-
-
 def why(app: "App", decision_id: str) -> Why | None:
     """
     Return a decision with everything that explains it; None where there is none of this id.
@@ -238,7 +162,6 @@ def why(app: "App", decision_id: str) -> Why | None:
         if record is None:
             return None
         hold = None if record["hold_id"] is None else reads.hold(conn, record["hold_id"])
-        account = reads.account(conn, record["tenant"])
         attempts = app.decisions.attempts(conn, record["parent"] or record["id"])
         scores = app.scores.of_decision(conn, record["id"])
     offers = _maps(record["offers"])
@@ -248,7 +171,6 @@ def why(app: "App", decision_id: str) -> Why | None:
     asked = record["counterfactual"]
     return Why(
         record=record,
-        zone=ALL_ZONE if account is None else account.timezone,
         reasons=tuple(_reason(item) for item in [*told, *(item for item in own if item not in told)]),
         offers=tuple(_offer(item, taken=place == taken) for place, item in enumerate(offers)),
         road_not_taken=_offer(asked, taken=False) if isinstance(asked, Mapping) else None,
@@ -287,44 +209,8 @@ def _tasks(conn: Connection, seen: Period, tenant: str | None) -> tuple[Count, .
     return tuple(Count(str(task), int(count)) for task, count in rows)
 
 
-def _filtered(wanted: Filter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.outcome == "refused":
-        conditions.append(REFUSED)
-    if wanted.tenant is not None:
-        own = decision.c.tenant == wanted.tenant
-        conditions.append(of_tenant(wanted.tenant) if wanted.outcome == "refused" else own)
-    for column, value in (
-        (decision.c.task, wanted.task),
-        (decision.c.outcome, wanted.outcome),
-        (sa.func.coalesce(decision.c.code, reports_calls.UNKNOWN), wanted.code),
-    ):
-        if value is not None:
-            conditions.append(column == value)
-    if wanted.without_refused:
-        conditions.append(decision.c.outcome != "refused")
-    return conditions
-
-
 def _tiers(app: "App", conn: Connection, tenant: str | None) -> tuple[str, ...]:
     return app.policies.applied(conn, tenant or EVERYBODY).policy.tier_names
-
-
-def _log_row(row: Row[Any], zone: str) -> LogRow:
-    reasons = json.loads(row.reasons or "[]")
-    return LogRow(
-        id=row.id, at_us=row.at_us, tenant=row.tenant, zone=zone, task=row.task, priority=row.priority,
-        outcome=row.outcome, code=row.code, asked_model=row.asked_model, asked_tier=row.asked_tier,
-        served_model=row.served_model, served_tier=row.served_tier, cost_nanos=row.cost_nanos,
-        asked_cost_nanos=row.asked_cost_nanos, why=_deciding(reasons, refused=row.outcome == "refused"),
-    )  # fmt: skip
-
-
-def _deciding(reasons: Sequence[Mapping[str, Any]], *, refused: bool) -> str:
-    """Pick the reason that says most: the refusal, the last that lowered the call, else the last one."""
-    lowering = [] if refused else [item for item in reasons if item.get("code") in reports_calls.LOWERING]
-    chosen = (lowering or list(reasons))[-1:]
-    return str(chosen[0].get("text", "")) if chosen else ""
 
 
 def _taken(

@@ -10,7 +10,20 @@ import streamlit as st
 from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch
 from dashboard import charts, frame, pace_chart, session, standing, theme
 from dashboard.frame import Card, Tone
-from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, plural, share, usd
+from dashboard.money_text import (
+    NONE,
+    amount,
+    cells,
+    exact,
+    moment,
+    percent,
+    plain,
+    plural,
+    share,
+    times_of,
+    usd,
+    zoned,
+)
 from dashboard.standing import state_text
 from outlay import reports, reports_calls
 from outlay.admin import breakers
@@ -57,18 +70,17 @@ def _figures(seen: Overview) -> None:
         _traffic(seen)
     _guards(seen)
     st.caption(
-        f"As of {moment(seen.now_us, seen.period.zone, seconds=True)} {seen.period.zone}, "
-        f"refreshed every {REFRESH_S} seconds."
+        f"As of {zoned(seen.now_us, seen.period.zone, seconds=True)}, refreshed every {REFRESH_S} seconds."
     )
 
 
 def _banners(seen: Overview) -> None:
     for switch in seen.switches:
         whose = "All spending" if switch.scope == GLOBAL else f"Spending of {plain(_scope(switch.scope))}"
-        since = f"since {moment(switch.changed_us, seen.period.zone)} by {plain(switch.actor)}"
+        since = f"since {zoned(switch.changed_us, seen.period.zone)} by {plain(switch.actor)}"
         st.error(f"**{whose} is halted** {since}: {plain(switch.reason)}", icon=":material/front_hand:")
     if seen.tenant is not None:
-        standing.warn(seen.tenants[0])
+        standing.warn(seen.tenants[0], seen.period.zone)
     if seen.policy.enforcement == "observe":
         st.info(
             "**Observe mode**: nothing is refused or degraded; decisions record what enforcement had done. "
@@ -78,7 +90,7 @@ def _banners(seen: Overview) -> None:
 
 
 def _metrics(seen: Overview) -> None:
-    period = frame.period_text(seen.period.span)
+    period = frame.period_text(seen.period)
     money, saved = seen.credits, seen.savings
     served = next((count.count for count in seen.outcomes if count.name == "served"), 0)
     refused = reports_calls.total(seen.refusals)
@@ -126,14 +138,14 @@ def _day_texts(seen: Overview) -> tuple[str, Tone, str]:
             f"{exactly}. This tenant's day has no limit; only its credit bounds it.",
         )
     color: Tone = "red" if day.remaining_nanos == 0 else "orange" if day.is_low else "off"
-    resets = f"Resets {moment(day.resets_us, seen.period.zone)} ({seen.period.zone})."
+    resets = f"Resets {zoned(day.resets_us, seen.period.zone)}."
     return f"of {usd(day.limit_nanos)}, {share(day.remaining_ratio)} left", color, f"{exactly}. {resets}"
 
 
 def _budget(seen: Overview) -> None:
     if seen.tenant is None:
         st.subheader("Tenants today")
-        _tenants(seen.tenants)
+        _tenants(seen.tenants, seen.period.zone)
         return
     _day(seen)
     if any(line.scope != TENANT or line.window != "day" for line in seen.budgets):
@@ -153,17 +165,18 @@ def _day(seen: Overview) -> None:
         )
         st.info(f"{plain(said)} Set one on the Tenants page.")
         return
-    whole = seen.period.grain != "step"
+    whole, ink = seen.period.grain != "step", theme.ink(st.context.theme.type)
     st.altair_chart(
-        charts.burn_down(seen.burn, seen.policy.bands, day, seen.period.zone, whole_day=whole),
+        charts.burn_down(seen.burn, seen.policy.bands, day, seen.period.zone, ink, whole_day=whole),
         width="stretch",
     )
     whose = "for everybody" if seen.policy.tenant == EVERYBODY else f"of {plain(seen.tenants[0].tenant)}"
     st.caption(
-        f"Share of {plain(usd(day.limit_nanos))} that is left, on the clock of {seen.period.zone}. "
+        f"Share of {plain(usd(day.limit_nanos))} that is left. "
         f"Bands: policy version {seen.policy.version} {whose}{_steps_active(seen.level)}."
     )
     if seen.pace is not None:
+        st.subheader("Spent against a usual day")
         st.altair_chart(pace_chart.against_curve(seen.pace, seen.period.zone), width="stretch")
         st.caption(pace_chart.told(seen.pace, seen.period.zone))
 
@@ -174,7 +187,7 @@ def _steps_active(level: int | None) -> str:
     return f"; {'no step' if level == 0 else plural(level, 'step')} active at the last call"
 
 
-def _tenants(rows: Sequence[TenantRow]) -> None:
+def _tenants(rows: Sequence[TenantRow], zone: str) -> None:
     written = cells([row.credits.available_nanos for row in rows])
     st.dataframe(
         {
@@ -183,18 +196,21 @@ def _tenants(rows: Sequence[TenantRow]) -> None:
             "Spent today": [amount(0 if row.day is None else row.day.spent_nanos) for row in rows],
             "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
             "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
+            "Day ends": [NONE if row.day is None else moment(row.day.resets_us, zone) for row in rows],
             "Credit": [amount(row.credits.available_nanos) for row in rows],
         },
         column_config={
             "Spent today": st.column_config.NumberColumn(format=written),
             "Budget": st.column_config.NumberColumn(format=written, help="Empty: no limit"),
             "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
+            "Day ends": st.column_config.TextColumn(help="Each tenant's day is one of its own time zone"),
             "Credit": st.column_config.NumberColumn(format=written, help="Available now"),
         },
         hide_index=True,
         placeholder=NONE,
     )
-    standing.why_list(rows)
+    st.caption(f"{times_of(zone)} Days and budgets are those of each tenant's own time zone.")
+    standing.why_list(rows, zone)
 
 
 def _traffic(seen: Overview) -> None:
@@ -203,7 +219,7 @@ def _traffic(seen: Overview) -> None:
         st.subheader("Cost by served tier")
         if seen.spend:
             st.altair_chart(charts.spend_by_tier(seen.spend, seen.policy.tiers, seen.period), width="stretch")
-            st.caption(f"What the provider billed, {frame.period_text(seen.period.span)}{_unseen(seen)}.")
+            st.caption(f"What the provider billed, {frame.period_text(seen.period)}{_unseen(seen)}.")
         else:
             st.caption("No call was served in this period.")
     with right:
@@ -246,9 +262,12 @@ def _guards(seen: Overview) -> None:
         column_config={"Why": st.column_config.TextColumn(width="large")},
         hide_index=True,
     )
+    st.caption(times_of(zone))
 
 
 def _until(breaker: BreakerState, zone: str) -> str:
+    if breaker.state is State.HALF_OPEN:
+        return "its next calls decide"
     if breaker.state in (State.FORCED_OPEN, State.DISABLED) or breaker.until_us in (None, FOREVER_US):
         return "somebody resets it"
     return moment(breaker.until_us, zone, seconds=True)

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import charts, frame, policy_edit, policy_preview, session
-from dashboard.money_text import plain
+from dashboard.money_text import dated, plain, times_of
 from dashboard.policy_edit import PolicyForm, StepForm
 from outlay import reports
 from outlay.admin import policies
@@ -103,7 +103,7 @@ def _thresholds(shown: dict[str, Any], base: str, tenant: str | None) -> None:
 
 def _modes(draft: str, before: PolicyForm) -> PolicyForm:
     """Ask for what concerns all steps."""
-    left, middle, right = st.columns(3)
+    left, middle, right = frame.form_row(f"{draft}/modes", [1, 1, 1])
     enforcement = left.segmented_control(
         "Enforcement",
         ["enforce", "observe"],
@@ -171,7 +171,7 @@ def _next_threshold(found: Sequence[StepForm]) -> float:
 
 
 def _step(key: str, known: StepForm, tiers: Sequence[str]) -> StepForm:
-    first, second, third, fourth = st.columns(4)
+    first, second, third, fourth = frame.form_row(f"{key}/limits", [1, 1, 1, 1])
     below = first.number_input(
         f"{_LABELS['below']}, % left",
         0.0,
@@ -190,7 +190,7 @@ def _step(key: str, known: StepForm, tiers: Sequence[str]) -> StepForm:
     max_tokens = fourth.number_input(
         _LABELS["max_tokens"], 0, None, known.max_tokens, 256, placeholder="as asked", key=f"{key}/max_tokens"
     )
-    *places, last = st.columns([*(1 for _ in tiers[1:]), 2])
+    *places, last = frame.form_row(f"{key}/map", [*(1 for _ in tiers[1:]), 2])
     mapped = _mapping(key, known, tiers, places)
     only = last.multiselect(
         _LABELS["only"], [str(priority) for priority in Priority], list(known.only), key=f"{key}/only",
@@ -272,7 +272,7 @@ def _save(draft: _Draft, checked: dict[str, Any] | None) -> None:
         st.code(changes or draft.text, language="diff" if changes else "toml")
     if checked is not None:
         policy_preview.show(draft.text, draft.tenant, draft.key)
-    note, button = st.columns([3, 1], vertical_alignment="bottom")
+    note, button = frame.form_row(f"{draft.key}/save", [3, 1])
     said = note.text_input("Note", key=f"{draft.key}_note", placeholder="Why is it changed?")
     pressed = button.button(
         "Save as new version",
@@ -325,22 +325,20 @@ def _history(shown: dict[str, Any], tenant: str | None) -> None:
     st.dataframe(
         {
             "Version": [row["version"] for row in versions],
-            "Saved": [row["at"][:19].replace("T", " ") for row in versions],
+            "Saved": [dated(row["at"], frame.zone()) for row in versions],
             "Who": [row["actor"] for row in versions],
             "Note": [row["note"] for row in versions],
         },
-        column_config={
-            "Saved": st.column_config.TextColumn(help="UTC"),
-            "Note": st.column_config.TextColumn(width="large"),
-        },
+        column_config={"Note": st.column_config.TextColumn(width="large")},
         hide_index=True,
     )
+    st.caption(times_of(frame.zone()))
     _rollback(shown, tenant, [row["version"] for row in versions])
 
 
 def _rollback(shown: dict[str, Any], tenant: str | None, versions: Sequence[int]) -> None:
     first = "packaged default" if tenant is None else "policy for everybody"
-    choice, button = st.columns([3, 1], vertical_alignment="bottom")
+    choice, button = frame.form_row("rollback", [3, 1])
     version = choice.selectbox(
         "Go back to",
         [*versions, 0],

@@ -8,10 +8,24 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import calibration, charts, frame, refusals, session, theme
-from dashboard.money_text import NONE, amount, exact, moment, percent, plain, plural, usd, words
-from outlay import reports_calls, reports_routing
+from dashboard.money_text import (
+    NONE,
+    amount,
+    exact,
+    moment,
+    on_clock,
+    percent,
+    plain,
+    plural,
+    times_of,
+    usd,
+    words,
+    zoned,
+)
+from outlay import reports_calls, reports_log, reports_routing
 from outlay.reports_calls import Refusals
-from outlay.reports_routing import Filter, LogPage, LogRow, Routing, Why
+from outlay.reports_log import Filter, LogPage, LogRow, Place
+from outlay.reports_routing import Routing, Why
 from pricing.money import PPM
 
 _ANY: Final = "Any"
@@ -54,7 +68,7 @@ def _summary(seen: Routing) -> None:
         st.altair_chart(chart, width="stretch")
         saved = seen.savings
         st.caption(
-            f"Calls and what the provider billed for them, {frame.period_text(seen.period.span)}. "
+            f"Calls and what the provider billed for them, {frame.period_text(seen.period)}. "
             + plain(f"Downgrades saved {usd(saved.saved_nanos)} over {plural(saved.calls, 'call')}.")
         )
     with right:
@@ -78,10 +92,8 @@ def _suppressed(seen: Routing) -> str:
 def _log(seen: Routing, group: Refusals | None) -> None:
     st.subheader("Decisions")
     wanted = _filter(seen, group)
-    places: list[tuple[int, str] | None] = st.session_state.setdefault(_PLACES, [None])
-    page, error = session.attempt(
-        lambda: reports_routing.decisions(session.books(), wanted, before=places[-1])
-    )
+    places: list[Place | None] = st.session_state.setdefault(_PLACES, [None])
+    page, error = session.attempt(lambda: reports_log.decisions(session.books(), wanted, before=places[-1]))
     if error is not None or page is None:
         session.show_error(error) if error is not None else None
         return
@@ -89,10 +101,19 @@ def _log(seen: Routing, group: Refusals | None) -> None:
         st.caption("Refused calls are left out here; above they are grouped.")
     if page.rows:
         _page(page, seen.zone)
-    else:
-        st.caption("No decision matches. Clear a filter above to see more.")
+    elif page.looked_to_us is None:
+        none = "No decision matches. Clear a filter above to see more."
+        st.caption(none if len(places) == 1 else "No older decision matches.")
+    if page.looked_to_us is not None:
+        st.caption(_looked(page, page.looked_to_us, seen.zone))
     _paging(page, places)
-    _by_id()
+    _by_id(seen.zone)
+
+
+def _looked(page: LogPage, to_us: int, zone: str) -> str:
+    """Say that older calls may match, too: the page ended before it was full."""
+    found = plural(len(page.rows), "match", "matches") if page.rows else "No match"
+    return f"{found} back to {zoned(to_us, zone, seconds=True)}; older calls were not looked at yet."
 
 
 def _filter(seen: Routing, group: Refusals | None) -> Filter:
@@ -102,7 +123,7 @@ def _filter(seen: Routing, group: Refusals | None) -> Filter:
         st.session_state[_PLACES] = [None]
 
     grouped = group is not None
-    first, second, third = st.columns([2, 2, 3], vertical_alignment="bottom")
+    first, second, third = frame.form_row("log", [2, 2, 3])
     task = first.selectbox(
         "Task",
         [_ANY, *(task.name for task in seen.tasks)],
@@ -111,7 +132,7 @@ def _filter(seen: Routing, group: Refusals | None) -> Filter:
         disabled=grouped,
     )
     outcome = second.selectbox(
-        "Outcome", [_ANY, *reports_routing.OUTCOMES], key="log_outcome", on_change=newest, disabled=grouped
+        "Outcome", [_ANY, *reports_log.OUTCOMES], key="log_outcome", on_change=newest, disabled=grouped
     )
     switches = third.container(horizontal=True)
     lowered = switches.toggle("Downgraded only", key="log_downgraded", on_change=newest, disabled=grouped)
@@ -143,7 +164,7 @@ def _page(page: LogPage, zone: str) -> None:
             "Served": [row.served_tier or row.served_model or NONE for row in rows],
             "Cost": [amount(row.cost_nanos) for row in rows],
             "As asked": [amount(row.asked_cost_nanos) for row in rows],
-            "Deciding reason": [row.why for row in rows],
+            "Deciding reason": [on_clock(row.why, zone) for row in rows],
         },
         column_config={
             "Cost": st.column_config.NumberColumn(format="$%.6f"),
@@ -160,35 +181,38 @@ def _page(page: LogPage, zone: str) -> None:
     )
     picked = chosen["selection"]["rows"]
     if picked:
-        _explain(rows[picked[0]].id)
+        _explain(rows[picked[0]].id, zone)
     else:
-        st.caption(f"Select a row to see why the call went as it did. Times are those of {zone}.")
+        st.caption(f"Select a row to see why the call went as it did. {times_of(zone)}")
 
 
 def _outcome(row: LogRow) -> str:
     return row.outcome if row.code is None else f"{row.outcome}: {words(row.code)}"
 
 
-def _paging(page: LogPage, places: list[tuple[int, str] | None]) -> None:
+def _paging(page: LogPage, places: list[Place | None]) -> None:
     with st.container(horizontal=True):
         if st.button("Newer", disabled=len(places) == 1, icon=":material/chevron_left:"):
             places.pop()
             st.rerun()
-        if st.button("Older", disabled=page.next_place is None, icon=":material/chevron_right:"):
+        older = "Older" if page.looked_to_us is None else "Look further back"
+        if st.button(
+            older, disabled=page.next_place is None, icon=":material/chevron_right:", key="log_older"
+        ):
             places.append(page.next_place)
             st.rerun()
 
 
-def _by_id() -> None:
+def _by_id(zone: str) -> None:
     with st.expander("Explain a decision by its id"):
         decision_id = st.text_input(
             "Decision id", key="decision_id", placeholder="outlay-decision-id of an answer", max_chars=100
         ).strip()
         if decision_id:
-            _explain(decision_id)
+            _explain(decision_id, zone)
 
 
-def _explain(decision_id: str) -> None:
+def _explain(decision_id: str, zone: str) -> None:
     found, error = session.attempt(lambda: reports_routing.why(session.books(), decision_id))
     if error is not None:
         session.show_error(error)
@@ -196,30 +220,30 @@ def _explain(decision_id: str) -> None:
         st.error("No decision has this id. Copy it from the `outlay-decision-id` header of an answer.")
     else:
         with st.container(border=True):
-            _why(found)
+            _why(found, zone)
 
 
-def _why(found: Why) -> None:
+def _why(found: Why, zone: str) -> None:
     record = found.record
     served = record["served_model"] or "nothing"
     st.markdown(f"#### Why {plain(str(record['asked_model']))} was served by {plain(str(served))}")
     st.caption(
-        plain(f"{record['tenant']}, {moment(record['at_us'], found.zone, seconds=True)} {found.zone}, ")
+        plain(f"{record['tenant']}, {zoned(record['at_us'], zone, seconds=True)}, ")
         + plain(f"role {found.role}, " if found.role else "")
         + f"{record['priority']} priority, policy version {record['policy_version']}"
         + f" {'for everybody' if record['policy_tenant'] == '*' else 'of the tenant'}, `{record['id']}`"
     )
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _reasons(found)
+        _reasons(found, zone)
     with right:
-        _money(found)
+        _money(found, zone)
     _offers(found)
     _attempts(found)
-    _scores(found)
+    _scores(found, zone)
 
 
-def _reasons(found: Why) -> None:
+def _reasons(found: Why, zone: str) -> None:
     st.markdown("**Reasons, in order**")
     if not found.reasons:
         st.caption(
@@ -228,9 +252,11 @@ def _reasons(found: Why) -> None:
             else "The call was refused first."
         )
     for place, reason in enumerate(found.reasons, start=1):
-        numbers = ", ".join(f"{_name(name)} {_number(name, value)}" for name, value in reason.numbers.items())
+        numbers = ", ".join(
+            f"{_name(name)} {_number(name, value, zone)}" for name, value in reason.numbers.items()
+        )
         told = f"{reason.code}: {numbers}" if numbers else reason.code
-        st.markdown(f"{place}. {plain(reason.text)}  \n:small[:gray[{plain(told)}]]")
+        st.markdown(f"{place}. {plain(on_clock(reason.text, zone))}  \n:small[:gray[{plain(told)}]]")
     if found.record["outcome"] != "served":
         code = f": {words(found.record['code'])}" if found.record["code"] else ""
         st.markdown(f"**Ended as {found.record['outcome']}{plain(code)}.**")
@@ -257,7 +283,7 @@ def _attempts(found: Why) -> None:
     )
 
 
-def _scores(found: Why) -> None:
+def _scores(found: Why, zone: str) -> None:
     st.markdown("**Scores of the answer**")
     if not found.scores:
         st.caption(f"Nobody has judged it yet: `outlay score {found.record['id']} pass`.")
@@ -269,7 +295,7 @@ def _scores(found: Why) -> None:
             "Weight": [percent(score.weight_ppm / PPM) for score in found.scores],
             "Model": [score.served_model for score in found.scores],
             "Who": [score.actor for score in found.scores],
-            "When": [moment(score.at_us, found.zone, seconds=True) for score in found.scores],
+            "When": [moment(score.at_us, zone, seconds=True) for score in found.scores],
             "Counts": [score.id in found.counted for score in found.scores],
             "Comment": [score.comment for score in found.scores],
         },
@@ -281,6 +307,7 @@ def _scores(found: Why) -> None:
         hide_index=True,
         placeholder=NONE,
     )
+    st.caption(times_of(zone))
 
 
 def _name(name: str) -> str:
@@ -288,12 +315,12 @@ def _name(name: str) -> str:
     return words(name.removesuffix("_nanos").removesuffix("_us"))
 
 
-def _number(name: str, value: Any) -> str:
+def _number(name: str, value: Any, zone: str) -> str:
     """Write a number of a reason in its unit, which the end of its name tells."""
     if isinstance(value, int) and name.endswith("_nanos"):
         return exact(value)
     if isinstance(value, int) and name.endswith("_us"):
-        return f"{moment(value, 'UTC', seconds=True)} UTC"
+        return zoned(value, zone, seconds=True)
     if isinstance(value, float):
         return f"{value:.4g}"
     return NONE if value is None else str(value)
@@ -328,7 +355,7 @@ def _offers(found: Why) -> None:
     )
 
 
-def _money(found: Why) -> None:
+def _money(found: Why, zone: str) -> None:
     st.markdown("**Hold and settlement**")
     record, hold = found.record, found.hold
     if hold is None:
@@ -343,12 +370,13 @@ def _money(found: Why) -> None:
         "Owed": exact(hold.debt_nanos) if hold.debt_nanos else None,
         "Borne by the operator": exact(hold.absorbed_nanos) if hold.absorbed_nanos else None,
         "State": hold.state,
-        "Opened": moment(hold.opened_us, found.zone, seconds=True),
-        "Closed": moment(hold.closed_us, found.zone, seconds=True),
+        "Opened": moment(hold.opened_us, zone, seconds=True),
+        "Closed": moment(hold.closed_us, zone, seconds=True),
         **_usage(record["usage"]),
     }
     shown = {name: text for name, text in lines.items() if text is not None}
     st.dataframe({"": list(shown), "Value": list(shown.values())}, hide_index=True)
+    st.caption(times_of(zone))
     if record["outcome"] == "uncertain":
         st.caption(_UNSEEN[hold.state])
 

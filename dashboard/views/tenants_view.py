@@ -10,7 +10,20 @@ import streamlit as st
 
 from dashboard import changes, frame, session
 from dashboard.frame import Card
-from dashboard.money_text import NONE, amount, cells, exact, moment, percent, plain, share, usd, words
+from dashboard.money_text import (
+    NONE,
+    amount,
+    cells,
+    exact,
+    moment,
+    percent,
+    plain,
+    share,
+    times_of,
+    usd,
+    words,
+    zoned,
+)
 from dashboard.standing import budgets_table, scheduled_text, state_text, warn, why_list
 from outlay import reports
 from outlay.admin import money, tenants
@@ -71,7 +84,7 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
         hide_index=True,
         placeholder=NONE,
     )
-    why_list(rows)
+    why_list(rows, reports.ALL_ZONE)
     st.caption("Choose a tenant in the sidebar (» opens it) for its statement, or to top it up.")
 
 
@@ -86,9 +99,9 @@ def _one(row: TenantRow) -> None:
     for name, dialog in (("top up", _top_up_dialog), ("budget", _budget_dialog), ("freeze", _freeze_dialog)):
         if frame.dialog_is(name):
             dialog(row)
-    warn(row)
+    warn(row, row.timezone)
     _cards(row)
-    if later := scheduled_text(row):
+    if later := scheduled_text(row, row.timezone):
         st.caption(plain(f"Credit to come: {later}."))
     _budgets(row)
     _statement(row)
@@ -113,7 +126,7 @@ def _cards(row: TenantRow) -> None:
     spent, of, resets = NONE, "no daily budget", zone
     if day is not None:
         spent, of = usd(day.spent_nanos), _of(day)
-        resets = f"day ends {moment(day.resets_us, row.timezone)}"
+        resets = f"day ends {moment(day.resets_us, zone)}"
     owed = "repaid by the next top-up" if credit.debt_nanos > 0 else "no debt"
     frame.cards(
         (
@@ -130,7 +143,7 @@ def _cards(row: TenantRow) -> None:
                 "State",
                 state_text(row),
                 resets,
-                f"Opened {moment(row.opened_us, zone)}, on the clock of {zone}.",
+                f"Opened {zoned(row.opened_us, zone)}. Its day ends at midnight there.",
             ),
         )
     )
@@ -159,6 +172,7 @@ def _statement(row: TenantRow) -> None:
         st.caption("No money has moved yet. Top the tenant up to let it spend.")
         return
     _lines(lines, row.timezone)
+    st.caption(times_of(row.timezone))
     with st.container(horizontal=True):
         if st.button("Newer", disabled=len(places) == 1, icon=":material/chevron_left:"):
             places.pop()
@@ -175,8 +189,8 @@ def _lines(lines: tuple[Line, ...], zone: str) -> None:
             "Kind": [words(line.kind) for line in lines],
             "Change": [exact(line.change_nanos) for line in lines],
             "Credit after": [exact(line.balance_nanos) for line in lines],
-            "Who": [line.actor for line in lines],
-            "Reason": [line.reason for line in lines],
+            "Who": [line.actor or None for line in lines],
+            "Reason": [line.reason or None for line in lines],
             "Call": [line.hold_id for line in lines],
         },
         column_config={

@@ -13,12 +13,17 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from traffic import STEPS, Clock, Traffic
 
 from ledger import reads
+from ledger.types import SetBudget
 from outlay.admin import policies
 from outlay.wiring import App
 
 pytestmark = pytest.mark.browser
 WAIT_MS = 30_000
 USD = 1_000_000_000
+CUT = """parts => parts.flatMap(part => [part, ...part.querySelectorAll("*")])
+    .filter(node => node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 1
+        && getComputedStyle(node).overflowX !== "visible").map(node => node.innerText)"""
+"""What of some elements is cut off, or has to be scrolled to."""
 PAGES = ("Overview", "Routing", "Tenants", "Policy")
 
 
@@ -145,6 +150,26 @@ def test_a_narrow_window_shows_whole_figures(day: App, visit: Visit) -> None:
         value = page.get_by_test_id("stMetricValue").nth(place)
         expect(value).to_be_visible()
         assert value.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+
+
+@pytest.mark.parametrize("width", [1_280, 800])
+def test_no_tile_and_no_change_of_settings_is_cut(
+    app: App, books: ModuleType, now_us: int, visit: Visit, width: int
+) -> None:
+    """The longest zone, large amounts and a long reason are shown whole; only a narrow window scrolls."""
+    zone = "America/Argentina/ComodRivadavia"
+    books.tenant(app, "acme", now_us, credit_nanos=987_654_321 * USD, daily_nanos=None, zone=zone)
+    books.play(app, books.Call("acme", now_us, cost_nanos=12_345_678 * USD))
+    until, reason = now_us + 3_600_000_000, "the campaign of the winter, as agreed with the customer by mail"
+    order = SetBudget("acme", "raise", now_us, 87_654_321 * USD, valid_until_us=until, reason=reason)
+    app.ledger.do(order)
+    page = visit("acme", width=width)
+    go(page, "Tenants")
+    expect(page.get_by_test_id("stTable")).to_contain_text(reason)
+    assert page.get_by_test_id("stMetric").evaluate_all(CUT) == []
+    assert width < 1_280 or page.get_by_test_id("stTable").evaluate_all(CUT) == []
+    go(page, "Overview")
+    assert page.get_by_test_id("stMetric").evaluate_all(CUT) == []
 
 
 def test_a_top_up_changes_the_balance(app: App, books: ModuleType, now_us: int, visit: Visit) -> None:

@@ -3,6 +3,7 @@ Every page without a browser: empty, with one row, with a day of traffic, with w
 """
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from traffic import STEPS, Clock, Traffic
 from dashboard.money_text import moment
 from ledger import reads
 from ledger.types import SetAccount, SetBudget, TopUp
+from outlay import reports_log
 from outlay.admin import policies, quality
 from outlay.wiring import App
 
@@ -193,11 +195,11 @@ def test_a_tenant_without_credit_says_why_nothing_passes(
 def test_every_budget_of_a_tenant_is_shown(
     name: str, page: Page, app: App, books: ModuleType, now_us: int
 ) -> None:
-    """Windows and scopes beside the day, with what is left, and a raise with its end."""
+    """Windows and scopes beside the day, with what is left, what it counts, and a raise with its end."""
     books.tenant(app, "acme", now_us)
     until = now_us + 3_600_000_000
     app.ledger.do(SetBudget("acme", "w", now_us, 30 * USD, window="week"))
-    app.ledger.do(SetBudget("acme", "t", now_us, 0, scope="user:4711"))
+    app.ledger.do(SetBudget("acme", "t", now_us, 0, scope="user:4711", counts="cost"))
     app.ledger.do(SetBudget("acme", "d", now_us, 9 * USD, valid_until_us=until))
     test = page(name, "acme")
     shown = next(frame.value for frame in test.dataframe if "Window" in frame.value.columns)
@@ -205,6 +207,7 @@ def test_every_budget_of_a_tenant_is_shown(
     assert list(shown["Window"]) == ["day", "week", "day"]
     assert [str(limit) for limit in shown["Limit"]] == ["9.000000000", "30.000000000", "0E-9"]
     assert list(shown["Share left"]) == [100, 100, 0]
+    assert list(shown["Counts"]) == ["charge", "charge", "cost"]
     assert list(shown["Raised"].fillna("")) == [f"to {moment(until, 'UTC')}, then $5.00", "", ""]
 
 
@@ -477,6 +480,28 @@ def test_a_storm_of_refusals_is_one_line(page: Page, app: App, books: ModuleType
     assert (
         log(page("routing").selectbox(key="log_outcome").select("refused").run()) == ["refused: frozen"] * 40
     )
+
+
+def test_a_rare_task_is_looked_for_bit_by_bit(
+    page: Page, app: App, books: ModuleType, now_us: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a page of the log ended before it was full, it says how far it looked, and goes on from there."""
+    in_small_bits = partial(reports_log.decisions, look_s=0.0, stretch=4)
+    monkeypatch.setattr(reports_log, "decisions", in_small_bits)
+    books.tenant(app, "acme", now_us - 60_000_000, zone="Asia/Kolkata")
+    for number in range(13):
+        task = "rare" if number == 11 else "often"
+        books.play(app, books.Call("acme", now_us - 13_000_000 + number * 1_000_000, task=task))
+    test = page("routing", "acme").selectbox(key="log_task").select("rare").run()
+    back_to = f"{moment(now_us - 5_000_000, 'Asia/Kolkata', seconds=True)} Asia/Kolkata"
+    assert f"1 match back to {back_to}; older calls were not looked at yet." in texts(test)
+    _button(test, "Look further back").click().run()
+    assert not test.exception
+    assert "No match back to" in texts(test)
+    _button(test, "Look further back").click().run()
+    assert "No older decision matches." in texts(test)
+    assert "back to" not in texts(test)
+    assert _button(test, "Older").disabled
 
 
 @pytest.mark.parametrize("given", ["nothing", "' OR 1=1 --", "<script>alert(1)</script>"])

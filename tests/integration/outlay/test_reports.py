@@ -8,14 +8,14 @@ from dashboard_books import HOUR_US, MINUTE_US, NOON, USD, call
 
 from circuit.types import State
 from ledger.types import Adjust, Attachment, Note, Refund, Release, SetAccount, SetBudget, Settle, TopUp
-from outlay import reports, reports_routing, tables
+from outlay import reports, reports_log, reports_routing, tables
 from outlay.admin import policies
 from outlay.admin.captured import settle_captured
 from outlay.admin.decisions import explain, list_decisions
 from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count, Refusals, Savings
+from outlay.reports_log import Filter
 from outlay.reports_money import TenantRow
 from outlay.reports_periods import Span, fitting_period, fitting_span, period
-from outlay.reports_routing import Filter
 from outlay.reports_standing import Obstacle, Stop
 from outlay.wiring import App
 from router.policy import default_policy_text
@@ -39,11 +39,11 @@ def test_empty_books_have_an_empty_overview(app: App) -> None:
     assert seen is not None
     assert (seen.tenants, seen.spend, seen.refusals, seen.burn) == ((), (), (), ())
     assert seen.credits.credit_nanos == 0
-    assert reports.tenant_names(app) == ()
+    assert reports.tenant_zones(app) == {}
     routing = reports_routing.routing(app, now_us=NOON)
     assert routing is not None
     assert routing.cells == ()
-    assert reports_routing.decisions(app, Filter()).rows == ()
+    assert reports_log.decisions(app, Filter()).rows == ()
 
 
 def test_an_unknown_tenant_has_no_report(app: App) -> None:
@@ -146,7 +146,7 @@ def test_a_call_that_its_session_kept_on_a_better_tier_is_no_downgrade(acme: App
     assert isinstance(routing, reports_routing.Routing)
     assert seen.savings == routing.savings == Savings(1, 100, 40)
     assert seen.downgrades == (Count("degraded", 1),)
-    page = reports_routing.decisions(acme, Filter(tenant="acme", downgraded=True))
+    page = reports_log.decisions(acme, Filter(tenant="acme", downgraded=True))
     assert [row.id for row in page.rows] == [lowered]
 
 
@@ -159,7 +159,7 @@ def test_a_call_whose_end_nobody_saw_costs_what_the_books_say_now(acme: App) -> 
         routing = reports_routing.routing(acme, "acme", now_us=NOON)
         assert seen is not None
         assert routing is not None
-        row = reports_routing.decisions(acme, Filter()).rows[0]
+        row = reports_log.decisions(acme, Filter()).rows[0]
         bars, cells = [bar.cost_nanos for bar in seen.spend], [cell.cost_nanos for cell in routing.cells]
         return bars, cells, row.cost_nanos
 
@@ -184,7 +184,7 @@ def test_a_call_given_back_costs_nothing_unless_a_bill_comes(
     acme.ledger.do(Release("acme", "back", NOON, given_back, "not_sent"))
     if told_late:
         acme.ledger.do(Settle("acme", "late", NOON, given_back, 50))
-    assert reports_routing.decisions(acme, Filter()).rows[0].cost_nanos == (50 if told_late else 0)
+    assert reports_log.decisions(acme, Filter()).rows[0].cost_nanos == (50 if told_late else 0)
 
 
 def test_reasons_of_the_held_offer_count_too(acme: App) -> None:
@@ -262,9 +262,9 @@ def test_refusals_are_grouped_with_their_first_and_last(acme: App) -> None:
         Refusals("acme", "outlay_frozen", 93, 3, NOON - 40 * MINUTE_US, NOON - 10 * MINUTE_US),
         Refusals("other", "outlay_frozen", 1, 1, NOON - 15 * MINUTE_US, NOON - 15 * MINUTE_US),
     )
-    kept = reports_routing.decisions(acme, Filter(tenant="acme", code="outlay_frozen")).rows
+    kept = reports_log.decisions(acme, Filter(tenant="acme", code="outlay_frozen")).rows
     assert len(kept) == 3
-    assert reports_routing.decisions(acme, Filter(without_refused=True)).rows == ()
+    assert reports_log.decisions(acme, Filter(without_refused=True)).rows == ()
 
 
 def test_routing_counts_what_was_asked_against_what_served(acme: App) -> None:
@@ -285,41 +285,6 @@ def test_routing_counts_what_was_asked_against_what_served(acme: App) -> None:
     assert seen.tiers == ("large", "medium", "small")
 
 
-def test_the_log_is_paged_newest_first_without_loss(acme: App) -> None:
-    """Pages joined are the whole log in order, also where instants are equal."""
-    made = [call(acme, 5, cost_nanos=1) for _ in range(4)] + [call(acme, minutes) for minutes in (4, 3, 2)]
-    seen: list[str] = []
-    before = None
-    while True:
-        page = reports_routing.decisions(acme, Filter(), limit=3, before=before)
-        seen.extend(row.id for row in page.rows)
-        before = page.next_place
-        if before is None:
-            break
-    assert sorted(seen) == sorted(made)
-    assert seen[:3] == made[:3:-1]
-    assert len(set(seen)) == 7
-
-
-def test_the_log_is_filtered(acme: App) -> None:
-    """Each filter leaves what it names, and they are combined."""
-    lowered = call(acme, 9, asked="large", served="small", task="a/b")
-    refused = call(acme, 8, outcome="refused", code="outlay_frozen", task="a/b")
-    plain = call(acme, 7, task="c")
-    books.tenant(acme, "other", NOON - HOUR_US)
-    other = books.play(acme, books.Call(tenant="other", at_us=NOON - MINUTE_US, task="a/b"))
-
-    def ids(wanted: Filter) -> set[str]:
-        return {row.id for row in reports_routing.decisions(acme, wanted).rows}
-
-    assert ids(Filter()) == {lowered, refused, plain, other}
-    assert ids(Filter(tenant="acme")) == {lowered, refused, plain}
-    assert ids(Filter(task="a/b")) == {lowered, refused, other}
-    assert ids(Filter(outcome="refused")) == {refused}
-    assert ids(Filter(downgraded=True)) == {lowered}
-    assert ids(Filter(tenant="other", outcome="refused")) == set()
-
-
 def test_why_tells_reasons_offers_hold_and_the_road_not_taken(acme: App) -> None:
     """One decision comes with its reasons in order, its offers, the one taken, and what was booked."""
     decision = call(acme, 9, asked="large", served="medium", cost_nanos=40, level=1, ratio=0.4)
@@ -332,7 +297,6 @@ def test_why_tells_reasons_offers_hold_and_the_road_not_taken(acme: App) -> None
     assert (found.road_not_taken.tier, found.road_not_taken.expected_cost_nanos) == ("large", 100)
     assert found.hold is not None
     assert (found.hold.state, found.hold.cost_nanos, found.hold.charge_nanos) == ("settled", 40, 40)
-    assert found.zone == "Europe/Berlin"
 
 
 def test_the_role_of_a_call_is_told(acme: App) -> None:

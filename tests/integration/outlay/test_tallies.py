@@ -11,14 +11,14 @@ from dashboard_books import MINUTE_US, NOON, call
 from sqlalchemy import event, select, text
 
 from ledger.types import Attachment, Note
-from outlay import records, reports, reports_routing, tables, tallies
+from outlay import records, reports, reports_log, reports_routing, tables, tallies
 from outlay.admin.archive import archive
 from outlay.admin.books import verify
 from outlay.admin.captured import settle_captured
 from outlay.fields import instant_text
 from outlay.reports_calls import Count, downgraded, lowered
+from outlay.reports_log import Filter
 from outlay.reports_periods import Span, period
-from outlay.reports_routing import Filter
 from outlay.tally_sql import DAY_US, QUARTER_US
 from outlay.wiring import App
 from router.codec import to_json
@@ -183,7 +183,7 @@ def test_refusals_and_unseen_calls_are_found_by_their_indexes(sqlite_books: str,
     asked: list[tuple[str, Any]] = []
     event.listen(app.engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
     reports.overview(app, tenant, span=Span.MONTH, now_us=NOON)
-    reports_routing.decisions(app, Filter(tenant=tenant, outcome="refused", code="outlay_frozen"))
+    reports_log.decisions(app, Filter(tenant=tenant, outcome="refused", code="outlay_frozen"))
     wanted = {
         "= 'refused'": "outlay_decision_refused",
         "WHERE outlay_decision.outcome IN ('uncertain'": "unseen",

@@ -17,6 +17,7 @@ from outlay.reports_routing import Cell
 
 TIERS = ("large", "medium", "small")
 BANDS = (Band(0, 0.5, 1.0, "as asked"), Band(1, 0.0, 0.5, "small at most"))
+INK = theme.ink("light")
 DAY = BudgetWindow(5 * USD, 3 * USD, 0, 0, NOON - 12 * HOUR_US, NOON + 12 * HOUR_US)
 
 
@@ -34,7 +35,7 @@ def values(chart: Any, key: str) -> list[dict[str, Any]]:
 def test_burn_down_draws_every_point_and_band() -> None:
     """Points stand at the zone's wall clock with their exact share; each band has its range and text."""
     points = (BurnPoint(NOON, 3 * USD, 0.6), BurnPoint(NOON + HOUR_US, 2 * USD, 0.4))
-    chart = charts.burn_down(points, BANDS, DAY, "Europe/Berlin", whole_day=True)
+    chart = charts.burn_down(points, BANDS, DAY, "Europe/Berlin", INK, whole_day=True)
     assert [(row["at"], row["left"]) for row in values(chart, "Left")] == [
         ("2026-11-21T13:00:00.000", 0.6), ("2026-11-21T14:00:00.000", 0.4),
     ]  # fmt: skip
@@ -46,8 +47,31 @@ def test_burn_down_draws_every_point_and_band() -> None:
 @pytest.mark.parametrize("whole_day", [True, False])
 def test_burn_down_of_one_instant_is_valid(whole_day: bool) -> None:
     """The first call of a day gives one point, which is drawn."""
-    chart = charts.burn_down((BurnPoint(NOON, USD, 0.2),), BANDS, DAY, "UTC", whole_day=whole_day)
+    chart = charts.burn_down((BurnPoint(NOON, USD, 0.2),), BANDS, DAY, "UTC", INK, whole_day=whole_day)
     assert len(values(chart, "Left")) == 1
+
+
+def test_axes_and_hints_of_time_name_their_zone() -> None:
+    """Whose clock it is stands below the axis, and beside each time that a pointer shows."""
+    points = (BurnPoint(NOON, 3 * USD, 0.6), BurnPoint(NOON + HOUR_US, 2 * USD, 0.4))
+    burn = charts.burn_down(points, BANDS, DAY, "Asia/Kolkata", INK, whole_day=True)
+    assert {row["Time"] for row in values(burn, "Time")} == {
+        "21 Nov 17:30 Asia/Kolkata", "21 Nov 18:30 Asia/Kolkata"
+    }  # fmt: skip
+    spend = (TierSpend(NOON - HOUR_US, NOON, "large", USD, 1),)
+    for span, told in (
+        (Span.TODAY, "21 Nov 16:30 – 17:30 Asia/Kolkata"), (Span.WEEK, "Sat 21 Nov Asia/Kolkata")
+    ):  # fmt: skip
+        bars = charts.spend_by_tier(spend, TIERS, period(span, "Asia/Kolkata", NOON))
+        assert [row["Time"] for row in values(bars, "Time")] == [told]
+        assert time_titles(bars) == {"Asia/Kolkata"}
+    assert time_titles(burn) == {"Asia/Kolkata"}
+
+
+def time_titles(chart: alt.LayerChart) -> set[str | None]:
+    """The titles of the axes of time."""
+    axes = (layer["encoding"]["x"] for layer in chart.to_dict()["layer"] if "x" in layer["encoding"])
+    return {axis["title"] for axis in axes if axis.get("type") == "temporal"}
 
 
 def test_spend_keeps_every_bar_and_shows_exact_cost() -> None:
@@ -152,11 +176,11 @@ def test_a_close_look_ends_soon_after_the_last_call() -> None:
         BurnPoint(NOON + 9 * second, USD, 0.2),
         BurnPoint(NOON + HOUR_US, USD, 0.2),
     )
-    rows = values(charts.burn_down(points, BANDS, DAY, "UTC", whole_day=False), "Left")
+    rows = values(charts.burn_down(points, BANDS, DAY, "UTC", INK, whole_day=False), "Left")
     assert [(row["at"][-9:], row["left"]) for row in rows] == [
         ("00:00.000", 1.0),
         ("00:09.000", 0.2),
         ("00:12.000", 0.2),
     ]
-    whole = values(charts.burn_down(points, BANDS, DAY, "UTC", whole_day=True), "Left")
+    whole = values(charts.burn_down(points, BANDS, DAY, "UTC", INK, whole_day=True), "Left")
     assert whole[-1]["at"] == "2026-11-21T13:00:00.000"

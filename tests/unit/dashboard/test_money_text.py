@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.money_text import cells, exact, percent, plain, share, usd, words
+from dashboard.money_text import cells, dated, exact, on_clock, percent, plain, share, usd, words, zoned
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,24 @@ def test_codes_are_words() -> None:
 def test_columns_of_small_amounts_show_more_digits(amounts: list[int | None], written: str) -> None:
     """Below ten dollars cents alone would hide what is left."""
     assert cells(amounts) == written
+
+
+NIGHT_US = 1_795_302_000_250_000  # 2026-11-21 23:00:00.25 UTC
+
+
+def test_an_instant_is_told_with_its_zone() -> None:
+    """Also where the day is another one there; what never was has no zone."""
+    assert zoned(NIGHT_US, "Asia/Tokyo") == "22 Nov 08:00 Asia/Tokyo"
+    assert zoned(NIGHT_US, "UTC", seconds=True) == "21 Nov 23:00:00 UTC"
+    assert zoned(None, "UTC") == "—"
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-21T23:00:00+00:00", "2026-11-21T23:00:00.25Z", "2026-11-22T00:00:00+01:00"]
+)
+def test_an_instant_in_a_text_is_told_on_one_clock(text: str) -> None:
+    """However its offset is written; what is no instant stays as it is."""
+    assert dated(text, "Asia/Tokyo") == "22 Nov 2026 08:00:00"
+    assert on_clock(f"spent 2.5 of 3, until {text}; 2026-11-21", "Asia/Tokyo") == (
+        "spent 2.5 of 3, until 22 Nov 08:00 Asia/Tokyo; 2026-11-21"
+    )

@@ -2,6 +2,7 @@
 What keeps a tenant's calls from passing, in words.
 """
 
+import pytest
 from dashboard_books import NOON
 
 from dashboard.standing import why_text
@@ -9,8 +10,14 @@ from outlay.reports_money import Credits, TenantRow
 from outlay.reports_standing import Tight
 
 
-def test_instants_of_a_refusal_are_told_on_the_tenants_clock() -> None:
-    """A refusal names them for programs, in UTC; beside the page's other times they would be read wrong."""
+@pytest.mark.parametrize(
+    ("zone", "refused", "resets"),
+    [("America/New_York", "21 Nov 07:00", "22 Nov 00:00"), ("UTC", "21 Nov 12:00", "22 Nov 05:00")],
+)
+def test_instants_of_a_refusal_are_told_on_the_clock_of_the_page(
+    zone: str, refused: str, resets: str
+) -> None:
+    """A refusal names them for programs; on a page that is on another clock they would be read wrong."""
     text = (
         "the day budget is spent; it resets at 2026-11-22T05:00:00+00:00 or 2026-11-22T05:00:00.250000+00:00"
     )
@@ -18,8 +25,8 @@ def test_instants_of_a_refusal_are_told_on_the_tenants_clock() -> None:
         tenant="acme", timezone="America/New_York", opened_us=0, credits=Credits(1, 0, 1, 0), day=None,
         frozen=False, multiplier_ppm=1_000_000, tight=Tight("tenant/day", NOON, text),
     )  # fmt: skip
-    at = "22 Nov 00:00 America/New_York"
-    assert why_text(row) == (
-        "A cheaper call may pass; the latest one was refused, 21 Nov 07:00 America/New_York: "
+    at = f"{resets} {zone}"
+    assert why_text(row, zone) == (
+        f"A cheaper call may pass; the latest one was refused, {refused} {zone}: "
         f"the day budget is spent; it resets at {at} or {at}."
     )

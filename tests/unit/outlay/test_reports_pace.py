@@ -62,4 +62,13 @@ def test_the_caption_says_which_mode_decides(mode: str, says: str) -> None:
     assert told(made, "UTC").startswith(says)
     assert "the budget is spent at" in told(made, "UTC")
     assert "lasts until it resets" in told(report(50, 6, mode), "UTC")
-    assert against_curve(made, "UTC").to_dict()["layer"]
+    drawn = against_curve(made, "UTC").to_dict()["layer"]
+    assert {line["encoding"]["x"]["title"] for line in drawn} == {"UTC"}
+
+
+@pytest.mark.parametrize(("spent", "hours", "top"), [(10, 6, 1.0), (100, 12, 1.0), (600, 1, 1.5)])
+def test_a_day_that_began_fast_does_not_flatten_the_chart(spent: int, hours: int, top: float) -> None:
+    """The axis ends at the whole budget, or not far above it, whatever is projected."""
+    drawn = against_curve(report(spent, hours), "UTC").to_dict()["layer"]
+    assert {tuple(line["encoding"]["y"]["scale"]["domain"]) for line in drawn} == {(0, top)}
+    assert all(line["mark"]["clip"] for line in drawn)
