@@ -3,23 +3,20 @@ POST /v1/messages/count_tokens: passed to the provider, free of charge and not m
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from gateway.errors import refusal, unanswered, unreachable
 from gateway.exchange import Exchange, answer, passed_headers
+from gateway.house import House
 from gateway.messages import still_on, take_in, upstream_headers, upstream_url
 from outlay import counting
 from outlay.calls import Refused
 from outlay.upstream import Lost, NotReached, TooLarge
 from outlay.wire import to_json
 
-if TYPE_CHECKING:
-    from gateway.house import House
-
 ANSWER_BYTES_MAX = 1024 * 1024
 
 
-async def count(house: "House", exchange: Exchange) -> None:
+async def count(house: House, exchange: Exchange) -> None:
     """
     Pass one count on, and its answer back.
     """

@@ -3,27 +3,24 @@ GET /healthz and /readyz: whether the process lives, and whether it can serve.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from gateway.errors import ApiError
 from gateway.exchange import Exchange, answer_json
+from gateway.house import House
 from outlay import schema
 from outlay.clock import now_us
 from outlay.errors import ClockAhead, OutlayError, SchemaMismatch, translated
 from outlay.tables import EVERYBODY
 
-if TYPE_CHECKING:
-    from gateway.house import House
 
-
-async def alive(_house: "House", exchange: Exchange) -> None:
+async def alive(_house: House, exchange: Exchange) -> None:
     """
     Answer as long as the process does.
     """
     await answer_json(exchange, {"status": "ok"})
 
 
-async def ready(house: "House", exchange: Exchange) -> None:
+async def ready(house: House, exchange: Exchange) -> None:
     """
     Answer 200 while the database is reachable, has the right schema, holds a policy that loads, and agrees
     with the clock of this machine.
@@ -39,7 +36,7 @@ async def ready(house: "House", exchange: Exchange) -> None:
     await answer_json(exchange, {"status": "ready"})
 
 
-def _check(house: "House") -> None:
+def _check(house: House) -> None:
     found, wanted = schema.current(house.app.engine), schema.head()
     if found != wanted:
         raise SchemaMismatch(found, wanted, schema.UPGRADE)

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from gateway.errors import ApiError, public, refusal, unanswered, unreachable
@@ -24,17 +23,15 @@ from gateway.exchange import (
     send_part,
     start,
 )
+from gateway.house import House
 from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
+from outlay.aio import AsyncCall
 from outlay.calls import CallRequest, Done, NotSent, Outcome, Refused, Sending, Uncertain, Upstream, final
 from outlay.errors import OutlayError
 from outlay.meter import StreamMeter
 from outlay.outcomes import outcome_of_answer
 from outlay.upstream import Answer, Lost, NotReached, TooLarge
 from outlay.wire import to_json
-
-if TYPE_CHECKING:
-    from gateway.house import House
-    from outlay.aio import AsyncCall
 
 ANSWER_BYTES_MAX = 256 * 1024 * 1024
 DRAIN_S = 600.0
@@ -45,7 +42,7 @@ _DRAIN_BOUND = "drain_bound"
 _FORWARDED = ("anthropic-version", "anthropic-beta")
 
 
-async def create(house: "House", exchange: Exchange) -> None:
+async def create(house: House, exchange: Exchange) -> None:
     """
     Take a call in, and run it to its end, whether or not its client stays.
     """
@@ -53,7 +50,7 @@ async def create(house: "House", exchange: Exchange) -> None:
     await house.open_calls.run(_conduct(house, exchange, request))
 
 
-async def take_in(house: "House", exchange: Exchange) -> CallRequest:
+async def take_in(house: House, exchange: Exchange) -> CallRequest:
     """
     Read a request of the Messages API: its key, its body, its hints.
     """
@@ -70,7 +67,7 @@ async def take_in(house: "House", exchange: Exchange) -> CallRequest:
     )
 
 
-async def _conduct(house: "House", exchange: Exchange, request: CallRequest) -> None:
+async def _conduct(house: House, exchange: Exchange, request: CallRequest) -> None:
     call = await house.calls.start(request)
     if call.sending is None:
         assert call.result is not None
@@ -81,7 +78,7 @@ async def _conduct(house: "House", exchange: Exchange, request: CallRequest) -> 
     await _Passage(house, exchange, call, call.sending, request.tenant).run()
 
 
-async def still_on(house: "House", tenant: str, decision_id: str = "") -> None:
+async def still_on(house: House, tenant: str, decision_id: str = "") -> None:
     """
     Return where nothing is halted: the last look, once the connection stands.
 
@@ -121,7 +118,7 @@ class _Passage:
     """
 
     def __init__(
-        self, house: "House", exchange: Exchange, call: "AsyncCall", sending: Sending, tenant: str
+        self, house: House, exchange: Exchange, call: AsyncCall, sending: Sending, tenant: str
     ) -> None:
         self._house = house
         self._tenant = tenant

@@ -9,18 +9,16 @@ upstream call and works while the provider does not. Beside the models stand the
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 from gateway.errors import invalid, not_found
 from gateway.exchange import Exchange, answer_json
+from gateway.house import House
 from gateway.intake import calling_key
 from pricing.facts import ModelFacts, UnknownModel, model_facts
 from router.policy import Policy
 from router.types import AUTO, EFFORTS, TIER_PREFIX
-
-if TYPE_CHECKING:
-    from gateway.house import House
 
 PAGE = 20
 PAGE_MAX = 1_000
@@ -28,7 +26,7 @@ _EPOCH = "1970-01-01T00:00:00Z"
 _THINKING = ("adaptive", "between_tools", "disabled", "enabled")
 
 
-async def list_models(house: "House", exchange: Exchange) -> None:
+async def list_models(house: House, exchange: Exchange) -> None:
     """
     Answer one page of the list.
     """
@@ -44,7 +42,7 @@ async def list_models(house: "House", exchange: Exchange) -> None:
     await answer_json(exchange, body)
 
 
-async def show_model(house: "House", exchange: Exchange) -> None:
+async def show_model(house: House, exchange: Exchange) -> None:
     """
     Answer one model by its id or alias.
     """
@@ -63,13 +61,13 @@ def _canonical(name: str) -> str:
         return name
 
 
-async def _models(house: "House", exchange: Exchange) -> list[dict[str, Any]]:
+async def _models(house: House, exchange: Exchange) -> list[dict[str, Any]]:
     tenant, _ = await calling_key(house.app.keys, exchange.headers)
     policy = await asyncio.to_thread(_policy, house, tenant)
     return describe(policy)
 
 
-def _policy(house: "House", tenant: str) -> Policy:
+def _policy(house: House, tenant: str) -> Policy:
     with house.app.reading() as connection:
         return house.app.policies.applied(connection, tenant).policy
 

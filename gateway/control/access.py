@@ -9,15 +9,12 @@ else.
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from fastapi import Request
 
+from gateway.house import House
 from gateway.intake import find_key, forbidden, secret_of
 from router.types import Rights
-
-if TYPE_CHECKING:
-    from gateway.house import House
 
 RANKS: Mapping[str, int] = {"viewer": 1, "operator": 2, "admin": 3}
 ADMIN_ACTOR = "admin-key"
@@ -49,7 +46,7 @@ class Caller:
         return self.tenant
 
 
-async def identify(house: "House", headers: Mapping[str, str]) -> Caller:
+async def identify(house: House, headers: Mapping[str, str]) -> Caller:
     """
     Find out who calls. The key of `OUTLAY_ADMIN_KEY` needs no row in the database.
 

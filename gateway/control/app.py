@@ -7,7 +7,6 @@ field twice. Errors have the same shape as on the data plane.
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -27,17 +26,15 @@ from gateway.exchange import (
     parse_object,
     read_body,
 )
+from gateway.house import House
 from outlay.errors import OutlayError
 from outlay.wire import to_json
-
-if TYPE_CHECKING:
-    from gateway.house import House
 
 OPENAPI = "/openapi.json"
 logger = logging.getLogger("outlay.gateway")
 
 
-def make_control(house: "House") -> "Front":
+def make_control(house: House) -> "Front":
     """
     Return the control plane.
     """
@@ -63,7 +60,7 @@ class Front:
     What stands before FastAPI.
     """
 
-    def __init__(self, house: "House", api: FastAPI) -> None:
+    def __init__(self, house: House, api: FastAPI) -> None:
         self._house = house
         self.api = api
 

@@ -2,25 +2,23 @@
 Holds for callers that talk to a provider themselves: authorize, then settle, release or renew.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends
 
 from gateway.control.access import Caller, tenant_only
 from gateway.control.orders import IdempotencyKey
 from gateway.errors import refusal
+from gateway.house import House
 from outlay import holds
 from outlay.calls import Refused
-
-if TYPE_CHECKING:
-    from gateway.house import House
 
 OfTenant = Annotated[Caller, Depends(tenant_only)]
 Order = Annotated[dict[str, Any], Body()]
 Answer = dict[str, Any]
 
 
-def routes(house: "House") -> APIRouter:
+def routes(house: House) -> APIRouter:
     """
     Return the routes of holds; their bodies are read by `outlay.holds`.
     """
@@ -55,7 +53,7 @@ def routes(house: "House") -> APIRouter:
     return router
 
 
-async def _carried_out(house: "House", steps: holds.Steps) -> Answer:
+async def _carried_out(house: House, steps: holds.Steps) -> Answer:
     answer = await house.calls.carry_out(steps)
     if isinstance(answer, Refused):
         raise refusal(answer)

@@ -2,20 +2,18 @@
 The routes of lots, corrections, open holds and seals: each is one function of `outlay.admin.lots`.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter
 from fastapi import Query as InQuery
 
 from gateway.control import bodies
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
+from gateway.house import House
 from outlay.admin import lots
 
-if TYPE_CHECKING:
-    from gateway.house import House
 
-
-def routes(house: "House") -> APIRouter:
+def routes(house: House) -> APIRouter:
     """
     Return the routes.
     """

@@ -5,7 +5,7 @@ Plain functions block, so that the server runs them in threads of its own.
 """
 
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter
 from fastapi import Query as InQuery
@@ -13,16 +13,14 @@ from fastapi import Query as InQuery
 from gateway.control import bodies, lots, quality
 from gateway.control.access import RANKS, Caller, admin_only
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
+from gateway.house import House
 from gateway.intake import forbidden
 from outlay.admin import breakers, decisions, history, keys, money, policies, preview, statements, tenants
 from outlay.admin import routes as task_routes
 from outlay.errors import Rejected
 
-if TYPE_CHECKING:
-    from gateway.house import House
 
-
-def routes(house: "House") -> tuple[APIRouter, ...]:
+def routes(house: House) -> tuple[APIRouter, ...]:
     """
     Return all routes of operators.
     """
@@ -30,7 +28,7 @@ def routes(house: "House") -> tuple[APIRouter, ...]:
     return *books, _policies(house), _previews(house), _watch(house), quality.routes(house), _switches(house)
 
 
-def _tenants(house: "House") -> APIRouter:
+def _tenants(house: House) -> APIRouter:
     router = APIRouter(tags=["tenants"])
 
     @router.post("/tenants", status_code=201)
@@ -61,7 +59,7 @@ def _tenants(house: "House") -> APIRouter:
     return router
 
 
-def _money(house: "House") -> APIRouter:
+def _money(house: House) -> APIRouter:
     router = APIRouter(tags=["money"])
 
     @router.get("/tenants/{tenant}/balance")
@@ -90,7 +88,7 @@ def _money(house: "House") -> APIRouter:
     return router
 
 
-def _budgets(house: "House") -> APIRouter:
+def _budgets(house: House) -> APIRouter:
     router = APIRouter(tags=["money"])
 
     @router.post("/tenants/{tenant}/budgets")
@@ -110,7 +108,7 @@ def _budgets(house: "House") -> APIRouter:
     return router
 
 
-def _keys(house: "House") -> APIRouter:
+def _keys(house: House) -> APIRouter:
     router = APIRouter(tags=["keys"])
 
     def check_granting(caller: Caller, of_operator: bool) -> None:
@@ -139,7 +137,7 @@ def _keys(house: "House") -> APIRouter:
     return router
 
 
-def _policies(house: "House") -> APIRouter:
+def _policies(house: House) -> APIRouter:
     router = APIRouter(tags=["policies"])
 
     @router.get("/policy")
@@ -184,7 +182,7 @@ def _policies(house: "House") -> APIRouter:
     return router
 
 
-def _previews(house: "House") -> APIRouter:
+def _previews(house: House) -> APIRouter:
     router = APIRouter(tags=["policies"])
     previewing = Lock()
 
@@ -201,7 +199,7 @@ def _previews(house: "House") -> APIRouter:
     return router
 
 
-def _watch(house: "House") -> APIRouter:
+def _watch(house: House) -> APIRouter:
     router = APIRouter(tags=["decisions"])
 
     @router.get("/decisions")
@@ -217,7 +215,7 @@ def _watch(house: "House") -> APIRouter:
     return router
 
 
-def _switches(house: "House") -> APIRouter:
+def _switches(house: House) -> APIRouter:
     router = APIRouter(tags=["breakers"])
 
     @router.get("/breakers")

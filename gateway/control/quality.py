@@ -4,7 +4,7 @@ Quality scores on the control plane: a tenant's key may judge its tenant's own c
 Also what scores prove, and what is known of trained classifiers.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Query as InQuery
@@ -13,11 +13,9 @@ from pydantic import Field, SkipValidation
 from gateway.control import bodies
 from gateway.control.access import RANKS, Caller, caller_of
 from gateway.control.orders import Answer, IdempotencyKey, Viewer, order_key
+from gateway.house import House
 from gateway.intake import forbidden
 from outlay.admin import classifiers, quality
-
-if TYPE_CHECKING:
-    from gateway.house import House
 
 
 class NewScore(bodies.Body):
@@ -55,7 +53,7 @@ def own_decision_or_viewer(request: Request) -> Caller:
     return of_tenant_or("viewer", request)
 
 
-def routes(house: "House") -> APIRouter:
+def routes(house: House) -> APIRouter:
     """
     Return the routes of scores.
     """
