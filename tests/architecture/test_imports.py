@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import grimp
 
 ROOT = Path(__file__).parents[2]
 IO_LIBRARIES = (
@@ -52,6 +55,13 @@ def test_every_root_package_stands_in_a_layer_or_apart() -> None:
     layers = next(one for one in tool["importlinter"]["contracts"] if one["type"] == "layers")["layers"]
     named = {name for layer in layers for name in re.findall(r"\w+", layer)}
     assert named | {"simulator"} == packages()
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Each can be read after what it is made of; imports within functions, and for types alone, count too."""
+    graph = grimp.build_graph(*sorted(packages()), cache_dir=None)
+    needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
 
 
 def test_decision_code_loads_no_library_that_does_io() -> None:
