@@ -57,7 +57,7 @@ def positive(value: object, field: str) -> int:
     """
     nanos = money(value, field)
     if nanos == 0:
-        raise BadInput(field, value, "nothing", "Give an amount above 0.")
+        raise BadInput(field, value, "too little", "Give an amount above 0.")
     return nanos
 
 
@@ -69,7 +69,11 @@ def limit(value: object, field: str) -> int | None:
         return None
     if value is None:
         raise BadInput(field, None, "a limit is required", 'Write an amount in USD, or "none" for no limit.')
-    return money(value, field)
+    try:
+        return money(value, field)
+    except BadInput as error:
+        fix = f'{error.fix} The word "{NO_LIMIT}" is no limit.'
+        raise BadInput(field, value, error.message, fix) from error
 
 
 def multiplier_ppm(value: object, field: str = "multiplier") -> int:
@@ -179,8 +183,10 @@ def word(value: object, field: str, *, most: int = NAME_MAX) -> str:
     """
     if isinstance(value, str) and value.strip() and len(value) <= most and value.isprintable():
         return value
-    if value is None or value == "":
+    if value is None:
         raise BadInput(field, None, "missing", f"Give {field}.")
+    if value == "":
+        raise BadInput(field, None, "is empty", f"Give 1 to {most} printable characters.")
     raise BadInput(field, value, "cannot be used", f"Give 1 to {most} printable characters.")
 
 

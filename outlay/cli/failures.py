@@ -78,10 +78,12 @@ def as_text(failure: Failure) -> str:
     lines = [f"error: {first}", *(f"  {line}" for line in rest)]
     if "problems" in failure.details:
         return "\n".join(lines)  # each of them says its field, value and fix
-    named = (("field", failure.field), ("value", failure.value), ("fix", failure.fix))
+    fix = failure.fix or ""
+    said = fix.lower() in failure.message.lower()
+    named = (("field", failure.field), ("value", failure.value), ("fix", "" if said else fix))
     lines += [f"  {name}: {safe(value)}" for name, value in named if value]
-    said = (failure.field, *_FOR_PROGRAMS)
-    more = [(name, value) for name, value in failure.details.items() if name not in said]
+    left_out = (failure.field, *_FOR_PROGRAMS)
+    more = [(name, value) for name, value in failure.details.items() if name not in left_out]
     return "\n".join((*lines, *(f"  {name}: {safe(value)}" for name, value in more)))
 
 

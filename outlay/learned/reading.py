@@ -77,9 +77,9 @@ def _text(path: str) -> str:
             raise BadInput("file", Path(path), "is too long", "Keep the examples under 500 MB.")
         return raw.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInput(
-            "file", Path(path), f"cannot be read: {error}", "Name a CSV or JSON Lines file."
-        ) from error
+        why = getattr(error, "strerror", None) or error  # of a file that cannot be unpacked only its text
+        fix = "Name a CSV or JSON Lines file."
+        raise BadInput("file", Path(path), f"cannot be read: {why}", fix) from error
     except UnicodeDecodeError as error:
         raise BadInput("file", Path(path), "is not UTF-8 text", "Save it as UTF-8.") from error
 

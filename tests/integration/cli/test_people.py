@@ -237,6 +237,14 @@ def test_a_used_key_is_told_in_the_words_of_who_used_it(outlay: Outlay) -> None:
     assert (again["made"], again["amount_usd"], again["used_by"]) == ("TopUp", "5.00", "ana")
 
 
+def test_what_the_message_says_is_not_said_again_as_the_fix(outlay: Outlay) -> None:
+    """
+    For people once; for scripts the fix keeps its field.
+    """
+    assert outlay("balance", "zzz").err.lower().count("list them with: outlay tenant list") == 1
+    assert outlay("balance", "zzz", "--json").error["fix"] == "list them with: outlay tenant list"
+
+
 def test_budgets_are_listed_as_they_are_set(outlay: Outlay) -> None:
     """
     One line each: no limit by its word, a raise with its end; for scripts the fields with money as text.
