@@ -35,7 +35,18 @@ from sqlalchemy import Engine
 from gateway.collector import spare_collector
 from ledger import Ledger, make_engine, reading, tables
 from ledger.drivers import Driver
-from ledger.types import Held, Offer, OpenAccount, Operation, Reserve, Result, Settle, Settled, settle_key
+from ledger.types import (
+    Held,
+    Offer,
+    OpenAccount,
+    Operation,
+    Reserve,
+    Result,
+    Settle,
+    Settled,
+    hold_key,
+    settle_key,
+)
 from ledger.verify import verify
 from ledger.writer import Committer, Item
 
@@ -109,7 +120,7 @@ class Calls:
         name = f"{mixed:016x}-7000-8000-0123456789ab"
         tenant = f"t{(caller * 7_919 + turn) % self._tenants}"
         now_us = START_US + turn
-        held = Reserve(tenant, f"hold:{name}", now_us, name, (Offer(9_000, 3_000, "{}"),), owner="bench")
+        held = Reserve(tenant, hold_key(name), now_us, name, (Offer(9_000, 3_000, "{}"),), owner="bench")
         return held, Settle(tenant, settle_key(name), now_us, name, 3_000, "{}")
 
 

@@ -28,7 +28,7 @@ from ledger.rows import (
     Hold,
     HoldWindow,
 )
-from ledger.types import Gauge, Held, Number, Offer, Reason, Refused, Reserve
+from ledger.types import Gauge, Held, Number, Offer, Operation, Reason, Refused, Reserve
 from pricing.money import PPM, scale_ceil
 
 TTL_MAX_US: Final = 30 * 86_400 * 1_000_000
@@ -234,9 +234,21 @@ def held_answer(hold: Hold, gauges: tuple[Gauge, ...], *, replayed: bool) -> Hel
     )  # fmt: skip
 
 
-def replay_held(books: Books, hold: Hold, now_us: int) -> Held:
+def held_before(books: Books, op: Reserve, digest: str, now_us: int) -> Outcome | None:
     """
-    Answer a repeated reservation: the same hold, its state and the gauges of now.
+    Answer a reservation under its hold's own key, where there is that hold.
     """
+    hold = books.holds.get(op.hold_id)
+    return None if hold is None else replay(books, op, hold, digest, now_us)
+
+
+def replay(books: Books, op: Operation, hold: Hold, digest: str, now_us: int) -> Outcome:
+    """
+    Answer an operation whose key has made a hold, or its id: the same body is a repetition, and gets the same
+    hold, its state and the gauges of now.
+    """
+    if not isinstance(op, Reserve) or (hold.op_key, hold.req_hash) != (op.key, digest):
+        return refuse(Reason.KEY_CONFLICT, key=op.key, made="Reserve")
     gauges = meters(books, tuple(json.loads(hold.scopes)), now_us)
-    return held_answer(hold, tuple(meter.gauge() for meter in gauges), replayed=True)
+    held = held_answer(hold, tuple(meter.gauge() for meter in gauges), replayed=True)
+    return Outcome(held, applied=False)

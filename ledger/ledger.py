@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select, union
 
 from ledger.clocks import ClockCheck
 from ledger.connect import reading
-from ledger.tables import grant_lot, hold
+from ledger.tables import UNSPENT, grant_lot, hold
 from ledger.types import Attachment, Operation, Result, Sweep, Swept, Tap
 from ledger.writer import Writer
 
@@ -73,9 +73,7 @@ class Ledger:
         """
         self.check_clock(now_us)
         due_holds = select(hold.c.tenant).where(hold.c.state == 0, hold.c.expires_at <= now_us)
-        due_lots = select(grant_lot.c.tenant).where(
-            grant_lot.c.remaining > 0, grant_lot.c.expires_at <= now_us
-        )
+        due_lots = select(grant_lot.c.tenant).where(UNSPENT, grant_lot.c.expires_at <= now_us)
         with reading(self.engine) as connection:
             tenants = connection.execute(union(due_holds, due_lots)).scalars().all()
         waiting = [self.submit(Sweep(tenant, f"sweep:{now_us}", now_us)) for tenant in sorted(tenants)]

@@ -5,9 +5,12 @@ Every operation names its tenant, its idempotency key and the instant at which i
 """
 
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from ledger.frozen import frozen
+
+_HOLD: Final = "hold:"
+_SETTLE: Final = "settle:"
 
 
 @frozen
@@ -169,11 +172,18 @@ class Settle:
     detail: str = ""
 
 
+def hold_key(hold_id: str) -> str:
+    """
+    Return the key under which a hold is made best, where its caller has none of its own.
+    """
+    return f"{_HOLD}{hold_id}"
+
+
 def settle_key(hold_id: str) -> str:
     """
     Return the key under which a hold is settled best: whoever settles it, it is the same settlement.
     """
-    return f"settle:{hold_id}"
+    return f"{_SETTLE}{hold_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +266,18 @@ Operation = (
 )
 
 
-def recorded_by_hold(op: Operation) -> TypeGuard[Settle]:
+def recorded_by_hold(op: Operation) -> TypeGuard[Reserve | Settle]:
     """
-    Tell whether an operation settles a hold under the hold's own key: the hold tells all of it, and no answer
-    is stored.
+    Tell whether an operation makes or settles a hold under the hold's own key: the hold tells all of it, and
+    no answer is stored.
     """
+    if isinstance(op, Reserve):
+        return op.key == hold_key(op.hold_id)
     return isinstance(op, Settle) and op.key == settle_key(op.hold_id)
+
+
+def takes_a_holds_key(op: Operation) -> bool:
+    """
+    Tell whether an operation comes under a key that is a hold's own, and is not what that key is for.
+    """
+    return op.key.startswith((_HOLD, _SETTLE)) and not recorded_by_hold(op)

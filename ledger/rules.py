@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ledger import accounts, admission, corrections, holds
 from ledger.codec import digest, result_from_json, result_to_json
-from ledger.outcome import Outcome, refuse
+from ledger.outcome import Outcome, invalid_field, refuse
 from ledger.postings import account_of, activate_due, forfeit_due
 from ledger.rows import Books, Op
 from ledger.types import (
@@ -35,6 +35,7 @@ from ledger.types import (
     Swept,
     TopUp,
     recorded_by_hold,
+    takes_a_holds_key,
 )
 
 STICKY_US: Final = 24 * 3_600 * 1_000_000
@@ -78,6 +79,8 @@ def apply(books: Books, op: Operation) -> Outcome:
     """
     if books.account is None and not isinstance(op, _NEEDS_NO_ACCOUNT):
         return refuse(Reason.UNKNOWN_TENANT, tenant=op.tenant)
+    if takes_a_holds_key(op):
+        return invalid_field("key", op.key, "keys that begin with hold: or settle: belong to those holds")
     now_us = op.now_us if books.account is None else max(op.now_us, books.account.last_at)
     if isinstance(op, Sweep):
         return _sweep(books, op, now_us, "")
@@ -102,12 +105,12 @@ def _known(books: Books, op: Operation, body: str, now_us: int) -> Outcome | Non
     Return the answer that the key or its hold has stored, a conflict where that is of another body, or None.
     """
     if recorded_by_hold(op):
-        return holds.settled_before(books, op, body)
+        if isinstance(op, Settle):
+            return holds.settled_before(books, op, body)
+        return admission.held_before(books, op, body, now_us)
     hold = books.holds_by_key.get(op.key)
     if hold is not None:
-        if isinstance(op, Reserve) and hold.req_hash == body:
-            return Outcome(admission.replay_held(books, hold, now_us), applied=False)
-        return refuse(Reason.KEY_CONFLICT, key=op.key, made="Reserve")
+        return admission.replay(books, op, hold, body, now_us)
     row = books.ops.get(op.key)
     if row is None or _stale(row, op, now_us):
         return None

@@ -171,22 +171,23 @@ def _due_next(each: str, clock: str) -> str:
     return f"SELECT p.value, ({found}) FROM {each}"  # noqa: S608 - our own names
 
 
-def _select_pairs(row_type: type, key: str, dialect: str) -> str:
+def _select_pairs(row_type: type, key: str, dialect: str, only: str = "true") -> str:
     """
     Write the search for (tenant, key) pairs: two lists side by side, never each tenant with each key.
 
     PostgreSQL is told in a way that only an index over both can answer in order: one that knows the tenant
-    alone looks as good to a planner without statistics, and reads all that a tenant ever did.
+    alone looks as good to a planner without statistics, and reads all that a tenant ever did. `only` is the
+    condition of that index, if it has one, for a row that is named `{0}`.
     """
     names = ", ".join(f"t.{name}" for name in columns(row_type))
     table = ROWS[row_type].name
     if dialect == "sqlite":
         one, other = (f"json_extract(p.value, '$[{place}]')" for place in (0, 1))
-        return f"SELECT {names} FROM json_each(?) AS p CROSS JOIN {table} AS t WHERE t.tenant = {one} AND t.{key} = {other}"  # noqa: S608, E501 - our own names
+        return f"SELECT {names} FROM json_each(?) AS p CROSS JOIN {table} AS t WHERE t.tenant = {one} AND t.{key} = {other} AND {only.format('t')}"  # noqa: S608, E501 - our own names
     both = f"(h.tenant, h.{key})"
     found = (
         f"SELECT * FROM {table} AS h WHERE {both} >= (p.tenant, p.key) AND {both} <= (p.tenant, p.key) "  # noqa: S608 - our own names
-        f"ORDER BY h.tenant, h.{key} LIMIT 1"
+        f"AND {only.format('h')} ORDER BY h.tenant, h.{key} LIMIT 1"
     )
     return f"SELECT {names} FROM unnest(%s::text[], %s::text[]) AS p(tenant, key) CROSS JOIN LATERAL ({found}) AS t"  # noqa: S608, E501 - our own names
 
@@ -207,14 +208,14 @@ def texts(dialect: str) -> Texts:
         lock=_lock(among, dialect),
         confirm=_confirm(dialect),
         next_version=f"SELECT data_version FROM {_FILE_VERSION}" if lite else f"SELECT {_XMIN_NEXT}",  # noqa: S608 - our own names
-        by_key=_select_pairs(Hold, "op_key", dialect),
+        by_key=_select_pairs(Hold, "op_key", dialect, "{0}.op_key <> 'hold:' || {0}.id"),
         by_id=_select(Hold, f"id {among}"),
         due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),
         due_next=_due_next(each, clock),
         ops=_select_pairs(Op, "key", dialect),
         budgets=_select(Budget, f"tenant {among}"),
         windows=_windows(among, dialect),
-        lots=_select(Lot, f"tenant {among} AND remaining > 0"),
+        lots=_select(Lot, f"tenant {among} AND {tables.UNSPENT}"),
         lots_by_id=_select(Lot, f"id {among}"),
         hold_windows=_select(HoldWindow, f"hold_id {among}"),
         windows_of=_select(

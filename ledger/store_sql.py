@@ -68,7 +68,7 @@ class SqlStore:
         self._assumed = self._assumable(ops, tenants, named)
         if self._assumed:
             return {tenant: self._lent[tenant].books for tenant in tenants}
-        return self._locked(driver, ops, tenants, named)
+        return self._locked(driver, ops, tenants, named | _made(ops))
 
     def _assumable(self, ops: Sequence[Operation], tenants: list[str], named: dict[str, str]) -> bool:
         """
@@ -282,6 +282,13 @@ def _named(ops: Sequence[Operation]) -> dict[str, str]:
     Return the holds that operations name, each with its tenant; a reservation makes its own.
     """
     return {op.hold_id: op.tenant for op in ops if hasattr(op, "hold_id") and not isinstance(op, Reserve)}
+
+
+def _made(ops: Sequence[Operation]) -> dict[str, str]:
+    """
+    Return the holds that may have been made before by the reservations that are to make them.
+    """
+    return {op.hold_id: op.tenant for op in ops if isinstance(op, Reserve) and recorded_by_hold(op)}
 
 
 def _unmoved(books: Books, now_us: int) -> bool:

@@ -9,8 +9,10 @@ the order of fields in `ledger.rows`. CHECK constraints and triggers are the las
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Computed,
     ForeignKey,
     Index,
     MetaData,
@@ -82,6 +84,10 @@ account = Table(
     CheckConstraint("frozen IN (0, 1) AND overage IN (0, 1)", name="codes"),
 )
 
+UNSPENT = text("unspent")
+"""The index is used where a query says exactly this. It does not say `remaining > 0`: on PostgreSQL an update
+of a column that an index names, also in its condition, writes to every index of the row."""
+
 grant_lot = Table(
     "ledger_grant_lot",
     metadata,
@@ -99,6 +105,7 @@ grant_lot = Table(
     _counter("reversed"),
     Column("scheduled", SmallInteger, nullable=False, server_default=text("0")),
     _counter("forfeited"),
+    Column("unspent", Boolean, Computed("remaining > 0", persisted=True)),
     CheckConstraint("0 <= remaining AND remaining <= granted", name="remaining"),
     CheckConstraint("kind BETWEEN 0 AND 3", name="codes"),
     CheckConstraint(
@@ -112,8 +119,8 @@ Index(
     grant_lot.c.tenant,
     grant_lot.c.priority,
     grant_lot.c.expires_at,
-    sqlite_where=text("remaining > 0"),
-    postgresql_where=text("remaining > 0"),
+    sqlite_where=UNSPENT,
+    postgresql_where=UNSPENT,
 )
 
 budget = Table(
@@ -184,7 +191,6 @@ hold = Table(
     _money("opened_at"),
     _money("expires_at"),
     _money("closed_at", nullable=True),
-    UniqueConstraint("tenant", "op_key"),
     CheckConstraint(
         "state BETWEEN 0 AND 3 AND enforced IN (0, 1) AND overage IN (0, 1) AND late BETWEEN 0 AND 2",
         name="codes",
@@ -200,6 +206,17 @@ Index(
     hold.c.expires_at,
     sqlite_where=text("state = 0"),
     postgresql_where=text("state = 0"),
+)
+CALLERS_KEY = text("op_key <> 'hold:' || id")
+"""A key that is not the hold's own; those are found, and are unique, by the id. The index is used where a
+query says exactly this."""
+Index(
+    "ix_ledger_hold_op_key",
+    hold.c.tenant,
+    hold.c.op_key,
+    unique=True,
+    sqlite_where=CALLERS_KEY,
+    postgresql_where=CALLERS_KEY,
 )
 Index("ix_ledger_hold_opened", hold.c.tenant, hold.c.opened_at)
 

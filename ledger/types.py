@@ -25,8 +25,10 @@ from ledger.operations import (
     Settle,
     Sweep,
     TopUp,
+    hold_key,
     recorded_by_hold,
     settle_key,
+    takes_a_holds_key,
 )
 from ledger.results import (
     BUSY,
@@ -88,8 +90,10 @@ __all__ = [
     "Tap",
     "TopUp",
     "ToppedUp",
+    "hold_key",
     "recorded_by_hold",
     "settle_key",
+    "takes_a_holds_key",
 ]
 
 

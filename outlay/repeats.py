@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from ledger.types import Held, Reserve, Result
+from ledger.types import hold_key as own_key
 from outlay.calls import CallRequest
 from outlay.effects import Commit, FindTry, ask
 
@@ -28,7 +29,7 @@ def hold_key(request: CallRequest, hold_id: str, number: int) -> str:
     """
     own = request.idempotency_key
     if own is None:
-        return f"hold:{hold_id}"
+        return own_key(hold_id)
     return f"{'ask' if request.link.inner else 'call'}:{number}:{own}"
 
 

@@ -278,7 +278,7 @@ def lots_of(conn: Connection, now_us: int, tenant: str | None = None) -> Mapping
     """
     lot = tables.grant_lot
     query = sa.select(lot.c.tenant, lot.c.remaining, lot.c.scheduled, lot.c.effective_at, lot.c.expires_at)
-    query = query.where(lot.c.remaining > 0, (lot.c.scheduled == 1) | (lot.c.expires_at <= now_us))
+    query = query.where(tables.UNSPENT, (lot.c.scheduled == 1) | (lot.c.expires_at <= now_us))
     if tenant is not None:
         query = query.where(lot.c.tenant == tenant)
     found: dict[str, Lots] = {}

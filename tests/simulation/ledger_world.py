@@ -12,6 +12,7 @@ from typing import Any
 import ledger_calendar as calendar
 from ledger_auditor import Auditor
 from ledger_compare import check, shape
+from sqlalchemy import Connection, text
 
 from ledger.rows import columns
 from ledger.store_memory import ROW_TYPES, MemoryLedger
@@ -216,6 +217,12 @@ class World:
     def everything(self) -> dict[str, Any]:
         """Return all rows."""
         return rows_of_model(self.ledger)
+
+
+def stored_rows(connection: Connection, table: str) -> list[tuple[Any, ...]]:
+    """Return every row of a table, sorted, without what the database makes of the other columns itself."""
+    names = ", ".join(columns(ROW_TYPES[table]))
+    return sorted((tuple(row) for row in connection.execute(text(f"SELECT {names} FROM {table}"))), key=repr)
 
 
 def rows_of_model(ledger: MemoryLedger) -> dict[str, Any]:

@@ -19,8 +19,8 @@ import ledger_world
 import pytest
 from ledger_compare import shape
 from ledger_faults import Crash, Place, Plan, connector
-from ledger_world import rows_of_model
-from sqlalchemy import Engine, text
+from ledger_world import rows_of_model, stored_rows
+from sqlalchemy import Engine
 
 from ledger import ClockAhead, reading, writer
 from ledger.clocks import ClockCheck
@@ -117,8 +117,7 @@ class Rig:
         """The database holds what the commits that took effect wrote, no more and no less."""
         with reading(self.engine) as connection:
             for name, rows in rows_of_model(self.model).items():
-                found = [tuple(row) for row in connection.execute(text(f"SELECT * FROM {name}"))]
-                assert sorted(found, key=repr) == rows, name
+                assert stored_rows(connection, name) == rows, name
 
     def close(self) -> None:
         """Prove the books."""

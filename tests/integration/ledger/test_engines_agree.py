@@ -10,8 +10,8 @@ from typing import Any
 
 import ledger_world
 import pytest
-from ledger_world import rows_of_model
-from sqlalchemy import Engine, text
+from ledger_world import rows_of_model, stored_rows
+from sqlalchemy import Engine
 
 from ledger import Ledger, reading
 from ledger.store_memory import ROW_TYPES, MemoryLedger
@@ -25,10 +25,7 @@ SEEDS = range(60 if LONG else 4)
 def rows_of(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of the ledger's tables, sorted."""
     with reading(engine) as connection:
-        return {
-            name: sorted((tuple(row) for row in connection.execute(text(f"SELECT * FROM {name}"))), key=repr)
-            for name in ROW_TYPES
-        }
+        return {name: stored_rows(connection, name) for name in ROW_TYPES}
 
 
 def plain(answer: Result) -> object:
