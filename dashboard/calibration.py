@@ -30,8 +30,8 @@ def show(tenant: str | None) -> None:
     """
     rows, error = session.attempt(lambda: reports_quality.calibration(session.books(), tenant))
     st.subheader("Calibration")
-    if error is not None or rows is None:
-        session.show_error(error) if error is not None else None
+    if rows is None:
+        session.show_error(error)
     elif not rows:
         st.caption(_NONE)
     else:

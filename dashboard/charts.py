@@ -257,11 +257,11 @@ def counts(rows: Sequence[Count], color: str, *, most: int | None = None) -> alt
         rows = (*rows[: most - 1], Count("others", rest))
     data = _data([{"name": words(row.name), "count": row.count, "label": f"{row.count:,}"} for row in rows])
     names = [words(row.name) for row in rows]
-    most = max((row.count for row in rows), default=1)
-    room = _BAR_PX / (_BAR_PX - 5 - 7 * len(f"{most:,}"))  # for the longest label, right of its bar
+    longest = max((row.count for row in rows), default=1)
+    room = _BAR_PX / (_BAR_PX - 5 - 7 * len(f"{longest:,}"))  # for the longest label, right of its bar
     base = alt.Chart(data).encode(
         y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(**_AXIS, labelLimit=190, labelPadding=8)),
-        x=alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domain=[0, most * room])),
+        x=alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domain=[0, longest * room])),
     )
     bars = base.mark_bar(color=color, cornerRadiusEnd=3, height=16).encode(
         tooltip=[alt.Tooltip("name:N", title="Code"), alt.Tooltip("label:N", title="Count")]

@@ -3,7 +3,7 @@ What stands around every page: the choice of the tenant and of the period, messa
 and the first steps where there is nothing to show yet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -87,9 +87,15 @@ def zone() -> str:
     """
     Return on whose clock a page tells times: the chosen tenant's, or one for all tenants.
     """
-    chosen = tenant()
-    zones, _ = session.attempt(lambda: reports.tenant_zones(session.books()))
-    return (zones or {}).get(chosen or "", reports.ALL_ZONE)
+    return zones().get(tenant() or "", reports.ALL_ZONE)
+
+
+def zones() -> Mapping[str, str]:
+    """
+    Return the time zone of each tenant; nothing where the books cannot be read, which the page itself tells.
+    """
+    found, _ = session.attempt(lambda: reports.tenant_zones(session.books()))
+    return found or {}
 
 
 def span() -> Span | None:

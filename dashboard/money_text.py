@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from outlay.reports_periods import local
+from outlay.words import plural as plural  # pages take all their texts from here
 from pricing.money import format_usd
 
 NONE: Final = "—"
@@ -131,13 +132,6 @@ def words(code: str) -> str:
     Write a stable code as words: `outlay_budget_exhausted` as "budget exhausted".
     """
     return code.removeprefix("outlay_").replace("_", " ")
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """
-    Write a number with its noun.
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _signed(nanos: int, text: str) -> str:

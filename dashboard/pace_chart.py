@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from dashboard import theme
-from dashboard.money_text import zoned
+from dashboard.money_text import plural, zoned
 from outlay.reports_pace import PaceReport
 from outlay.reports_periods import local
 
@@ -75,7 +75,7 @@ def told(report: PaceReport, zone: str) -> str:
         + (", no lever pulled." if report.rung == 0 else f", levers pulled: {report.rung}."),
         "off": "Degradation is off.",
     }
-    days = f"{report.days} days of history" if report.days else "no history yet: an even day"
+    days = f"{plural(report.days, 'day')} of history" if report.days else "no history yet: an even day"
     end = (
         "as today goes, the budget lasts until it resets"
         if report.exhausted_us is None

@@ -82,11 +82,14 @@ def write(text: str, form: PolicyForm) -> str:
     """
     Write the form's fields into the policy file that they were read from.
     """
-    document = tomlkit.parse(text)
-    _set(_table(document, "enforcement"), "mode", form.enforcement)
+    document, before = tomlkit.parse(text), read(text)
+    if form.enforcement != before.enforcement:
+        _set(_table(document, "enforcement"), "mode", form.enforcement)
     degradation = _table(document, "degradation")
-    _set(degradation, "mode", form.mode)
-    _set(degradation, "hysteresis", form.hysteresis)
+    if form.mode != before.mode:
+        _set(degradation, "mode", form.mode)
+    if form.hysteresis != before.hysteresis:
+        _set(degradation, "hysteresis", form.hysteresis)
     _write_steps(degradation, form.steps)
     return tomlkit.dumps(document)
 

@@ -54,11 +54,12 @@ def attempt(order: Callable[[], T]) -> tuple[T | None, OutlayError | None]:
         return None, error
 
 
-def show_error(error: OutlayError) -> None:
+def show_error(error: OutlayError | None) -> None:
     """
-    Show what is wrong and what to do about it.
+    Show what is wrong and what to do about it; nothing where nothing is.
     """
-    st.error(error_text(error), icon=":material/error:")
+    if error is not None:
+        st.error(error_text(error), icon=":material/error:")
 
 
 def error_text(error: OutlayError) -> str:

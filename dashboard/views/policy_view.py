@@ -39,8 +39,8 @@ def show() -> None:
     tenant = frame.tenant()
     st.title("Policy")
     shown, error = session.attempt(lambda: policies.show_policy(session.books(), tenant=tenant))
-    if error is not None or shown is None:
-        session.show_error(error) if error is not None else None
+    if shown is None:
+        session.show_error(error)
         return
     _tell_of_others(shown, tenant)
     inherits = tenant is not None and shown["tenant"] is None
@@ -300,8 +300,8 @@ def _apply(draft: _Draft, note: str) -> dict[str, Any]:
 
 def _done(result: tuple[dict[str, Any] | None, OutlayError | None], said: str) -> None:
     made, error = result
-    if error is not None or made is None:
-        session.show_error(error) if error is not None else None
+    if made is None:
+        session.show_error(error)
         return
     st.session_state.pop(_SEEN, None)
     frame.flash(said.format_map(made))
@@ -315,8 +315,8 @@ def _diff(before: str, after: str) -> str:
 
 def _history(shown: dict[str, Any], tenant: str | None) -> None:
     found, error = session.attempt(lambda: policies.policy_history(session.books(), tenant))
-    if error is not None or found is None:
-        session.show_error(error) if error is not None else None
+    if found is None:
+        session.show_error(error)
         return
     versions = found["versions"]
     if not versions:

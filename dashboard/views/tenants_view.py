@@ -219,7 +219,10 @@ def _top_up_dialog(row: TenantRow) -> None:
     )  # fmt: skip
     expires = ""
     if kind == "promo":
-        expires = st.text_input("Expires", key="top_up_expires", placeholder="never, or a date as 2027-01-31")
+        expires = st.text_input(
+            "Expires", key="top_up_expires", placeholder="never, or a date as 2027-01-31",
+            help=f"A date means its first moment in {row.timezone}.",
+        )  # fmt: skip
     reason = st.text_input("Reason", key="top_up_reason", placeholder="invoice 7")
     if st.button("Add credit", type="primary"):
         _carried_out(

@@ -73,7 +73,7 @@ def test_a_decision_is_explained_on_the_clock_of_its_page(
 ) -> None:
     """Also the instants within its reasons and numbers."""
     books.tenant(app, "globex", now_us - 60_000_000, zone="America/New_York")
-    numbers = {"resets_us": now_us}
+    numbers = {"resets_us": now_us, "resets_at": "2026-11-22T05:00:00+00:00", "needed_usd": "0.25"}
     told = {"code": "x", "text": "it resets at 2026-11-22T05:00:00+00:00", "numbers": numbers}
     decision = books.play(app, books.Call("globex", now_us, outcome="refused", code="x", refusal=told))
     test = page("routing", tenant)
@@ -82,7 +82,9 @@ def test_a_decision_is_explained_on_the_clock_of_its_page(
     at = moment(now_us, zone, seconds=True)
     assert f"globex, {at} {zone}" in said
     assert f"resets {at} {zone}" in said
-    assert f"it resets at {'22 Nov 05:00' if tenant is None else '22 Nov 00:00'} {zone}" in said
+    midnight = f"{'22 Nov 05:00' if tenant is None else '22 Nov 00:00'} {zone}"
+    assert f"it resets at {midnight}" in said
+    assert f"resets at {midnight}, needed $0.25" in said
 
 
 @pytest.mark.parametrize(("tenant", "told"), [

@@ -46,7 +46,7 @@ def test_every_page_shows_itself_without_any_tenant(name: str, page: Page) -> No
     assert not test.error
 
 
-@pytest.mark.parametrize("name", ["overview", "tenants"])
+@pytest.mark.parametrize("name", ["overview", "routing", "tenants"])
 def test_empty_books_say_what_to_do_first(name: str, page: Page) -> None:
     """Where there is no tenant, the page gives the command that creates one."""
     assert "outlay tenant create acme" in texts(page(name))
@@ -418,6 +418,17 @@ def test_a_decision_is_explained_by_its_id(page: Page, app: App, books: ModuleTy
     assert "role planner" in said
 
 
+def test_a_refused_call_is_explained_as_one(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """Nothing served it, so nobody is asked to judge an answer."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    decision = books.play(app, books.Call("acme", now_us, outcome="refused", code="outlay_frozen"))
+    test = page("routing", "acme")
+    assert "No call was let through yet." in texts(test)
+    test.text_input(key="decision_id").input(decision).run()
+    assert "Why the call of claude-opus-5-5 was refused" in texts(test).replace("\\", "")
+    assert "judged" not in texts(test)
+
+
 def test_attempts_of_a_call_are_listed_with_each_of_them(
     page: Page, app: App, books: ModuleType, now_us: int
 ) -> None:
@@ -505,8 +516,11 @@ def test_a_rare_task_is_looked_for_bit_by_bit(
 
 
 @pytest.mark.parametrize("given", ["nothing", "' OR 1=1 --", "<script>alert(1)</script>"])
-def test_an_unknown_decision_is_told(given: str, page: Page) -> None:
+def test_an_unknown_decision_is_told(
+    given: str, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
     """An id of nothing is answered with where ids are found."""
+    books.tenant(app, "acme", now_us)
     test = page("routing")
     test.text_input(key="decision_id").input(given).run()
     assert not test.exception

@@ -28,6 +28,15 @@ def test_a_threshold_changes_one_line() -> None:
     assert differing == [("below = 0.50", "below = 0.6")]
 
 
+def test_what_a_file_leaves_to_the_default_stays_left() -> None:
+    """A changed threshold writes no mode and no table that the file did without; a changed mode does."""
+    short = '[[degradation.steps]]\nbelow = 0.5\nmax_tier = "small"\n'
+    form = read(short)
+    changed = write(short, replace(form, steps=(replace(form.steps[0], below=0.4),)))
+    assert changed == short.replace("0.5", "0.4")
+    assert read(write(short, replace(form, enforcement="observe", mode="pace"))).mode == "pace"
+
+
 def test_a_step_is_added_at_the_end() -> None:
     """A new step is a table of its own behind the others, and the file is a good policy."""
     form = read(TEXT)
