@@ -276,7 +276,8 @@ class _future:  # noqa: N801 - reads as the word it is in a with statement
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, Rejected) and error.details.get("field") in ("expires_us", "valid_until_us"):
-            fix = "Give an instant in the future, after the effective date if there is one."
+            more = ", after the effective date if there is one" if self._field == "expires" else ""
+            fix = f"Give an instant in the future{more}."
             raise BadInput(self._field, self._value, "has passed", fix) from error
 
 

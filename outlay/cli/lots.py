@@ -20,7 +20,7 @@ Part = Annotated[str | None, typer.Option("--amount", metavar="USD", help="Part 
 _TAKE = typer.Option("--take", help="Take the amount instead of adding it; what is not there becomes debt.")
 _TO = typer.Option("--to", metavar="FILE", help="New file to write.")
 _OWED = """{debt_usd} USD of this lot was spent, or is held by calls in flight, and is owed now.
-Other credit does not repay it by itself: new calls are refused (in_debt) until the next top-up repays it,
+Other credit does not repay it by itself: new calls are refused until the next top-up repays it,
 or you settle it from that credit:
   outlay adjust {tenant} {debt_usd} --take --reason "settle {transfer}"
   outlay adjust {tenant} {debt_usd} --reason "settle {transfer}"

@@ -119,7 +119,9 @@ def test_final_refusals_are_one_attempt(
     assert judge.billed == before
     if code == "outlay_daily_budget_reached":
         assert int(error.response.headers["retry-after"]) > 0
-        assert error.body["error"]["details"]["resets_at"]
+        details = error.body["error"]["details"]
+        assert (details["budget_window"], details["budget_scope"]) == ("day", "tenant")
+        assert details["resets_at"]
 
 
 def test_money_held_by_calls_in_flight_is_busy_and_retried(

@@ -77,6 +77,7 @@ CASES: list[tuple[list[str], int, str | None, str]] = [
     (["balance", "acme", "--at", "2999-01-01"], 2, "at", "passed"),
     (["budget", "set", "acme", "5", "--counts", "calls"], 2, "counts", "cost"),
     (["budget", "set", "acme", "unlimited"], 2, "limit", '"none" is no limit'),
+    (["budget", "set", "acme", "5", "--until", "2001-01-01"], 2, "until", "an instant in the future."),
     (["budget", "list"], 2, "tenant", "list --help"),
     (["budget", "list", "nobody"], 1, "tenant", "tenant list"),
     (["refund", "nothing"], 1, "hold_id", ""),

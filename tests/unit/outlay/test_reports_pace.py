@@ -2,6 +2,7 @@
 A tenant's day against its curve, as the overview shows it.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -62,6 +63,7 @@ def test_the_caption_says_which_mode_decides(mode: str, says: str) -> None:
     assert told(made, "UTC").startswith(says)
     assert "the budget is spent at" in told(made, "UTC")
     assert "lasts until it resets" in told(report(50, 6, mode), "UTC")
+    assert "1 day of history" in told(replace(made, days=1), "UTC")
     drawn = against_curve(made, "UTC").to_dict()["layer"]
     assert {line["encoding"]["x"]["title"] for line in drawn} == {"UTC"}
 
