@@ -83,8 +83,8 @@ def _log(seen: Routing, group: Refusals | None) -> None:
     wanted = _filter(seen, group)
     places: list[Place | None] = st.session_state.setdefault(_PLACES, [None])
     page, error = session.attempt(lambda: reports_log.decisions(session.books(), wanted, before=places[-1]))
-    if error is not None or page is None:
-        session.show_error(error) if error is not None else None
+    if page is None:
+        session.show_error(error)
         return
     if wanted.without_refused:
         st.caption("Refused calls are left out here; above they are grouped.")

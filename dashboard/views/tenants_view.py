@@ -41,8 +41,8 @@ def show() -> None:
     tenant = frame.tenant()
     orders = frame.header("Tenants" if tenant is None else tenant)
     rows, error = session.attempt(lambda: reports.tenants(session.books()))
-    if error is not None or rows is None:
-        session.show_error(error) if error is not None else None
+    if rows is None:
+        session.show_error(error)
         return
     _new_key()
     with orders:
@@ -165,8 +165,8 @@ def _statement(row: TenantRow) -> None:
             session.books(), row.tenant, limit=LINES, before_seq=places[-1], calls=calls
         )
     )
-    if error is not None or lines is None:
-        session.show_error(error) if error is not None else None
+    if lines is None:
+        session.show_error(error)
         return
     if not lines:
         st.caption("No money has moved yet. Top the tenant up to let it spend.")
