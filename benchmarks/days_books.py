@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ledger import rules
+from ledger.books import Books, Changes
 from ledger.budget import meters
-from ledger.rows import NEVER_US, OPEN, Books, Changes
+from ledger.rows import NEVER_US, OPEN
 from ledger.types import Gauge, OpenAccount, Operation, Result
 from outlay.demand import DAY_US, DemandRow, WorthRow, quarter_start
 from router.worth import bin_of, worth

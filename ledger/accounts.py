@@ -5,12 +5,13 @@ Opening, topping up and configuring an account (pure).
 from operator import itemgetter
 from typing import Final
 
+from ledger.books import Books
 from ledger.budget import bounds_from, budget_id, current_window, keep_window, known_timezone, new_window
 from ledger.chain import GENESIS
 from ledger.journal import note_account, note_budget, note_lot
 from ledger.outcome import AMOUNT_MAX, Outcome, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import account_of, schedule, take_in, transfer_id
-from ledger.rows import COUNTS_CHARGE, COUNTS_NAMES, DAY, OVERAGE_NAMES, WINDOW_NAMES, Account, Books, Budget
+from ledger.rows import COUNTS_CHARGE, COUNTS_NAMES, DAY, OVERAGE_NAMES, WINDOW_NAMES, Account, Budget
 from ledger.types import (
     AccountOpened,
     AccountSet,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from ledger.books import Books
 from ledger.budget import Meter, keep_window, meters
 from ledger.chain import compact_json
 from ledger.outcome import Outcome, event, exposure, invalid_amount, invalid_field, refuse, valid_amount
@@ -24,7 +25,6 @@ from ledger.rows import (
     STATE_NAMES,
     WINDOW_NAMES,
     Account,
-    Books,
     Hold,
     HoldWindow,
 )

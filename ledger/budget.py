@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from ledger.rows import COUNTS_COST, DAY, HOUR, MONTH, WEEK, WINDOW_NAMES, Account, Books, Budget, Window
+from ledger.books import Books
+from ledger.rows import COUNTS_COST, DAY, HOUR, MONTH, WEEK, WINDOW_NAMES, Account, Budget, Window
 from ledger.types import Gauge
 
 SECOND_US: Final = 1_000_000

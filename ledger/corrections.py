@@ -8,20 +8,11 @@ next top-up repays first. Every correction has a reason and an actor, kept with 
 from typing import Final
 
 from ledger.accounts import room_for
+from ledger.books import Books
 from ledger.journal import note_account, note_lot
 from ledger.outcome import Outcome, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import ORIGINS, account_of, draw, post, take_in, transfer_id
-from ledger.rows import (
-    ADJUSTMENTS,
-    FORFEITED,
-    LOT_NAMES,
-    PAID,
-    RECEIVABLE,
-    SCHEDULED,
-    WALLET,
-    Books,
-    Lot,
-)
+from ledger.rows import ADJUSTMENTS, FORFEITED, LOT_NAMES, PAID, RECEIVABLE, SCHEDULED, WALLET, Lot
 from ledger.types import Adjust, Adjusted, Reason, Reverse, Reversed
 
 REVERSALS: Final = ("reversal", "chargeback")

@@ -7,6 +7,7 @@ when it arrives, corrects it. Budgets count a hold in the windows in which it wa
 """
 
 from ledger.admission import TTL_MAX_US
+from ledger.books import Books
 from ledger.outcome import Outcome, event, exposure, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import account_of, draw, give_back, post, transfer_id
 from ledger.rows import (
@@ -26,7 +27,6 @@ from ledger.rows import (
     STATE_NAMES,
     USAGE,
     WALLET,
-    Books,
     Hold,
     HoldWindow,
     Window,

@@ -8,8 +8,9 @@ the row itself. Lots that a refund makes are no order's: their transfer says eve
 
 from typing import Final
 
+from ledger.books import Books
 from ledger.chain import compact_json, list_hash
-from ledger.rows import WINDOW_NAMES, Account, Books, Budget, Lot, Setting
+from ledger.rows import WINDOW_NAMES, Account, Budget, Lot, Setting
 from ledger.types import Adjust, OpenAccount, Reverse, SetAccount, SetBudget, TopUp
 
 Order = OpenAccount | TopUp | Adjust | Reverse | SetBudget | SetAccount

@@ -7,15 +7,14 @@ tells the version of a row (`ledger.statements`): nothing is trusted for its age
 of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from ledger.rows import OPEN, Books, Changes, Hold
+from ledger.books import Books
+from ledger.rows import OPEN, Hold
 
 ROWS_MAX: Final = 50_000
 """About one kilobyte each, plans apart."""
-_WINDOWS_MAX: Final = 2
-"""Of one budget; beyond that those that have ended are left out."""
 
 
 class Lent(NamedTuple):
@@ -46,9 +45,10 @@ class Kept:
             self._rows -= lent.size
         return found
 
-    def keep(self, books: Books, version: int, found: Iterable[Hold]) -> None:
+    def keep(self, books: Books, version: int, found: Sequence[Hold] | None) -> None:
         """
-        Keep what a batch has committed, but for what it found closed or has closed itself.
+        Keep what a batch has committed, but for what it closed or found closed; `found` is None where it
+        looked for nothing.
         """
         _tidy(books, found)
         size = 1 + len(books.budgets) + len(books.windows) + len(books.lots) + len(books.holds)
@@ -65,17 +65,32 @@ class Kept:
         self._rows = 0
 
 
-def _tidy(books: Books, found: Iterable[Hold]) -> None:
+def _tidy(books: Books, found: Sequence[Hold] | None) -> None:
     """
     Leave only what a batch loads: what is spent, ended or closed is looked up by who needs it.
     """
-    for hold in (*found, *books.changes.holds.values()):
+    changes = books.changes
+    for hold in changes.holds.values():
         if hold.state != OPEN:
             books.drop_hold(hold)
-    for lot in [lot for lot in books.lots.values() if lot.remaining == 0]:
+    for hold in found or ():
+        if hold.state != OPEN and hold.tenant == books.tenant:
+            books.drop_hold(hold)
+    lots = changes.lots if found is None else books.lots
+    for lot in [lot for lot in lots.values() if lot.remaining == 0]:
         del books.lots[lot.id]
+    if found is not None or changes.budgets:  # which a new window changes
+        _leave_ended(books)
+    books.ops.clear()
+    books.draws.clear()
+    changes.clear()
+
+
+def _leave_ended(books: Books) -> None:
+    """
+    Leave the windows that have ended.
+    """
+    clock_us = books.account.last_at if books.account is not None else 0
     for budget_id, known in books.windows.items():
-        if len(known) > _WINDOWS_MAX and books.account is not None:
-            clock_us = books.account.last_at
+        if any(window.ends_at <= clock_us for window in known.values()):
             books.windows[budget_id] = {at: one for at, one in known.items() if one.ends_at > clock_us}
-    books.ops, books.draws, books.changes = {}, {}, Changes()

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
-from ledger.rows import NEVER_US, Account, Books, Budget, Draw, Hold, HoldWindow, Lot, Op, Window
+from ledger.books import Books
+from ledger.rows import NEVER_US, Account, Budget, Draw, Hold, HoldWindow, Lot, Op, Window
 from ledger.statements import MUTABLE, OFTEN
 
 R = TypeVar("R", Account, Lot, Window)

@@ -6,6 +6,7 @@ Nothing here decides whether money may move; the callers have decided. Amounts a
 
 from typing import Final
 
+from ledger.books import Books
 from ledger.chain import list_hash
 from ledger.rows import (
     ADJUST,
@@ -23,7 +24,6 @@ from ledger.rows import (
     USAGE,
     WALLET,
     Account,
-    Books,
     Draw,
     Hold,
     Lot,

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from ledger import admission, tables
+from ledger.books import Books
 from ledger.budget import Meter, budget_meter, current_window, meters
 from ledger.read_models import AccountRow, Balance, HoldRow, StatementLine
 from ledger.rows import (
@@ -23,7 +24,6 @@ from ledger.rows import (
     USAGE,
     WALLET,
     Account,
-    Books,
     Budget,
     Window,
 )

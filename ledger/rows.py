@@ -1,16 +1,12 @@
 """
-The working copy on which the rules compute: one tenant's rows, as plain mutable objects.
+The rows of one tenant, as plain mutable objects on which the rules compute (`ledger.books`).
 
-A batch loads these rows under the lock of the account (or has them from the batch before: `ledger.kept`), the
-rules change them in place, and the store writes what `Changes` names; nothing here is shared between threads.
 Fields stand in the order of the columns in `ledger.tables`; `fresh` marks a row that is not in the database
 yet. Rows that never change are tuples, which are made in a quarter of the time and are sent as they are.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Final, NamedTuple
-
-from ledger.types import HoldEvent
 
 OPEN: Final = 0
 SETTLED: Final = 1
@@ -329,87 +325,3 @@ class Op:
     reason: str
     at: int
     fresh: bool = True
-
-
-@dataclass(slots=True)
-class Changes:
-    """
-    Rows that the rules made or changed, by primary key, for the store to write.
-    """
-
-    account: bool = False
-    lots: dict[str, Lot] = field(default_factory=dict)
-    budgets: dict[str, Budget] = field(default_factory=dict)
-    windows: dict[tuple[str, int], Window] = field(default_factory=dict)
-    holds: dict[str, Hold] = field(default_factory=dict)
-    hold_windows: dict[tuple[str, str, int], HoldWindow] = field(default_factory=dict)
-    transfers: list[Transfer] = field(default_factory=list)
-    draws: list[Draw] = field(default_factory=list)
-    ops: dict[str, Op] = field(default_factory=dict)
-    settings: list[Setting] = field(default_factory=list)
-    events: list[HoldEvent] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Books:
-    """
-    One tenant's rows as far as a batch needs them, and what was changed.
-
-    `windows` has, by budget, the rows that have not ended and those of the loaded holds. Before `next_due_us`
-    no loaded hold expires, before `others_due_us` none that is not loaded, before `lots_due_us` no loaded lot
-    takes effect or ends. The end of the journal of settings is loaded for orders, which may write to it, and
-    for nothing else.
-    """
-
-    tenant: str
-    account: Account | None = None
-    lots: dict[str, Lot] = field(default_factory=dict)
-    budgets: dict[tuple[str, int], Budget] = field(default_factory=dict)
-    windows: dict[str, dict[int, Window]] = field(default_factory=dict)
-    holds: dict[str, Hold] = field(default_factory=dict)
-    holds_by_key: dict[str, Hold] = field(default_factory=dict)
-    hold_windows: dict[str, list[HoldWindow]] = field(default_factory=dict)
-    draws: dict[str, list[Draw]] = field(default_factory=dict)
-    ops: dict[str, Op] = field(default_factory=dict)
-    next_due_us: int = NEVER_US
-    others_due_us: int = NEVER_US
-    lots_due_us: int = NEVER_US
-    settings_n: int = 0
-    settings_head: str = ""
-    changes: Changes = field(default_factory=Changes)
-
-    def add_lot(self, lot: Lot) -> None:
-        """
-        Make a lot known.
-        """
-        self.lots[lot.id] = lot
-        self.lots_due_us = min(self.lots_due_us, lot.due_us)
-
-    def add_hold(self, hold: Hold) -> None:
-        """
-        Make a hold known by id and by key.
-        """
-        self.holds[hold.id] = hold
-        self.holds_by_key[hold.op_key] = hold
-        if hold.state == OPEN and hold.expires_at < self.next_due_us:
-            self.next_due_us = hold.expires_at
-
-    def drop_hold(self, hold: Hold) -> None:
-        """
-        Make a hold unknown.
-        """
-        self.holds.pop(hold.id, None)
-        self.holds_by_key.pop(hold.op_key, None)
-        self.hold_windows.pop(hold.id, None)
-
-    def none_due(self, now_us: int) -> bool:
-        """
-        Tell whether no hold, loaded or not, expires until an instant.
-        """
-        return now_us < self.next_due_us and now_us < self.others_due_us
-
-    def window(self, budget_id: str, starts_at: int) -> Window:
-        """
-        Return a window that a loaded hold counts in.
-        """
-        return self.windows[budget_id][starts_at]

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ledger import accounts, admission, corrections, holds
+from ledger.books import Books
 from ledger.codec import digest, result_from_json, result_to_json
 from ledger.outcome import Outcome, invalid_field, refuse
 from ledger.postings import account_of, activate_due, forfeit_due
-from ledger.rows import Books, Op
+from ledger.rows import Op
 from ledger.types import (
     Adjust,
     Note,
@@ -168,7 +169,10 @@ def check_books(books: Books) -> None:
     assert 0 <= account.held <= account.wallet, f"overspent: held {account.held} of {account.wallet}"
     assert 0 <= account.held_expected <= account.held, "expected above held"
     assert account.debt >= 0, "negative debt"
-    left = sum(lot.remaining for lot in books.lots.values() if not lot.scheduled)
+    left = 0
+    for lot in books.lots.values():
+        if not lot.scheduled:
+            left += lot.remaining
     assert left == account.wallet, f"lots {left} are not the wallet {account.wallet}"
     for window in books.changes.windows.values():
         assert window.spent >= 0, "negative spending"

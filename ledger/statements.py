@@ -228,11 +228,7 @@ def texts(dialect: str) -> Texts:
             Lot,
             f"id IN (SELECT lot_id FROM ledger_draw WHERE hold_id {among})",  # noqa: S608 - our own names
         ),
-        settings=(
-            "SELECT s.tenant, s.n, s.hash FROM ledger_account AS a JOIN ledger_setting AS s "  # noqa: S608 - our own names
-            "ON s.tenant = a.tenant AND s.n = (SELECT max(n) FROM ledger_setting WHERE tenant = a.tenant) "
-            f"WHERE a.tenant {among}"
-        ),
+        settings=f"{_SETTINGS} {among}",
         insert={row_type: insert(table, columns(row_type), dialect) for row_type, table in ROWS.items()},
         update={row_type: _update(row_type, names, dialect) for row_type, names in MUTABLE.items()},
         update_often={
@@ -241,6 +237,13 @@ def texts(dialect: str) -> Texts:
         },
         update_confirmed=None if lite else _update_confirmed(dialect),
     )
+
+
+_SETTINGS: Final = (
+    "SELECT s.tenant, s.n, s.hash FROM ledger_account AS a JOIN ledger_setting AS s "
+    "ON s.tenant = a.tenant AND s.n = (SELECT max(n) FROM ledger_setting WHERE tenant = a.tenant) "
+    "WHERE a.tenant"
+)
 
 
 def _dialect(name: str) -> Dialect:

@@ -8,13 +8,12 @@ from operator import attrgetter
 from threading import Lock
 from typing import Any, Final
 
+from ledger.books import Books, Changes
 from ledger.rows import (
     NEVER_US,
     OPEN,
     Account,
-    Books,
     Budget,
-    Changes,
     Draw,
     Hold,
     HoldWindow,

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
+from ledger.books import Books
 from ledger.drivers import Driver, Query, Trouble, trouble
 from ledger.journal import ORDERS
 from ledger.kept import Kept, Lent
 from ledger.loaded import as_read, take_rows, take_second, window_missing
-from ledger.rows import EXPIRED, RELEASED, Account, Books, Hold
+from ledger.rows import EXPIRED, RELEASED, Account, Hold
 from ledger.statements import Texts, texts
 from ledger.types import (
     Attachment,
@@ -50,7 +51,7 @@ class SqlStore:
         self._kept = Kept()
         self._lent: dict[str, Lent] = {}
         self._versions: dict[str, tuple[int, int]] = {}
-        self._found: list[Hold] = []
+        self._found: list[Hold] | None = None
         self._keys: dict[tuple[str, str], None] = {}
         self._assumed = False
         self._wary = 0
@@ -64,7 +65,7 @@ class SqlStore:
         named = _named(ops)
         self._lent = self._kept.take(tenants)
         self._keys = dict.fromkeys((op.tenant, op.key) for op in ops if not recorded_by_hold(op))
-        self._found = []
+        self._found = None
         self._assumed = self._assumable(ops, tenants, named)
         if self._assumed:
             return {tenant: self._lent[tenant].books for tenant in tenants}
@@ -182,8 +183,7 @@ class SqlStore:
         for one in books:
             versions = self._versions.get(one.tenant)
             if versions is not None:
-                found = [hold for hold in self._found if hold.tenant == one.tenant]
-                self._kept.keep(one, versions[one.changes.account], found)
+                self._kept.keep(one, versions[one.changes.account], self._found)
 
     def forget(self) -> None:
         """
@@ -228,7 +228,7 @@ class SqlStore:
             (sql.lots_of, (driver.many(drawn),)),
         ]
 
-    def write(self, driver: Driver, books: Iterable[Books], attached: Sequence[Attachment]) -> bool:
+    def write(self, driver: Driver, books: Sequence[Books], attached: Sequence[Attachment]) -> bool:
         """
         Send the changes; False where the books were not as they were kept: then nothing is written, and the
         next look is at the database.

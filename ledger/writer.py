@@ -18,12 +18,12 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Engine
 
+from ledger.books import Books
 from ledger.clocks import ClockCheck
 from ledger.drivers import Driver, Trouble, trouble
 from ledger.errors import LedgerClosed, LedgerError, OperationFailed, OutcomeUnknown, StoreUnavailable
 from ledger.outcome import Outcome
 from ledger.own_driver import connect
-from ledger.rows import Books
 from ledger.rules import apply, check_books
 from ledger.store_sql import SqlStore
 from ledger.tickets import Item, Ticket
@@ -122,7 +122,7 @@ class Committer:
                 attached = self._attachments(items, outcomes, books)
                 for one in books.values():
                     check_books(one)
-                written = self._store.write(driver, books.values(), attached)
+                written = self._store.write(driver, list(books.values()), attached)
             committing = True
             driver.commit()
         except Exception as error:

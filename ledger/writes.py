@@ -2,19 +2,19 @@
 Turns what the rules changed into the statements that make it durable.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, cast
 
 from sqlalchemy import Table
 from sqlalchemy.engine import Dialect
 
+from ledger.books import Books
 from ledger.drivers import Write
 from ledger.kept import Lent
 from ledger.loaded import RARE, written
 from ledger.rows import (
     Account,
-    Books,
     Budget,
     Draw,
     Hold,
@@ -26,18 +26,13 @@ from ledger.rows import (
     Window,
     columns,
 )
-from ledger.statements import MUTABLE, OFTEN, Bulk, Texts, attachment, guard_of
+from ledger.statements import MUTABLE, OFTEN, ROWS, Bulk, Texts, attachment, guard_of
 from ledger.types import Attachment
 
 Getter = Callable[[Any], tuple[Any, ...]]
 
-_INSERT_ORDER: Final[tuple[type, ...]] = (
-    Account, Lot, Budget, Window, Hold, HoldWindow, Transfer, Draw, Op, Setting,
-)  # fmt: skip
 _NEVER_CHANGED: Final = (Transfer, Draw, Setting)  # tuples in the order of their columns: sent as they are
-_INSERTED: Final[dict[type, Getter]] = {
-    row_type: attrgetter(*columns(row_type)) for row_type in _INSERT_ORDER
-}
+_INSERTED: Final[dict[type, Getter]] = {row_type: attrgetter(*columns(row_type)) for row_type in ROWS}
 _UPDATED: Final[dict[type, Getter]] = {
     row_type: attrgetter(*changed, *guard_of(row_type)) for row_type, changed in MUTABLE.items()
 }
@@ -121,27 +116,26 @@ class Writes:
         return found
 
 
-def changed_rows(books: Iterable[Books]) -> dict[type, list[Any]]:
+def changed_rows(books: Sequence[Books]) -> dict[type, list[Any]]:
     """
     Return every row that the rules made or changed, in the order in which new ones are inserted.
     """
-    found: dict[type, list[Any]] = {row_type: [] for row_type in _INSERT_ORDER}
-    for one in books:
-        changes = one.changes
+    every = [one.changes for one in books]
+    for changes in every:
         if changes.lots or changes.budgets or changes.windows or changes.holds:
             changes.account = True  # by its version others see that what they keep is old
-        if changes.account:
-            found[Account].append(one.account)
-        found[Lot] += changes.lots.values()
-        found[Budget] += changes.budgets.values()
-        found[Window] += changes.windows.values()
-        found[Hold] += changes.holds.values()
-        found[HoldWindow] += changes.hold_windows.values()
-        found[Transfer] += changes.transfers
-        found[Draw] += changes.draws
-        found[Op] += changes.ops.values()
-        found[Setting] += changes.settings
-    return found
+    return {
+        Account: [one.account for one in books if one.changes.account],
+        Lot: [row for one in every for row in one.lots.values()],
+        Budget: [row for one in every for row in one.budgets.values()],
+        Window: [row for one in every for row in one.windows.values()],
+        Hold: [row for one in every for row in one.holds.values()],
+        HoldWindow: [row for one in every for row in one.hold_windows.values()],
+        Transfer: [row for one in every for row in one.transfers],
+        Draw: [row for one in every for row in one.draws],
+        Op: [row for one in every for row in one.ops.values()],
+        Setting: [row for one in every for row in one.settings],
+    }
 
 
 def _attached_rows(

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ledger import tables
+from ledger.books import Books
 from ledger.budget import current_window
-from ledger.rows import COUNTS_NAMES, DAY, WINDOW_NAMES, Books, Budget, Window
+from ledger.rows import COUNTS_NAMES, DAY, WINDOW_NAMES, Budget, Window
 
 TENANT: Final = "tenant"
 """The scope of all of a tenant's calls."""

@@ -16,8 +16,9 @@ from zoneinfo import available_timezones
 import ledger_calendar as calendar
 import pytest
 
+from ledger.books import Books
 from ledger.budget import bounds, bounds_from, current_window, keep_window, known_timezone, meters
-from ledger.rows import DAY, MONTH, WEEK, WINDOW_NAMES, Account, Books, Budget
+from ledger.rows import DAY, MONTH, WEEK, WINDOW_NAMES, Account, Budget
 
 LONG = "OUTLAY_TEST_LONG" in os.environ
 FIRST, LAST = date(2026, 1, 1), date(2027, 12, 31)

@@ -14,12 +14,13 @@ from sqlalchemy import Engine
 
 from ledger import Ledger, reading
 from ledger import kept as kept_rows
+from ledger.books import Books
 from ledger.driver_postgres import PostgresDriver
 from ledger.driver_sqlite import SqliteDriver
 from ledger.drivers import Driver
 from ledger.errors import OperationFailed, StoreUnavailable
 from ledger.kept import Lent
-from ledger.rows import Books, Budget, Hold, HoldWindow, Lot, Window, columns
+from ledger.rows import Budget, Hold, HoldWindow, Lot, Window, columns
 from ledger.seals import make_seals
 from ledger.statements import ROWS
 from ledger.store_memory import MemoryLedger

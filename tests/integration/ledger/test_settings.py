@@ -162,7 +162,7 @@ def test_calls_ask_nothing_of_the_journal(filled: Engine) -> None:
     books = store.load(driver, calls)
     assert not any("ledger_setting" in text for text in driver.asked)
     assert books["acme"].settings_n == 0
-    assert store.write(driver, books.values(), ())
+    assert store.write(driver, list(books.values()), ())
     assert not any("ledger_setting" in write.bulk.text for write in driver.written)
     driver.recover()
     driver.asked.clear()
