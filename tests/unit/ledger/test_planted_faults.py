@@ -16,11 +16,13 @@ from ledger_world import HOUR_US, MINUTE_US, STARTS_S, World
 
 import ledger.accounts
 import ledger.admission
+import ledger.books
 import ledger.budget
 import ledger.corrections
 import ledger.holds
 import ledger.journal
 import ledger.postings
+import ledger.rows
 import ledger.rules
 from ledger.types import OpenAccount, Refund, Reserve, Settle, TopUp
 
@@ -444,7 +446,7 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
      expired_and_taken_back),
     ("scheduled credit with another", ledger.postings, "activate_due", "lot.effective_at <= now_us", "True",
      credit_of_next_hour),
-    ("scheduled credit forgotten", ledger.rows.Books, "add_lot", "lot.due_us)", "self.lots_due_us)",
+    ("scheduled credit forgotten", ledger.books.Books, "add_lot", "lot.due_us)", "self.lots_due_us)",
      credit_of_next_hour),
     ("later dates of lots forgotten", ledger.postings, "forfeit_due", "if _matters(lot, now_us)", "if False",
      refilled_lot_ends),
