@@ -323,3 +323,93 @@ def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, l
     assert len(lent) == 6  # neither the first nor the one after the bound was passed
     for name in "abcdefgh":
         assert isinstance(ledger.do(Settle("acme", f"settle:{name}", NOW_US, name, 5)), Settled)
+
+
+def test_a_refusal_of_old_rows_is_not_given(open_ledger: Callable[..., Ledger]) -> None:
+    """
+    A call that what was kept would refuse is held for where another process topped up; refusing writes
+    nothing, so that the version alone can tell.
+    """
+    one, other = open_ledger(), open_ledger()
+    one.do(OpenAccount("acme", "open", NOW_US, "UTC", 100, None))
+    assert isinstance(one.do(reserve("a", 500)), Refused)
+    assert isinstance(one.do(reserve("b", 500)), Refused)
+    other.do(TopUp("acme", "more", NOW_US, 1_000))
+    assert isinstance(one.do(reserve("c", 500)), Held)
+
+
+def test_a_hold_of_another_writer_is_captured_in_time(open_ledger: Callable[..., Ledger]) -> None:
+    """
+    A hold that was never loaded is due in the midst of calls for which everything is kept.
+    """
+    one, other = open_ledger(), open_ledger()
+    opened(one)
+    other.do(replace(reserve("theirs", 100), ttl_us=60_000_000))
+    for name in "ab":
+        assert isinstance(one.do(reserve(name)), Held)
+    held = one.do(replace(reserve("c"), now_us=NOW_US + 60_000_001))
+    assert isinstance(held, Held)
+    assert (held.gauges[1].spent_nanos, held.gauges[1].held_nanos) == (100, 30)
+
+
+def test_a_closed_hold_is_not_made_again(ledger: Ledger, open_ledger: Callable[..., Ledger]) -> None:
+    """
+    A reservation that comes again under its hold's own key is looked up nowhere before it is written: it gets
+    the same hold all the same, whoever made it and whatever became of it.
+    """
+    opened(ledger)
+    first = ledger.do(reserve("a", 100))
+    open_ledger().do(reserve("b", 100))
+    ledger.do(Settle("acme", "settle:a", NOW_US, "a", 70))
+    for name in "ab":
+        again = ledger.do(reserve(name, 100))
+        assert isinstance(again, Held)
+        assert again.replayed
+        assert again.state == {"a": "settled", "b": "open"}[name]
+    other = ledger.do(reserve("a", 99))
+    assert isinstance(other, Refused)
+    assert other.reason is Reason.KEY_CONFLICT
+    assert isinstance(first, Held)
+    settled = ledger.do(reserve("c"))
+    assert isinstance(settled, Held)
+    assert (settled.gauges[1].spent_nanos, settled.gauges[1].held_nanos) == (70, 110)
+
+
+@pytest.mark.parametrize("key", ["hold:other", "settle:a"])
+def test_a_holds_own_keys_are_for_nothing_else(ledger: Ledger, key: str) -> None:
+    """
+    An order under the key of a hold is refused, so that no look for it is needed; the hold is as it was.
+    """
+    opened(ledger)
+    ledger.do(reserve("a"))
+    for op in (TopUp("acme", key, NOW_US, 5), Reserve("acme", key, NOW_US, "z", (Offer(1, 1),))):
+        refused = ledger.do(op)
+        assert isinstance(refused, Refused)
+        assert (refused.reason, refused.numbers["field"]) == (Reason.FIELD_INVALID, "key")
+    assert isinstance(ledger.do(Settle("acme", "settle:a", NOW_US, "a", 5)), Settled)
+
+
+def test_a_wrong_guess_is_paid_for_once(
+    open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where others write the same tenant, the next batches lock before they decide.
+    """
+    guesses: list[bool] = []
+    load = SqlStore.load
+
+    def noted(self: SqlStore, driver: Driver, ops: Sequence[Operation]) -> dict[str, Books]:
+        books = load(self, driver, ops)
+        guesses.append(self._assumed)
+        return books
+
+    one, other = open_ledger(), open_ledger()
+    opened(one)
+    one.do(reserve("a"))
+    other.do(TopUp("acme", "more", NOW_US, 5))
+    monkeypatch.setattr(SqlStore, "load", noted)
+    for n in range(70):
+        assert isinstance(one.do(reserve(f"n{n}", 1)), Held)
+    assert guesses[:2] == [True, False], "the same batch again, under the lock"
+    assert guesses[2:64] == [False] * 62
+    assert guesses[-1] is True
