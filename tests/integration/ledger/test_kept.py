@@ -318,9 +318,14 @@ def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, l
     """
     monkeypatch.setattr(kept_rows, "ROWS_MAX", 7)  # the tenant, its budget, window and lot, three holds
     opened(ledger)
+    for name in "stuvwxyz":  # what is closed is no row
+        assert isinstance(ledger.do(reserve(name)), Held)
+        assert isinstance(ledger.do(Settle("acme", f"settle:{name}", NOW_US, name, 5)), Settled)
+    assert len(lent) == 15  # all but the first
+    lent.clear()
     for name in "abcdefgh":
         assert isinstance(ledger.do(reserve(name)), Held)
-    assert len(lent) == 6  # neither the first nor the one after the bound was passed
+    assert len(lent) == 7  # all but the one after the bound was passed
     for name in "abcdefgh":
         assert isinstance(ledger.do(Settle("acme", f"settle:{name}", NOW_US, name, 5)), Settled)
 
@@ -373,6 +378,21 @@ def test_a_closed_hold_is_not_made_again(ledger: Ledger, open_ledger: Callable[.
     settled = ledger.do(reserve("c"))
     assert isinstance(settled, Held)
     assert (settled.gauges[1].spent_nanos, settled.gauges[1].held_nanos) == (70, 110)
+
+
+def test_a_refusal_that_was_final_stays_so(ledger: Ledger) -> None:
+    """
+    A client's own key that was refused for good is refused again, although there is credit by now: its answer
+    is looked for beside what is kept.
+    """
+    opened(ledger)
+    asked = replace(reserve("a", 2_000), key="call:0:mine", sticky=True)
+    refused = ledger.do(asked)
+    assert isinstance(refused, Refused)
+    ledger.do(TopUp("acme", "more", NOW_US, 9_000))
+    ledger.do(SetBudget("acme", "none", NOW_US, None))
+    assert isinstance(ledger.do(reserve("b", 2_000)), Held)
+    assert ledger.do(asked) == refused
 
 
 @pytest.mark.parametrize("key", ["hold:other", "settle:a"])
