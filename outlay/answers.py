@@ -11,16 +11,15 @@ from router.types import Choice, Offer, Reason
 
 
 def before(
-    decision_id: str, choice: Choice, offer: Offer, held: Held, earlier: tuple[Reason, ...] = ()
+    decision_id: str, choice: Choice, offer: Offer, held: Held, reasons: tuple[Reason, ...]
 ) -> dict[str, str]:
     """
     Write the headers that are known once the money is held.
 
     Args:
-        earlier: Reasons from before the choice.
+        reasons: All of the decision, in order; each code is told once, so that the header stays short.
     """
-    told = (*earlier, *choice.reasons, *offer.reasons)
-    codes = dict.fromkeys(str(reason.code) for reason in told)
+    codes = dict.fromkeys(str(reason.code) for reason in reasons)
     headers = {
         "outlay-decision-id": decision_id,
         "outlay-model-asked": choice.asked_model,

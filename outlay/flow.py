@@ -103,7 +103,7 @@ def preview(request: CallRequest, tools: Tools) -> Generator[Any, Any, Choice | 
     choice = call.choose(call.assessment.unhealthy)
     if isinstance(choice, Refusal):
         return refusals.from_router(call.id, choice, call.at_us)
-    return choice
+    return replace(choice, reasons=(*call.reasons, *choice.reasons))
 
 
 class _Call:
@@ -334,7 +334,8 @@ class _Call:
         Say what is to be sent, and where.
         """
         offer, link = self.choice.offers[self.held.offer_index], self.request.link
-        told = answers.before(self.id, self.choice, offer, self.held, link.reasons)
+        reasons = (*self.reasons, *self.choice.reasons, *offer.reasons)
+        told = answers.before(self.id, self.choice, offer, self.held, reasons)
         return Sending(
             decision_id=self.id,
             model=offer.model,
@@ -343,7 +344,7 @@ class _Call:
             headers={**told, **answers.attempts(link.tried)},
             offer=offer,
             offer_index=self.held.offer_index,
-            reasons=(*self.reasons, *self.choice.reasons, *offer.reasons),
+            reasons=reasons,
             held_nanos=self.held.amount_nanos,
             expires_us=self.held.expires_us,
             link=replace(link, tries=self.tries),

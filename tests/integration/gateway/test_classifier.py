@@ -69,6 +69,7 @@ def test_the_question_goes_out_first_and_its_cost_is_in_the_books(
     numbers = next(r["numbers"] for r in shown["reasons"] if "decision" in r["numbers"])
     assert {headers["outlay-decision-id"], numbers["decision"]} == set(rows)
     assert numbers["cost_usd"] == rows[numbers["decision"]]["cost_usd"]
+    assert headers["outlay-reason"] == ",".join(reason["code"] for reason in shown["reasons"])
 
 
 def test_a_slow_small_model_does_not_hold_a_call_up(rig: Rig, scripted: Provider) -> None:

@@ -4,10 +4,11 @@ What an answer says about its own call in its headers.
 
 import pytest
 
+from circuit.types import HaltCode
 from ledger.types import Gauge, Held
 from outlay import answers
 from outlay.closing import Closing
-from router.types import Choice, Counterfactual, Offer, Priority, Reason
+from router.types import Choice, Counterfactual, Offer, Priority, Reason, ReasonCode
 
 OFFER = Offer("claude-haiku-5-5", "small", None, 250, 2, 1, (Reason("shrunk", "less"), Reason("x", "again")))
 CHOICE = Choice(
@@ -35,7 +36,9 @@ def held(*gauges: Gauge) -> Held:
 
 def test_headers_known_before_the_first_byte() -> None:
     """Ids, models, tiers, each reason once and in order, money as text; what is unknown is empty."""
-    found = answers.before("d1", CHOICE, OFFER, held(gauge("credit", 10_000_000_000, held=1_500_000_000)))
+    told = (*CHOICE.reasons, *OFFER.reasons)
+    money = held(gauge("credit", 10_000_000_000, held=1_500_000_000))
+    found = answers.before("d1", CHOICE, OFFER, money, told)
     assert found == {
         "outlay-decision-id": "d1",
         "outlay-model-asked": "claude-opus-5-5",
@@ -46,6 +49,14 @@ def test_headers_known_before_the_first_byte() -> None:
         "outlay-hold-usd": "1.50",
         "outlay-credit-usd": "8.50",
     }
+
+
+def test_the_header_of_reasons_stays_short() -> None:
+    """Each code stands there once, so that with every code there is it still passes any proxy."""
+    told = tuple(Reason(code, "again") for code in (*ReasonCode, *HaltCode) * 9)
+    header = answers.before("d1", CHOICE, OFFER, held(), told)["outlay-reason"]
+    assert header.split(",") == [str(code) for code in (*ReasonCode, *HaltCode)]
+    assert len(header) < 1_024
 
 
 def test_headers_known_at_the_end() -> None:

@@ -495,6 +495,9 @@ def test_observe_mode_passes_an_open_spend_breaker_with_a_reason() -> None:
     one = world(policy=policy(observe=True), snapshot=speeding, rules=rules)
     steps, sent = one.start()
     assert sent.sending.reasons[0].code == "outlay_runaway_halt"
+    assert sent.sending.headers["outlay-reason"] == "outlay_runaway_halt,observed"
+    seen = one.play(flow.preview(CallRequest("acme", BODY), one.tools()))
+    assert [reason.code for reason in seen.reasons] == ["outlay_runaway_halt", "observed"]
     one.play(steps, Completed(OPUS, USAGE))
     assert json.loads(one.rows()["id-1"]["reasons"])[0]["code"] == "outlay_runaway_halt"
     strict = world(snapshot=speeding, rules=rules)
