@@ -169,7 +169,9 @@ class _Call:
         self.asked = told != ()
         self.reasons = (*self.reasons, *told)
         asked = {"geo": profile.bound.geo, "speed": profile.bound.speed}
-        self.record = {**self.record, "session": profile.session, "turn": turn_of(request), **asked}
+        before = () if self.memory is None else sorted(self.memory.models)
+        known = {"session": profile.session, "turn": turn_of(request), "served_before": before}
+        self.record = {**self.record, **known, **asked}
         return None
 
     def _admit(self) -> Generator[Any, Any, Halted | None]:
@@ -351,9 +353,8 @@ class _Call:
         )
 
     def _translated(self, offer: Offer) -> Mapping[str, object]:
-        served_before = frozenset() if self.memory is None else self.memory.models
-        body = self.request.body
-        return requests.served_body(body, offer.model, offer.effort, offer.max_tokens, served_before)
+        before = frozenset(self.record["served_before"])
+        return requests.served_body(self.request.body, offer.model, offer.effort, offer.max_tokens, before)
 
     def _held(self) -> closing.Held:
         record = self.record if self.view.enforced else records.observed(self.record, self.held)

@@ -184,8 +184,9 @@ def _repeated(request: CallRequest, found: HoldRow) -> Answer:
     }
     if request.offers:
         return answer
-    served = requests.served_body(request.body, offer["model"], offer["effort"], offer["max_tokens"])
-    return {**answer, "request": served}
+    before = frozenset(plan["served_before"])
+    body = requests.served_body(request.body, offer["model"], offer["effort"], offer["max_tokens"], before)
+    return {**answer, "request": body}
 
 
 def _offered(offer: Mapping[str, Any]) -> Answer:

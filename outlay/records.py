@@ -33,7 +33,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "session": None, "asked_tier": None, "level": 0, "reasons": "[]", "ratio": None, "gauge": None,
     "offers": "[]", "counterfactual": None, "inputs": "{}", "policy_tenant": "*", "policy_version": 0,
     "tags": "{}", "geo": None, "speed": None, "parent": None, "attempt": 0, "strategy": None, "prices": "",
-    "turn": None,
+    "turn": None, "served_before": (),
 }  # fmt: skip
 
 _SPARED: Final = ReasonCode.SWITCH_SUPPRESSED_CACHE

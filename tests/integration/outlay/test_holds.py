@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from held import Holds
-from hello import BODY, OPUS, Select
+from hello import BODY, OPUS, USAGE, Select
 
 from outlay.admin.money import set_budget
 from outlay.admin.policies import apply_policy
@@ -125,6 +125,20 @@ def test_the_same_request_under_a_key_is_answered_alike(holds: Holds) -> None:
     order = {"request": {**BODY, "model": "outlay/small"}}
     first = answer(holds.authorize("acme", order, idempotency_key="k"))
     again = answer(holds.authorize("acme", order, idempotency_key="k"))
+    assert again == {**first, "replayed": True}
+
+
+def test_a_repeated_turn_of_a_conversation_is_sent_the_same_body(holds: Holds) -> None:
+    """Thinking of the model that answered before is left out again: the model that serves now rejects it."""
+    turn = authorize(holds, request={**BODY, "model": HAIKU}, hints={"session": "s"})
+    answer(holds.settle("acme", turn["hold"], {"model": HAIKU, "usage": USAGE}))
+    thought = {"type": "thinking", "thinking": "hm", "signature": "of haiku"}
+    said = {"role": "assistant", "content": [thought, {"type": "text", "text": "hello"}]}
+    history = [*BODY["messages"], said, {"role": "user", "content": "go on"}]
+    order = {"request": {**BODY, "messages": history}, "hints": {"session": "s"}}
+    first = answer(holds.authorize("acme", order, idempotency_key="k"))
+    again = answer(holds.authorize("acme", order, idempotency_key="k"))
+    assert (first["model"], first["request"]["messages"][1]["content"]) == (OPUS, said["content"][1:])
     assert again == {**first, "replayed": True}
 
 
