@@ -21,7 +21,7 @@ from ledger.types import Attachment, HoldEvent
 from outlay import schema
 from outlay.classifiers_sql import Classifiers
 from outlay.clock import now_us
-from outlay.database import refuse_foreign
+from outlay.database import missing_file, refuse_foreign
 from outlay.decisions_sql import Decisions
 from outlay.errors import BadInput, translated
 from outlay.ids import new_id
@@ -108,6 +108,8 @@ def open_app(settings: Settings, *, migrate: bool | None = None, check_clock: bo
         BooksUnavailable: The database cannot be reached.
     """
     refuse_foreign(settings.database_url)
+    if missing_file(settings.database_url) is not None:
+        _policy_text(settings)  # before books are made for it
     with translated():
         engine = make_engine(settings.database_url)
     try:
@@ -134,12 +136,21 @@ def _check_schema(engine: Engine, *, migrate: bool | None) -> None:
 
 def _first_policy(app: App) -> None:
     """Apply the policy file of the settings where the database holds no policy yet."""
-    path = app.settings.policy_file
-    if path is None:
+    if app.settings.policy_file is None:
         return
     with translated(), app.reading() as connection:
         if app.policies.history(connection, EVERYBODY):
             return
+    text = _policy_text(app.settings)
+    if text is not None:
+        app.policies.apply(text, actor="OUTLAY_POLICY", note="first start", now_us=now_us())
+
+
+def _policy_text(settings: Settings) -> str | None:
+    """Read the policy file of the settings, if there is one, and find it in order."""
+    path = settings.policy_file
+    if path is None:
+        return None
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -147,4 +158,4 @@ def _first_policy(app: App) -> None:
         raise BadInput("OUTLAY_POLICY", path, f"cannot be read: {error}", "name a TOML file") from error
     with translated():
         load_policy(text)
-    app.policies.apply(text, actor="OUTLAY_POLICY", note="first start", now_us=now_us())
+    return text

@@ -3,6 +3,7 @@ Tenants: created whole (account, budget, credit and key in one transaction), lis
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -48,12 +49,64 @@ def create_tenant(
     Returns:
         tenant, key (the secret, shown once), key_id, credit_usd, daily_budget_usd, timezone, multiplier.
     """
-    name, actor = fields.tenant_name(tenant), fields.word(actor, "actor")
-    credit_nanos = fields.money(credit, "credit")
-    ppm = fields.multiplier_ppm(multiplier)
-    limit_nanos, zone = _day_of(app, daily_budget, timezone)
-    at_us = now_us()
+    asked = new_tenant(
+        tenant, credit=credit, daily_budget=daily_budget, timezone=timezone, multiplier=multiplier,
+        actor=actor,
+    )  # fmt: skip
+    return open_tenant(app, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class NewTenant:
+    """
+    A tenant that can be created, as far as that can be said without books.
+
+    Attributes:
+        limit_nanos: Of the day; None for no limit, counts only where `limited`.
+        limited: The limit was given; else the policy's holds.
+        zone: None takes the policy's.
+    """
+
+    name: str
+    credit_nanos: int
+    limit_nanos: int | None
+    limited: bool
+    zone: str | None
+    multiplier_ppm: int
+    actor: str
+
+
+def new_tenant(
+    tenant: str,
+    *,
+    credit: str,
+    daily_budget: str | None,
+    timezone: str | None,
+    multiplier: str,
+    actor: str,
+) -> NewTenant:
+    """
+    Read what `create_tenant` is given, before any books are made for it.
+    """
+    return NewTenant(
+        name=fields.tenant_name(tenant),
+        actor=fields.word(actor, "actor"),
+        credit_nanos=fields.money(credit, "credit"),
+        multiplier_ppm=fields.multiplier_ppm(multiplier),
+        limit_nanos=None if daily_budget is None else fields.limit(daily_budget, "daily_budget"),
+        limited=daily_budget is not None,
+        zone=None if timezone is None else fields.timezone(timezone),
+    )
+
+
+def open_tenant(app: App, asked: NewTenant) -> dict[str, Any]:
+    """
+    Create a tenant that was read.
+    """
+    name, actor, at_us = asked.name, asked.actor, now_us()
+    limit_nanos, zone = _day_of(app, asked)
     key = new_key(tenant=name, role="tenant", name="first key", rights=Rights(), actor=actor, now_us=at_us)
+    ppm, credit_nanos = asked.multiplier_ppm, asked.credit_nanos
     op = OpenAccount(name, order_key(None, at_us), at_us, zone, credit_nanos, limit_nanos, actor, ppm)
     carry_out(app, op, AccountOpened, [Attachment(api_key, key.values)])
     return {
@@ -67,18 +120,16 @@ def create_tenant(
     }
 
 
-def _day_of(app: App, daily_budget: str | None, timezone: str | None) -> tuple[int | None, str]:
+def _day_of(app: App, asked: NewTenant) -> tuple[int | None, str]:
     """
     Return the limit and the zone of a new tenant's day: as given, else as the policy for everybody says.
     """
-    limit_nanos = None if daily_budget is None else fields.limit(daily_budget, "daily_budget")
-    zone = None if timezone is None else fields.timezone(timezone)
-    if daily_budget is None or zone is None:
-        with translated(), app.reading() as connection:
-            budget = app.policies.applied(connection, EVERYBODY).policy.budget
-        limit_nanos = budget.daily_nanos if daily_budget is None else limit_nanos
-        zone = budget.timezone if zone is None else zone
-    return limit_nanos, zone
+    if asked.limited and asked.zone is not None:
+        return asked.limit_nanos, asked.zone
+    with translated(), app.reading() as connection:
+        budget = app.policies.applied(connection, EVERYBODY).policy.budget
+    limit_nanos = asked.limit_nanos if asked.limited else budget.daily_nanos
+    return limit_nanos, budget.timezone if asked.zone is None else asked.zone
 
 
 def list_tenants(app: App) -> dict[str, Any]:

@@ -57,8 +57,9 @@ def gateway(
     settings = common.settings()
     host, port = host or settings.host, port or settings.port
     _check_level(log_level)
+    _check_address(host, port)
     with common.opened(new=True):  # says what is wrong in one sentence; upgrades before workers race to
-        _check_address(host, port)
+        pass
     _warn_about_tls(host)
     os.environ["OUTLAY_DATABASE_URL"] = settings.database_url  # the workers read their own environment
     _serve(host, port, workers, log_level, quiet=common.as_json)

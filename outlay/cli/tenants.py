@@ -54,13 +54,14 @@ def create(
     multiplier: Annotated[str, _MULTIPLIER] = "1",
 ) -> Answer:
     """Create a tenant with its first key; the key is shown once."""
-    from outlay.admin.tenants import create_tenant
+    from outlay.admin.tenants import new_tenant, open_tenant
 
+    asked = new_tenant(
+        tenant, credit=credit, daily_budget=daily_budget, timezone=timezone, multiplier=multiplier,
+        actor=common.actor,
+    )  # fmt: skip
     with common.opened(new=True) as app:
-        made = create_tenant(
-            app, tenant, credit=credit, daily_budget=daily_budget, timezone=timezone, multiplier=multiplier,
-            actor=common.actor,
-        )  # fmt: skip
+        made = open_tenant(app, asked)
     return in_pairs(made, "Keep the key: it is shown this once.")
 
 

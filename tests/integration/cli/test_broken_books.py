@@ -25,7 +25,8 @@ Contents = Callable[[], tuple[str, ...]]
 ENOUGH: dict[tuple[str, ...], list[str]] = {
     ("settle",): ["x", "1", "--reason", "r"],
     ("topup",): ["acme", "5"], ("refund",): ["x"], ("balance",): ["acme"], ("statement",): ["acme"],
-    ("budget", "set"): ["acme", "5"], ("budget", "raise"): ["acme", "8", "--until", "2999-01-01"],
+    ("budget", "list"): ["acme"], ("budget", "set"): ["acme", "5"],
+    ("budget", "raise"): ["acme", "8", "--until", "2999-01-01"],
     ("tenant", "create"): ["new"], ("tenant", "show"): ["acme"], ("tenant", "set"): ["acme", "--frozen"],
     ("tenant", "history"): ["acme"],
     ("key", "create"): ["--tenant", "acme"], ("key", "revoke"): ["x"], ("route", "set"): ["crm/*", "small"],
@@ -134,6 +135,30 @@ def test_the_commands_that_begin_make_books_and_say_so(outlay: Outlay, tmp_path:
     quiet = outlay("tenant", "create", "acme", "--json", "--database-url", f"sqlite:///{tmp_path}/b.db")
     assert (quiet.status, quiet.err) == (0, "")
     assert outlay("balance", "acme", "--database-url", f"sqlite:///{path}").err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["tenant", "create", ""], "tenant"),
+        (["tenant", "create", "acme", "--credit", "much"], "credit"),
+        (["tenant", "create", "acme", "--daily-budget", "-1"], "daily_budget"),
+        (["tenant", "create", "acme", "--timezone", "Mars"], "timezone"),
+        (["tenant", "create", "acme", "--multiplier", "x"], "multiplier"),
+        (["tenant", "create", "acme", "--actor", ""], "actor"),
+        (["gateway", "--log-level", "loud"], "log_level"),
+        (["gateway", "--host", "203.0.113.1"], "203.0.113.1"),
+    ],
+)
+def test_what_is_refused_makes_no_books(words: list[str], named: str, outlay: Outlay, tmp_path: Path) -> None:
+    """
+    What was asked for is read before a file is made for it.
+    """
+    path = tmp_path / "new" / "outlay.db"
+    ran = outlay(*words, "--json", "--database-url", f"sqlite:///{path}")
+    assert ran.status in (1, 2), ran
+    assert named in str(ran.error)
+    assert not path.parent.exists()
 
 
 @pytest.mark.parametrize("words", [["balance", "acme"], ["tenant", "create", "new"], ["db", "upgrade"]])

@@ -35,9 +35,10 @@ def test_the_policy_file_is_applied_at_the_first_start_only(database_url: str, t
 
 
 def test_a_policy_file_that_cannot_be_used_is_named(sqlite_url: str, tmp_path: Path) -> None:
-    """A missing, unreadable or wrong file stops the start and writes no version."""
+    """A missing, unreadable or wrong file stops the start and makes no books."""
     file = tmp_path / "policy.toml"
-    settings = Settings(database_url=sqlite_url, policy_file=str(file))
+    books = tmp_path / "new" / "outlay.db"
+    settings = Settings(database_url=f"sqlite:///{books}", policy_file=str(file))
     with pytest.raises(BadInput, match="OUTLAY_POLICY"):
         open_app(settings)
     file.write_bytes(b"\xff\xfe")
@@ -46,6 +47,10 @@ def test_a_policy_file_that_cannot_be_used_is_named(sqlite_url: str, tmp_path: P
     file.write_text(POLICY + "defualt = 1\n")
     with pytest.raises(PolicyInvalid):
         open_app(settings)
+    assert not books.parent.exists()
+    assert versions(Settings(database_url=sqlite_url)) == []
+    with pytest.raises(PolicyInvalid):
+        open_app(Settings(database_url=sqlite_url, policy_file=str(file)))
     assert versions(Settings(database_url=sqlite_url)) == []
 
 
