@@ -7,12 +7,17 @@ fields. Whatever has the wrong shape is skipped here; the model reports it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pricing.facts import UnknownModel, known_geos, known_models, model_facts
 from router.policy_check_routes import route_problems
 from router.problems import Problem, did_you_mean, dotted, shown
+
+_TAKEN: Final = {
+    "auto": "outlay/auto lets the task decide",
+    "unlisted": "reports say it of models that no tier lists",
+}
 
 
 def cross_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -41,9 +46,10 @@ def _texts(raw: object) -> Sequence[str]:
 
 
 def _tier_names(tiers: Sequence[str]) -> Iterator[Problem]:
-    if "auto" in tiers:
-        message = "'auto' is taken: outlay/auto lets the task decide"
-        yield Problem("tiers.auto", '"auto"', message, "Give the tier another name.")
+    for name in tiers:
+        if name in _TAKEN:
+            message = f"{name!r} is taken: {_TAKEN[name]}"
+            yield Problem(dotted(("tiers", name)), shown(name), message, "Give the tier another name.")
 
 
 def _models(raw: Mapping[str, Any]) -> Iterator[Problem]:

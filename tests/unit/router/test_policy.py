@@ -139,6 +139,7 @@ def test_a_budget_of_zero_is_not_no_budget() -> None:
             "None is defined",
         ),
         ('[tiers.auto]\nmodels = ["claude-opus-5"]', "tiers.auto", "taken", "another name"),
+        ('[tiers.unlisted]\nmodels = ["claude-opus-5"]', "tiers.unlisted", "taken", "another name"),
         ('[tiers."a b"]\nmodels = ["claude-opus-5"]', 'tiers."a b"', "letters", "name such as"),
         (
             '[tiers.x]\nmodels = ["claude-opus-5.5"]',
