@@ -1,13 +1,14 @@
 """
-The decision log, read: one decision, the newest ones. Rows are written by the flow, in the transaction of the
-settlement, and never changed. What a conversation was served with is read in `outlay/sessions.py`.
+The decision log, read: one decision with its attempts, and what a call costs. Rows are written by the flow,
+in the transaction of the settlement, and never changed. `outlay/reports_log.py` reads the newest ones,
+`outlay/sessions_sql.py` what a conversation was served with.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
 from ledger.rows import RELEASED
 from ledger.tables import hold
@@ -62,31 +63,6 @@ class Decisions:
         row = connection.execute(select(*COLUMNS).where(table.c.id == decision_id)).one_or_none()
         return None if row is None else decode(dict(row._mapping))
 
-    def list(
-        self,
-        connection: Connection,
-        *,
-        tenant: str | None = None,
-        outcome: str | None = None,
-        before: str | None = None,
-        limit: int | None = 50,
-    ) -> tuple[dict[str, Any], ...]:
-        """
-        Return decisions, the newest first.
-
-        Args:
-            before: Id of a decision; only older ones are returned. An unknown one returns none.
-            limit: None returns all.
-        """
-        query = self.newest(tenant=tenant, outcome=outcome).limit(limit)
-        if before is not None:
-            place = select(table.c.at_us, table.c.id).where(table.c.id == before)
-            found = connection.execute(place).one_or_none()
-            if found is None:
-                return ()
-            query = query.where(tuple_(table.c.at_us, table.c.id) < tuple_(found.at_us, found.id))
-        return tuple(decode(dict(row._mapping)) for row in connection.execute(query))
-
     def attempts(self, connection: Connection, first: str) -> tuple[dict[str, Any], ...]:
         """
         Return a decision and all attempts that belong to it, in order.
@@ -94,17 +70,6 @@ class Decisions:
         query = select(*COLUMNS).where((table.c.id == first) | (table.c.parent == first))
         rows = connection.execute(query.order_by(table.c.at_us, table.c.attempt, table.c.id))
         return tuple(decode(dict(row._mapping)) for row in rows)
-
-    def newest(self, *, tenant: str | None = None, outcome: str | None = None) -> Select[Any]:
-        """
-        Return the query for decisions, the newest first.
-        """
-        query = select(*COLUMNS).order_by(table.c.at_us.desc(), table.c.id.desc())
-        if tenant is not None:
-            query = query.where(table.c.tenant == tenant)
-        if outcome is not None:
-            query = query.where(table.c.outcome == outcome)
-        return query
 
 
 def role(row: Mapping[str, Any]) -> str | None:

@@ -73,6 +73,17 @@ class LogRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """
+    Decisions as stored, newest first, and where the look for them ended; as in `LogPage`.
+    """
+
+    rows: tuple[Row[Any], ...]
+    next_place: Place | None
+    looked_to_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """
     One page of the log, newest first.
@@ -103,21 +114,51 @@ def decisions(
         before: `next_place` of the page before; None begins with the newest.
         look_s: No further stretch is begun after so long.
     """
-    ends_s = time.monotonic() + look_s
-    found: list[Row[Any]] = []
     with translated(), app.reading() as conn:
-        query = _newest(wanted, app.policies.applied(conn, wanted.tenant or EVERYBODY).policy.tier_names)
-        while True:
-            stops_us = _stops_us(conn, wanted, before, stretch)
-            since = sa.true() if stops_us is None else decision.c.at_us >= stops_us
-            found += conn.execute(query.where(_older(before), since).limit(limit + 1 - len(found)))
-            if stops_us is None or len(found) > limit:
-                break
-            before = (stops_us, "")  # no id is empty: all that is older
-            if time.monotonic() >= ends_s:
-                return LogPage(tuple(_log_row(row) for row in found), before, stops_us)
-    rows = tuple(_log_row(row) for row in found[:limit])
-    return LogPage(rows, (rows[-1].at_us, rows[-1].id) if len(found) > limit else None)
+        tiers = app.policies.applied(conn, wanted.tenant or EVERYBODY).policy.tier_names
+        found = look(conn, wanted, tiers, limit=limit, before=before, look_s=look_s, stretch=stretch)
+    return LogPage(tuple(_log_row(row) for row in found.rows), found.next_place, found.looked_to_us)
+
+
+def look(
+    conn: Connection,
+    wanted: Filter,
+    tiers: Sequence[str],
+    *,
+    limit: int,
+    before: Place | None,
+    look_s: float,
+    stretch: int,
+) -> Found:
+    """
+    Look for decisions, the newest first, stretch by stretch until there are enough or the time is over.
+
+    Args:
+        tiers: Of the policy, best first, by which `downgraded` is judged.
+    """
+    ends_s = time.monotonic() + look_s
+    query = _newest(wanted, tiers)
+    found: list[Row[Any]] = []
+    while True:
+        stops_us = _stops_us(conn, wanted, before, stretch)
+        since = sa.true() if stops_us is None else decision.c.at_us >= stops_us
+        found += conn.execute(query.where(_older(before), since).limit(limit + 1 - len(found)))
+        if stops_us is None or len(found) > limit:
+            break
+        before = (stops_us, "")  # no id is empty: all that is older
+        if time.monotonic() >= ends_s:
+            return Found(tuple(found), before, stops_us)
+    rows = tuple(found[:limit])
+    return Found(rows, (rows[-1].at_us, rows[-1].id) if len(found) > limit else None)
+
+
+def id_at(conn: Connection, place: Place) -> str:
+    """
+    Return the id of the decision that a place follows: all older ones are still to be looked at.
+    """
+    at_us, found = place
+    oldest = sa.select(sa.func.min(decision.c.id)).where(decision.c.at_us == at_us)
+    return found or str(conn.execute(oldest).scalar_one())
 
 
 def _newest(wanted: Filter, tiers: Sequence[str]) -> Select[Any]:

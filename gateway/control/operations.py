@@ -204,7 +204,7 @@ def _watch(house: House) -> APIRouter:
 
     @router.get("/decisions")
     def list_decisions(query: Annotated[bodies.DecisionFilter, InQuery()], _caller: Viewer) -> Answer:
-        """List decisions, newest first."""
+        """List decisions, newest first; `next` continues, also where the look for a rare outcome ended."""
         return decisions.list_decisions(house.app, **query.model_dump())
 
     @router.get("/decisions/{decision_id}")

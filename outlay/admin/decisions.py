@@ -5,7 +5,7 @@ Decisions: explained with the hold and the settlement, and listed.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from ledger import reads
 from ledger.read_models import HoldRow
@@ -15,10 +15,10 @@ from outlay.admin.quality import scores_of
 from outlay.decisions_sql import decode, role
 from outlay.errors import Rejected, translated
 from outlay.fields import instant_text, usd
+from outlay.reports_log import LOOK_S, OUTCOMES, STRETCH, Filter, Place, id_at, look
 from outlay.tables import EVERYBODY
 from outlay.wiring import App
 
-OUTCOMES: Final = ("served", "refused", "failed", "broken", "uncertain")
 LIST_MAX: Final = 1_000
 _IN_LIST: Final = (
     "id", "tenant", "at", "outcome", "code", "mode", "surface", "task", "priority", "session", "asked",
@@ -193,13 +193,19 @@ def list_decisions(
     limit: int = 50,
     before: str | None = None,
     outcome: str | None = None,
+    look_s: float = LOOK_S,
+    stretch: int = STRETCH,
 ) -> dict[str, Any]:
     """
     Return decisions in short, the newest first; `next` is the `before` of the following page.
 
+    A rare outcome is looked for about as long as a reader waits. The page may then have fewer than `limit`,
+    or none: `looked_to` says how far back it looked, and `next` continues there.
+
     Args:
         before: Id of a decision; only older ones are returned.
         outcome: served, refused, failed, broken or uncertain.
+        look_s: No further stretch of the log is begun after so long.
     Raises:
         Rejected: `unknown_tenant`, `unknown_decision` (of `before`).
     """
@@ -208,14 +214,28 @@ def list_decisions(
     place = None if before is None else fields.word(before, "before")
     with translated(), app.reading() as connection:
         name = None if tenant is None else known_tenant(connection, tenant).tenant
-        if place is not None and app.decisions.find(connection, place) is None:
-            raise Rejected("unknown_decision", f"there is no decision {place}", {"decision": place})
-        rows = app.decisions.list(connection, tenant=name, outcome=kind, before=place, limit=most + 1)
-        zones = {row["tenant"]: zone_of(connection, row["tenant"]) for row in rows}
-    shown = [_short(row, zones[row["tenant"]]) for row in rows[:most]]
-    return {"decisions": shown, "next": shown[-1]["id"] if len(rows) > most else None}
+        last = None if place is None else _place(app, connection, place)
+        found = look(
+            connection, Filter(tenant=name, outcome=kind), (), limit=most, before=last, look_s=look_s,
+            stretch=stretch,
+        )  # fmt: skip
+        zones = {row.tenant: zone_of(connection, row.tenant) for row in found.rows}
+        reached = None if found.next_place is None else id_at(connection, found.next_place)
+        zone = "UTC" if name is None else zone_of(connection, name)
+    return {
+        "decisions": [_short(row, zones[row.tenant]) for row in found.rows],
+        "next": reached,
+        "looked_to": instant_text(found.looked_to_us, zone),
+    }
 
 
-def _short(row: Mapping[str, Any], zone: str) -> dict[str, Any]:
-    whole = decision_dict(row, zone)
+def _place(app: App, connection: Connection, decision_id: str) -> Place:
+    found = app.decisions.find(connection, decision_id)
+    if found is None:
+        raise Rejected("unknown_decision", f"there is no decision {decision_id}", {"decision": decision_id})
+    return found["at_us"], found["id"]
+
+
+def _short(row: Row[Any], zone: str) -> dict[str, Any]:
+    whole = decision_dict(decode(dict(row._mapping)), zone)
     return {name: whole[name] for name in _IN_LIST}

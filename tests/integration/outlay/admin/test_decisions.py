@@ -13,6 +13,7 @@ from outlay.admin import books, decisions, policies, tenants
 from outlay.calls import Completed, Failed, NotSent
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
+from outlay.fields import instant_text, instant_us
 from outlay.wiring import App
 from router.types import Hints
 
@@ -130,6 +131,26 @@ def test_decisions_are_listed_in_pages(app: App, acme: dict[str, Any], make_call
     assert row["at"].endswith("+00:00")
 
 
+def test_a_rare_outcome_is_looked_for_in_stretches(
+    app: App, acme: dict[str, Any], make_call: MakeCall
+) -> None:
+    """
+    A page that ended before it was full says how far back it looked, and `next` goes on from there.
+    """
+    old = make_call(outcome=Failed(500))
+    plain = [make_call() for _ in range(6)]
+    pages, before = [], None
+    while not pages or before is not None:
+        page = decisions.list_decisions(app, outcome="failed", before=before, look_s=0.0, stretch=4)
+        pages.append(page)
+        before = page["next"]
+    assert [[row["id"] for row in page["decisions"]] for page in pages] == [[], [old]]
+    reached = decisions.explain(app, pages[0]["next"])
+    assert reached["id"] == plain[1]
+    assert pages[0]["looked_to"] == instant_text(instant_us(reached["at"], "at", "UTC"), "UTC")
+    assert pages[1]["looked_to"] is None
+
+
 @pytest.mark.parametrize(
     ("field", "change"),
     [
@@ -168,8 +189,7 @@ def test_a_session_remembers_its_models(app: App, acme: dict[str, Any], make_cal
     make_call(hints=Hints(session="s1"), outcome=Failed(500))
     make_call("beta", hints=Hints(session="s2"))
     with app.reading() as connection:
-        seen = app.decisions.list(connection, tenant="acme")
-        session = next(row["session"] for row in seen)
+        session = decisions.list_decisions(app, tenant="acme")["decisions"][0]["session"]
         memory = app.sessions.memory(connection, "acme", session)
         assert memory is not None
         assert (memory.last_model, memory.cached_tokens) == ("claude-opus-5-5", 23)
