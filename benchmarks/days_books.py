@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ledger import rules
-from ledger.books import Books, Changes
+from ledger.books import Books
 from ledger.budget import meters
-from ledger.rows import NEVER_US, OPEN
+from ledger.rows import OPEN
 from ledger.types import Gauge, OpenAccount, Operation, Result
 from outlay.demand import DAY_US, DemandRow, WorthRow, quarter_start
 from router.worth import bin_of, worth
@@ -77,12 +77,10 @@ class BookKeeper:
         rules.check_books(books)
         for hold in books.changes.holds.values():
             if hold.state != OPEN:
-                for rows in (books.holds, books.hold_windows, books.draws):
-                    rows.pop(hold.id, None)
-                books.holds_by_key.pop(hold.op_key, None)
+                books.drop_hold(hold)
+        books.draws.clear()
         books.ops.clear()
-        books.changes = Changes()
-        books.next_due_us = min((hold.expires_at for hold in books.holds.values()), default=NEVER_US)
+        books.changes.clear()
         return outcome.result
 
     def gauge(self, now_us: int) -> Gauge:

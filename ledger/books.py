@@ -6,6 +6,7 @@ rules change them in place, and the store writes what `Changes` names; nothing h
 """
 
 from dataclasses import dataclass, field, fields
+from heapq import heappop, heappush
 from typing import Final
 
 from ledger.rows import (
@@ -54,6 +55,7 @@ class Changes:
                 rows.clear()
 
 
+_DUE_SPARE: Final = 64
 _CONTAINERS: Final = tuple(one.name for one in fields(Changes) if one.name != "account")
 
 
@@ -62,10 +64,10 @@ class Books:
     """
     One tenant's rows as far as a batch needs them, and what was changed.
 
-    `windows` has, by budget, the rows that have not ended and those of the loaded holds. Before `next_due_us`
-    no loaded hold expires, before `others_due_us` none that is not loaded, before `lots_due_us` no loaded lot
-    takes effect or ends. The end of the journal of settings is loaded for orders, which may write to it, and
-    for nothing else.
+    `windows` has, by budget, the rows that have not ended and those of the loaded holds. `due` is a heap of
+    the instants at which loaded holds expire, with some that no longer matter; before `others_due_us` no hold
+    expires that is not loaded, before `lots_due_us` no loaded lot takes effect or ends. The end of the
+    journal of settings is loaded for orders, which may write to it, and for nothing else.
     """
 
     tenant: str
@@ -78,7 +80,7 @@ class Books:
     hold_windows: dict[str, list[HoldWindow]] = field(default_factory=dict)
     draws: dict[str, list[Draw]] = field(default_factory=dict)
     ops: dict[str, Op] = field(default_factory=dict)
-    next_due_us: int = NEVER_US
+    due: list[tuple[int, str]] = field(default_factory=list)
     others_due_us: int = NEVER_US
     lots_due_us: int = NEVER_US
     settings_n: int = 0
@@ -98,8 +100,29 @@ class Books:
         """
         self.holds[hold.id] = hold
         self.holds_by_key[hold.op_key] = hold
-        if hold.state == OPEN and hold.expires_at < self.next_due_us:
-            self.next_due_us = hold.expires_at
+        if hold.state == OPEN:
+            self.watch(hold)
+
+    def watch(self, hold: Hold) -> None:
+        """
+        Note when an open hold expires, also when that has changed.
+        """
+        if len(self.due) > 2 * len(self.holds) + _DUE_SPARE:
+            still_open = (one for one in self.holds.values() if one.state == OPEN)
+            self.due = sorted((one.expires_at, one.id) for one in still_open)
+        heappush(self.due, (hold.expires_at, hold.id))
+
+    def take_due(self, now_us: int) -> list[Hold]:
+        """
+        Return the loaded holds that have expired, the first to expire first; they are noted no more.
+        """
+        found: dict[str, Hold] = {}
+        while self.due and self.due[0][0] <= now_us:
+            at_us, hold_id = heappop(self.due)
+            hold = self.holds.get(hold_id)
+            if hold is not None and hold.state == OPEN and hold.expires_at == at_us:
+                found[hold_id] = hold
+        return list(found.values())
 
     def drop_hold(self, hold: Hold) -> None:
         """
@@ -113,7 +136,7 @@ class Books:
         """
         Tell whether no hold, loaded or not, expires until an instant.
         """
-        return now_us < self.next_due_us and now_us < self.others_due_us
+        return now_us < self.others_due_us and (not self.due or now_us < self.due[0][0])
 
     def window(self, budget_id: str, starts_at: int) -> Window:
         """

@@ -19,7 +19,6 @@ from ledger.rows import (
     COUNTS_COST,
     EXPIRED,
     IN_TIME,
-    NEVER_US,
     OPEN,
     RECEIVABLE,
     RELEASED,
@@ -193,13 +192,9 @@ def expire_due(books: Books, now_us: int) -> tuple[str, ...]:
     """
     Capture every open hold past its expiry; returns their ids.
     """
-    if now_us < books.next_due_us:
-        return ()
-    still_open = [hold for hold in books.holds.values() if hold.state == OPEN]
-    due = [hold for hold in still_open if hold.expires_at <= now_us]
-    for hold in sorted(due, key=lambda hold: (hold.expires_at, hold.id)):
+    due = books.take_due(now_us)
+    for hold in due:
         _capture(books, hold, now_us)
-    books.next_due_us = min((h.expires_at for h in still_open if h.state == OPEN), default=NEVER_US)
     return tuple(sorted(hold.id for hold in due))
 
 
@@ -272,6 +267,7 @@ def renew(books: Books, op: Renew, now_us: int, _digest: str) -> Outcome:
     if hold.state != OPEN:
         return refuse(Reason.HOLD_CLOSED, state=STATE_NAMES[hold.state])
     hold.expires_at = max(hold.expires_at, now_us + op.ttl_us)
+    books.watch(hold)
     books.changes.holds[hold.id] = hold
     books.changes.events.append(event("renewed", hold, 0, now_us))
     return Outcome(Renewed(hold.id, hold.expires_at), applied=True)

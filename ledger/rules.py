@@ -108,7 +108,9 @@ def _known(books: Books, op: Operation, body: str, now_us: int) -> Outcome | Non
     if recorded_by_hold(op):
         if isinstance(op, Settle):
             return holds.settled_before(books, op, body)
-        return admission.held_before(books, op, body, now_us)
+        before = admission.held_before(books, op, body, now_us)
+        if before is not None or not op.sticky:
+            return before
     hold = books.holds_by_key.get(op.key)
     if hold is not None:
         return admission.replay(books, op, hold, body, now_us)

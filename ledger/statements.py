@@ -125,14 +125,15 @@ def _lock(among: str, dialect: str) -> str:
     """
     Write the lock of accounts: each with the version of its row, and the one that it gets if written now.
 
-    On PostgreSQL these are the transactions that write it. On SQLite both are the version of the whole file,
-    which is another one as soon as another connection has written to it.
+    On PostgreSQL these are the transactions that write it, and the rows are locked in the order in which
+    `_update_confirmed` is sent them, whatever the database's own. On SQLite both are the version of the whole
+    file, which is another one as soon as another connection has written to it.
     """
     names, table = _names(Account), ROWS[Account].name
     if dialect == "sqlite":
         versions = "v.data_version, v.data_version"
         return f"SELECT {names}, {versions} FROM {_FILE_VERSION} AS v CROSS JOIN {table} WHERE tenant {among} ORDER BY tenant"  # noqa: S608, E501 - our own names
-    return f"SELECT {names}, xmin::text::bigint, {_XMIN_NEXT} FROM {table} WHERE tenant {among} ORDER BY tenant FOR UPDATE"  # noqa: S608, E501 - our own names
+    return f'SELECT {names}, xmin::text::bigint, {_XMIN_NEXT} FROM {table} WHERE tenant {among} ORDER BY tenant COLLATE "C" FOR UPDATE'  # noqa: S608, E501 - our own names
 
 
 def _confirm(dialect: str) -> str:

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 from ledger.books import Books, Changes
 from ledger.rows import (
-    NEVER_US,
-    OPEN,
     Account,
     Budget,
     Draw,
@@ -110,9 +108,6 @@ class MemoryLedger:
         self._settings.extend(changes.settings)
         self._hold_windows.update(changes.hold_windows)
         books.changes = Changes()
-        books.next_due_us = min(
-            (h.expires_at for h in books.holds.values() if h.state == OPEN), default=NEVER_US
-        )
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """

@@ -53,6 +53,7 @@ class SqlStore:
         self._versions: dict[str, tuple[int, int]] = {}
         self._found: list[Hold] | None = None
         self._keys: dict[tuple[str, str], None] = {}
+        self._made: dict[str, str] = {}
         self._assumed = False
         self._wary = 0
 
@@ -64,12 +65,13 @@ class SqlStore:
         tenants = sorted({op.tenant for op in ops})
         named = _named(ops)
         self._lent = self._kept.take(tenants)
-        self._keys = dict.fromkeys((op.tenant, op.key) for op in ops if not recorded_by_hold(op))
+        self._keys = dict.fromkeys((op.tenant, op.key) for op in ops if _leaves_answer(op))
+        self._made = _made(ops)
         self._found = None
         self._assumed = self._assumable(ops, tenants, named)
         if self._assumed:
             return {tenant: self._lent[tenant].books for tenant in tenants}
-        return self._locked(driver, ops, tenants, named | _made(ops))
+        return self._locked(driver, ops, tenants, named | self._made)
 
     def _assumable(self, ops: Sequence[Operation], tenants: list[str], named: dict[str, str]) -> bool:
         """
@@ -238,7 +240,7 @@ class SqlStore:
             driver.write(self._writes.statements(changed, attached))
             return True
         try:
-            confirmed = self._write_confirmed(driver, changed, attached)
+            confirmed = self._write_confirmed(driver, books, changed, attached)
         except Exception as error:
             if trouble(error) not in (Trouble.INTEGRITY, Trouble.POISON):
                 raise
@@ -249,13 +251,17 @@ class SqlStore:
         return confirmed
 
     def _write_confirmed(
-        self, driver: Driver, changed: dict[type, list[Any]], attached: Sequence[Attachment]
+        self,
+        driver: Driver,
+        books: Sequence[Books],
+        changed: dict[type, list[Any]],
+        attached: Sequence[Attachment],
     ) -> bool:
         """
         Write in a transaction that begins here; True where all accounts had the versions that were kept, and
         no key was used before.
         """
-        lent = self._lent
+        lent, known = self._lent, {one.tenant: one for one in books}
         first = self._writes.confirmed(changed[Account], lent)
         if first is not None:
             accounts = changed.pop(Account)
@@ -264,6 +270,9 @@ class SqlStore:
         if lent:  # nothing of them is written, or the version is not the row's own
             pairs = driver.pairs([(tenant, str(one.version)) for tenant, one in lent.items()])
             queries["confirm"] = (self._texts.confirm, pairs)
+        unmade = [name for name, tenant in self._made.items() if name not in known[tenant].holds]
+        if unmade:  # refused: no row of theirs will tell that there is that hold
+            queries["by_id"] = (self._texts.by_id, (driver.many(unmade),))
         answers = driver.begin_and_write(
             [first] if first is not None else [],
             list(queries.values()),
@@ -272,7 +281,7 @@ class SqlStore:
         found = dict(zip(queries, answers, strict=True))
         ((next_version,),) = found["next"]
         self._versions = {tenant: (one.version, next_version) for tenant, one in self._lent.items()}
-        if found.get("ops") or found.get("by_key"):
+        if any(found.get(slot) for slot in ("ops", "by_key", "by_id")):
             return False
         return not lent or found["confirm"][0][0] == len(lent)
 
@@ -282,6 +291,13 @@ def _named(ops: Sequence[Operation]) -> dict[str, str]:
     Return the holds that operations name, each with its tenant; a reservation makes its own.
     """
     return {op.hold_id: op.tenant for op in ops if hasattr(op, "hold_id") and not isinstance(op, Reserve)}
+
+
+def _leaves_answer(op: Operation) -> bool:
+    """
+    Tell whether an operation may leave an answer under its key beside any hold.
+    """
+    return not recorded_by_hold(op) or (isinstance(op, Reserve) and op.sticky)
 
 
 def _made(ops: Sequence[Operation]) -> dict[str, str]:

@@ -370,7 +370,7 @@ class Writer:
         op, result = item.op, item.result
         if not isinstance(op, Reserve) or not isinstance(result, Held) or not item.applied:
             return
-        gone = Release(op.tenant, f"{op.key}:abandoned", result.opened_us, result.hold_id, "caller gave up")
+        gone = Release(op.tenant, f"abandoned:{op.key}", result.opened_us, result.hold_id, "caller gave up")
         with self._wake:
             if not self._closing or threading.current_thread() is self._thread:
                 self._queue.append(Item(gone, ()))

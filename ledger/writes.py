@@ -122,10 +122,10 @@ def changed_rows(books: Sequence[Books]) -> dict[type, list[Any]]:
     """
     every = [one.changes for one in books]
     for changes in every:
-        if changes.lots or changes.budgets or changes.windows or changes.holds:
-            changes.account = True  # by its version others see that what they keep is old
+        if changes.lots or changes.budgets or changes.windows or changes.holds or changes.ops:
+            changes.account = True  # its version tells others that what they keep is old; its lock holds them
     return {
-        Account: [one.account for one in books if one.changes.account],
+        Account: [one.account for one in books if one.changes.account and one.account is not None],
         Lot: [row for one in every for row in one.lots.values()],
         Budget: [row for one in every for row in one.budgets.values()],
         Window: [row for one in every for row in one.windows.values()],

@@ -20,9 +20,10 @@ from ledger.driver_sqlite import SqliteDriver
 from ledger.drivers import Driver
 from ledger.errors import OperationFailed, StoreUnavailable
 from ledger.kept import Lent
+from ledger.own_driver import connect
 from ledger.rows import Budget, Hold, HoldWindow, Lot, Window, columns
 from ledger.seals import make_seals
-from ledger.statements import ROWS
+from ledger.statements import ROWS, texts
 from ledger.store_memory import MemoryLedger
 from ledger.store_sql import SqlStore
 from ledger.types import (
@@ -378,6 +379,56 @@ def test_a_closed_hold_is_not_made_again(ledger: Ledger, open_ledger: Callable[.
     settled = ledger.do(reserve("c"))
     assert isinstance(settled, Held)
     assert (settled.gauges[1].spent_nanos, settled.gauges[1].held_nanos) == (70, 110)
+
+
+def test_a_refused_repetition_gets_its_hold(ledger: Ledger, open_ledger: Callable[..., Ledger]) -> None:
+    """
+    A reservation that comes again, and that what is kept would refuse, is that of its hold all the same: of
+    one that is closed, or that another writer made before this one read the tenant.
+    """
+    other = open_ledger()
+    opened(ledger)
+    other.do(reserve("theirs", 400))
+    for name in ("a", "b"):
+        ledger.do(reserve(name, 100))
+    ledger.do(Settle("acme", "settle:a", NOW_US, "a", 100))
+    for name, cost, state in (("theirs", 400, "open"), ("a", 100, "settled")):
+        again = ledger.do(reserve(name, cost))
+        assert isinstance(again, Held)
+        assert (again.replayed, again.state) == (True, state)
+        for n in range(70):  # until it decides before the lock again
+            ledger.do(Renew("acme", f"{name}-{n}", NOW_US, "b", 900_000_000))
+
+
+def test_a_final_refusal_may_come_under_a_holds_own_key(ledger: Ledger) -> None:
+    """
+    Asked to keep a refusal, the ledger keeps it under any key.
+    """
+    opened(ledger)
+    asked = replace(reserve("a", 2_000), sticky=True)
+    for n in range(3):
+        refused = ledger.do(asked)
+        assert isinstance(refused, Refused)
+        ledger.do(reserve(f"n{n}"))
+    ledger.do(TopUp("acme", "more", NOW_US, 9_000))
+    ledger.do(SetBudget("acme", "none", NOW_US, None))
+    assert ledger.do(asked) == refused
+
+
+def test_a_stored_refusal_holds_the_lock(engine: Engine, open_ledger: Callable[..., Ledger]) -> None:
+    """
+    What is only written under a key is written under the account's lock too: the row has a new version.
+    """
+    ledger = open_ledger()
+    opened(ledger)
+    for key in ("one", "two"):
+        driver = connect(engine)
+        lock = texts(engine.dialect.name).lock
+        before = driver.select([(lock, (driver.many(["acme"]),))])[0][0][-2]
+        ledger.do(replace(reserve("a", 2_000), key=key, sticky=True))
+        after = driver.select([(lock, (driver.many(["acme"]),))])[0][0][-2]
+        driver.close()
+        assert after != before
 
 
 def test_a_refusal_that_was_final_stays_so(ledger: Ledger) -> None:

@@ -35,6 +35,7 @@ from ledger.types import (
     Settled,
     ToppedUp,
     TopUp,
+    hold_key,
     settle_key,
 )
 from ledger.verify import verify
@@ -276,6 +277,25 @@ def test_full_queue_refuses_at_once(open_ledger: Callable[..., Ledger]) -> None:
     assert refused.reason is Reason.QUEUE_FULL
     assert refused.busy
     assert all(isinstance(future.result(30), Held) for future in futures)
+
+
+def test_an_abandoned_hold_under_its_own_key_is_given_back(
+    engine: Engine, open_ledger: Callable[..., Ledger]
+) -> None:
+    """
+    As every call of the product without a caller's key: giving back has a key of its own.
+    """
+    ledger = open_ledger()
+    opened(ledger)
+    late = ledger.submit(Reserve("acme", hold_key("late"), NOW_US, "late", (Offer(100, 50),)))
+    wait([late], 30)
+    late.cancel()
+    ledger.do(TopUp("acme", "after", NOW_US, 1))
+    ledger.close()
+    with reading(engine) as connection:
+        given_back = hold(connection, "late")
+    assert given_back is not None
+    assert given_back.state == "released"
 
 
 def test_cancelled_caller_leaves_no_hold(engine: Engine, open_ledger: Callable[..., Ledger]) -> None:
