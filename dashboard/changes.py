@@ -8,7 +8,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import session
-from dashboard.money_text import NONE, dated, plain, times_of, words
+from dashboard.money_text import NONE, dated, dollars, plain, times_of, words
 from outlay.admin.history import SUBJECTS, history
 
 PAGE: Final = 25
@@ -47,8 +47,9 @@ def show(tenant: str, zone: str) -> None:
         return
     _table(lines[:PAGE], zone)
     st.caption(
-        f"The newest first. {times_of(zone)} Keys, policies and halts have lists of their own; "
-        f"all of it on the command line: `outlay tenant history {tenant}`."
+        f"The newest first. {times_of(zone)} A lot is one top-up or grant, kept apart until it is spent. "
+        "Keys, policies and halts have lists of their own; all of it on the command line: "
+        f"`outlay tenant history {tenant}`."
     )
     _paging(kept, more=len(lines) > PAGE)
 
@@ -92,5 +93,5 @@ def _value(name: str | None, value: Any, zone: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name.endswith("_usd"):
-        return "no limit" if value == "none" else f"${value}"
+        return "no limit" if value == "none" else dollars(value)
     return dated(value, zone) if name.endswith(("_at", "_until")) else str(value)

@@ -18,6 +18,8 @@ NONE: Final = "—"
 _CENT_NANOS: Final = 10_000_000
 _SMALL_NANOS: Final = 10_000_000_000
 _MINUS: Final = "−"
+OF_CALLS: Final = "$%,.6f"
+"""How a column of single calls' amounts is written."""
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:[+-]\d\d:\d\d|Z)")
 """As texts of the books write an instant, for programs to read."""
 
@@ -38,7 +40,15 @@ def exact(nanos: int | None) -> str:
     """
     Write an amount with all its digits.
     """
-    return NONE if nanos is None else _signed(nanos, f"${format_usd(abs(nanos))}")
+    return NONE if nanos is None else dollars(format_usd(nanos))
+
+
+def dollars(text: str) -> str:
+    """
+    Write the decimal text of an amount as people read it, with all its digits.
+    """
+    found = Decimal(text)
+    return f"{_MINUS if found < 0 else ''}${abs(found):,f}"
 
 
 def amount(nanos: int | None) -> Decimal | None:
@@ -52,7 +62,7 @@ def cells(amounts: Sequence[int | None]) -> str:
     """
     Choose how a column of amounts is written: whole cents, with two more digits where all are small.
     """
-    return "$%.2f" if max((abs(nanos or 0) for nanos in amounts), default=0) >= _SMALL_NANOS else "$%.4f"
+    return "$%,.2f" if max((abs(nanos or 0) for nanos in amounts), default=0) >= _SMALL_NANOS else "$%,.4f"
 
 
 def share(ratio: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import frame, session
-from dashboard.money_text import NONE, dated, plain, plural, times_of, words
+from dashboard.money_text import NONE, OF_CALLS, dated, plain, plural, times_of, words
 from outlay.admin.preview import preview_policy
 
 DECISIONS_MAX: Final = 50_000
@@ -102,7 +102,7 @@ def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         "Otherwise": "changed",
     }
     digits = 4 if all(Decimal(row["spend_now_usd"]) < 10 for _, row in rows) else 2
-    written = st.column_config.NumberColumn(format=f"$%.{digits}f")
+    written = st.column_config.NumberColumn(format=f"$%,.{digits}f")
     st.dataframe(
         {
             first: [name for name, _ in rows],
@@ -113,7 +113,7 @@ def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         },
         column_config={
             **dict.fromkeys(money, written),
-            "Change, USD": st.column_config.NumberColumn(format=f"%+.{digits}f"),
+            "Change, USD": st.column_config.NumberColumn(format=f"%+,.{digits}f"),
             "Lowered": st.column_config.NumberColumn(help="Calls served below the tier asked for"),
             "Raised": st.column_config.NumberColumn(help="Calls served above the tier asked for"),
             "Otherwise": st.column_config.NumberColumn(help="Calls that would have gone otherwise"),
@@ -137,7 +137,7 @@ def _changes(changes: Sequence[Mapping[str, Any]], zone: str) -> None:
             "Call": [one["id"] for one in changes],
         },
         column_config={
-            **dict.fromkeys(("Cost", "Cost then"), st.column_config.NumberColumn(format="$%.6f")),
+            **dict.fromkeys(("Cost", "Cost then"), st.column_config.NumberColumn(format=OF_CALLS)),
             "Call": st.column_config.TextColumn(help="Explain it on the Routing page"),
         },
         hide_index=True,

@@ -46,15 +46,18 @@ def state_text(row: TenantRow) -> str:
         return _STATES[row.stops[0].obstacle]
     if row.tight is not None:
         return "credit low" if row.tight.gauge == "credit" else "budget low"
-    return "running"
+    return "observed" if row.observed else "running"
 
 
 def why_text(row: TenantRow, zone: str) -> str:
     """
-    Say in sentences why no call of a tenant passes and what ends that, or why its latest one did not.
+    Say in sentences why no call of a tenant passes and what ends that, or why its latest one did not; of one
+    that is only observed, what would stop it.
     """
     if row.stops or row.tight is None:
-        return " ".join(_SENTENCES[stop.obstacle](stop, row, zone) for stop in row.stops)
+        lead = ("Observe mode lets its calls pass all the same.",) if row.observed and not row.stops else ()
+        told = (_SENTENCES[stop.obstacle](stop, row, zone) for stop in row.stops or row.observed)
+        return " ".join((*lead, *told))
     at = zoned(row.tight.at_us, zone)
     said = on_clock(row.tight.text, zone)
     return f"A cheaper call may pass; the latest one was refused, {at}: {said}."
@@ -64,7 +67,9 @@ def warn(row: TenantRow, zone: str) -> None:
     """
     Warn where no call passes, or where the latest one was refused for money that is still missing.
     """
-    if why := why_text(row, zone):
+    if row.observed and not row.stops:
+        st.info(plain(why_text(row, zone)), icon=":material/visibility:")
+    elif why := why_text(row, zone):
         said = f"**No call passes.** {plain(why)}" if row.stops else plain(why)
         st.warning(said, icon=":material/block:" if row.stops else ":material/warning:")
 

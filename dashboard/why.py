@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import session
 from dashboard.money_text import (
     NONE,
+    OF_CALLS,
     amount,
     exact,
     moment,
@@ -182,8 +183,8 @@ def _offers(found: Why) -> None:
             "At most": [amount(offer.cost_bound_nanos) for _, offer in rows],
         },
         column_config={
-            "Expected": st.column_config.NumberColumn(format="$%.6f"),
-            "At most": st.column_config.NumberColumn(format="$%.6f"),
+            "Expected": st.column_config.NumberColumn(format=OF_CALLS),
+            "At most": st.column_config.NumberColumn(format=OF_CALLS),
         },
         hide_index=True,
         placeholder=NONE,

@@ -249,12 +249,15 @@ def _rows(
 
 
 def _observed(app: "App", conn: Connection, row: TenantRow) -> TenantRow:
-    """Leave out what stops no call of a tenant that is only observed: money and its spend breaker."""
+    """Tell apart what stops no call of a tenant that is only observed: money and its spend breaker."""
     standing = tuple(stop for stop in row.stops if stop.obstacle in STOPS_OBSERVED)
     if standing == row.stops and row.tight is None:
         return row
     mode = app.policies.applied(conn, row.tenant).policy.enforcement.mode
-    return replace(row, stops=standing, tight=None) if mode == "observe" else row
+    if mode != "observe":
+        return row
+    observed = tuple(stop for stop in row.stops if stop not in standing)
+    return replace(row, stops=standing, tight=None, observed=observed)
 
 
 def _credits(rows: Sequence[TenantRow]) -> Credits:

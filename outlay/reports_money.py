@@ -54,6 +54,7 @@ class TenantRow:
         scheduled: Credit that comes later.
         stops: What lets none of its calls pass, in the order in which a call meets it.
         tight: What its latest call was refused for, where its usual calls would be refused as well.
+        observed: What would let none pass, were the tenant not in observe mode.
     """
 
     tenant: str
@@ -66,6 +67,7 @@ class TenantRow:
     scheduled: tuple[Scheduled, ...] = ()
     stops: tuple[Stop, ...] = ()
     tight: Tight | None = None
+    observed: tuple[Stop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

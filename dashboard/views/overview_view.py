@@ -128,7 +128,7 @@ def _day_texts(seen: Overview) -> tuple[str, Tone, str]:
     exactly = f"Exactly {exact(seen.spent_today_nanos)}"
     if seen.tenant is None:
         low = seen.low_budgets
-        below = f"{plural(low, 'budget')} under 20 % left" if low else "every budget has 20 % or more left"
+        below = f"{plural(low, 'daily budget')} under 20 % left" if low else "no daily budget under 20 % left"
         return below, "orange" if low else "off", f"{exactly}, each tenant in its own day."
     day = seen.tenants[0].day
     if day is None or day.limit_nanos is None:
@@ -209,7 +209,10 @@ def _tenants(rows: Sequence[TenantRow], zone: str) -> None:
         hide_index=True,
         placeholder=NONE,
     )
-    st.caption(f"{times_of(zone)} Days and budgets are those of each tenant's own time zone.")
+    st.caption(
+        f"{times_of(zone)} Days and budgets are those of each tenant's own time zone. A tenant is running "
+        "until nothing is left, also under 20 %; its state says what stops it."
+    )
     standing.why_list(rows, zone)
 
 

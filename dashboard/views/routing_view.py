@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import calibration, charts, frame, refusals, session, theme, why
 from dashboard.money_text import (
     NONE,
+    OF_CALLS,
     amount,
     moment,
     on_clock,
@@ -163,9 +164,9 @@ def _page(page: LogPage, zone: str) -> None:
             "Deciding reason": [on_clock(row.why, zone) for row in rows],
         },
         column_config={
-            "Cost": st.column_config.NumberColumn(format="$%.6f"),
+            "Cost": st.column_config.NumberColumn(format=OF_CALLS),
             "As asked": st.column_config.NumberColumn(
-                format="$%.6f", help="The same usage at the model asked for"
+                format=OF_CALLS, help="The same usage at the model asked for"
             ),
             "Deciding reason": st.column_config.TextColumn(width="large"),
         },

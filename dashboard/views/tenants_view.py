@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import changes, frame, session
+from dashboard import changes, frame, kinds, session
 from dashboard.frame import Card
 from dashboard.money_text import (
     NONE,
     amount,
     cells,
+    dollars,
     exact,
     moment,
     percent,
@@ -172,7 +173,7 @@ def _statement(row: TenantRow) -> None:
         st.caption("No money has moved yet. Top the tenant up to let it spend.")
         return
     _lines(lines, row.timezone)
-    st.caption(times_of(row.timezone))
+    st.caption(f"{times_of(row.timezone)} {kinds.told(line.kind for line in lines)}")
     with st.container(horizontal=True):
         if st.button("Newer", disabled=len(places) == 1, icon=":material/chevron_left:"):
             places.pop()
@@ -230,7 +231,7 @@ def _top_up_dialog(row: TenantRow) -> None:
                 session.books(), row.tenant, value.strip(), kind=str(kind), expires=expires.strip() or None,
                 idempotency_key=st.session_state["order_key"], reason=reason, actor=session.actor(),
             ),
-            lambda made: f"{row.tenant} was topped up; its credit is ${made['credit_usd']}.",
+            lambda made: f"{row.tenant} was topped up; its credit is {dollars(made['credit_usd'])}.",
         )  # fmt: skip
 
 
@@ -250,7 +251,7 @@ def _budget_dialog(row: TenantRow) -> None:
 
 
 def _limit(limit_usd: str | None) -> str:
-    return "unlimited" if limit_usd is None else f"${limit_usd}"
+    return "unlimited" if limit_usd is None else dollars(limit_usd)
 
 
 @st.dialog("Freeze or unfreeze", on_dismiss=frame.close_dialog)

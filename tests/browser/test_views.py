@@ -11,12 +11,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from traffic import STEPS, Clock, Traffic
 
+from dashboard.kinds import KINDS
 from dashboard.money_text import moment
 from ledger import reads
+from ledger.rows import KIND_NAMES
 from ledger.types import SetAccount, SetBudget, TopUp
 from outlay import reports_log
 from outlay.admin import policies, quality
 from outlay.wiring import App
+from router.policy import default_policy_text
 
 Page = Callable[..., AppTest]
 VIEWS = ("overview", "routing", "tenants", "policy")
@@ -189,6 +192,35 @@ def test_a_tenant_without_credit_says_why_nothing_passes(
     assert f"- **poor**, no credit. {told}" in texts(listed).replace("\\", "")
     assert "- **acme**" not in texts(listed)
     assert told in texts(page(name, "poor")).replace("\\", "")
+
+
+@pytest.mark.parametrize("name", ["overview", "tenants"])
+def test_an_observed_tenant_with_nothing_left_says_so(
+    name: str, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """It is not said to run as others do, nor that no call passes."""
+    policies.apply_policy(app, default_policy_text().replace('"enforce"', '"observe"'), actor="ana")
+    books.tenant(app, "acme", now_us)
+    books.tenant(app, "poor", now_us, credit_nanos=0)
+    listed = page(name)
+    table = next(frame.value for frame in listed.dataframe if "State" in frame.value.columns)
+    assert list(table["State"]) == ["running", "observed"]
+    told = "Observe mode lets its calls pass all the same. No credit is left: top up."
+    assert f"- **poor**, observed. {told}" in texts(listed).replace("\\", "")
+    own = page(name, "poor")
+    assert told in texts(own).replace("\\", "")
+    assert "No call passes" not in texts(own)
+
+
+def test_the_kinds_of_a_statement_are_explained(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """Those that it has, in the words of the glossary; others would be in the way."""
+    assert set(KINDS) == set(KIND_NAMES)
+    books.tenant(app, "acme", now_us - 60_000_000)
+    books.play(app, books.Call("acme", now_us - 5_000_000, cost_nanos=12_345_679))
+    said = texts(page("tenants", "acme"))
+    assert f"**topup**: {KINDS['topup']}" in said
+    assert f"**settle**: {KINDS['settle']}" in said
+    assert "**refund**" not in said
 
 
 @pytest.mark.parametrize("name", ["overview", "tenants"])

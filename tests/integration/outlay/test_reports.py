@@ -381,6 +381,8 @@ def test_what_lets_no_call_pass_is_told_with_its_end(acme: App) -> None:
     assert stops(tenant="acme") == [("all_halted", None)]
     policies.apply_policy(acme, default_policy_text().replace('"enforce"', '"observe"'), actor="ana")
     assert [name for name, _ in stops()] == ["all_halted", "halted", "frozen"]
+    poor = next(row for row in reports.tenants(acme, now_us=NOON) if row.tenant == "poor")
+    assert [stop.obstacle for stop in poor.observed] == [Obstacle.NO_CREDIT]
 
 
 def test_credit_that_has_expired_or_is_spent_is_no_credit(acme: App) -> None:

@@ -4,7 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.money_text import cells, dated, exact, on_clock, percent, plain, share, usd, words, zoned
+from dashboard.money_text import (
+    cells,
+    dated,
+    dollars,
+    exact,
+    on_clock,
+    percent,
+    plain,
+    share,
+    usd,
+    words,
+    zoned,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +40,7 @@ def test_totals_are_whole_cents(nanos: int | None, text: str) -> None:
 @given(st.integers(min_value=-(10**17), max_value=10**17))
 def test_exact_text_keeps_every_digit(nanos: int) -> None:
     """The exact text is the amount again once its signs are taken away."""
-    text = exact(nanos).replace("−", "-").replace("$", "")
+    text = exact(nanos).replace("−", "-").replace("$", "").replace(",", "")
     whole, _, rest = text.lstrip("-").partition(".")
     assert int(whole) * 10**9 + int(rest.ljust(9, "0")) == abs(nanos)
     assert text.startswith("-") == (nanos < 0)
@@ -53,11 +65,27 @@ def test_codes_are_words() -> None:
 
 @pytest.mark.parametrize(
     ("amounts", "written"),
-    [([], "$%.4f"), ([None, 9_999_999_999], "$%.4f"), ([1, 10_000_000_000], "$%.2f"), ([-(10**11)], "$%.2f")],
+    [
+        ([], "$%,.4f"),
+        ([None, 9_999_999_999], "$%,.4f"),
+        ([1, 10_000_000_000], "$%,.2f"),
+        ([-(10**11)], "$%,.2f"),
+    ],
 )
 def test_columns_of_small_amounts_show_more_digits(amounts: list[int | None], written: str) -> None:
     """Below ten dollars cents alone would hide what is left."""
     assert cells(amounts) == written
+
+
+def test_thousands_are_apart_wherever_money_is_written() -> None:
+    """In whole cents, with all digits, and as decimal text of an answer."""
+    assert (usd(1_234_567 * 10**9), exact(-1_234_567_000_000_001)) == (
+        "$1,234,567.00",
+        "−$1,234,567.000000001",
+    )
+    assert [dollars(text) for text in ("1234567.50", "0.000000001", "-5000.00", "0.00")] == [
+        "$1,234,567.50", "$0.000000001", "−$5,000.00", "$0.00",
+    ]  # fmt: skip
 
 
 NIGHT_US = 1_795_302_000_250_000  # 2026-11-21 23:00:00.25 UTC
