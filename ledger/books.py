@@ -118,11 +118,17 @@ class Books:
         """
         found: dict[str, Hold] = {}
         while self.due and self.due[0][0] <= now_us:
-            at_us, hold_id = heappop(self.due)
-            hold = self.holds.get(hold_id)
-            if hold is not None and hold.state == OPEN and hold.expires_at == at_us:
-                found[hold_id] = hold
+            hold = self._expiring(*heappop(self.due))
+            if hold is not None:
+                found[hold.id] = hold
         return list(found.values())
+
+    def _expiring(self, at_us: int, hold_id: str) -> Hold | None:
+        """
+        Return the hold that a note is about, unless it was closed, renewed or dropped since.
+        """
+        hold = self.holds.get(hold_id)
+        return hold if hold is not None and hold.state == OPEN and hold.expires_at == at_us else None
 
     def drop_hold(self, hold: Hold) -> None:
         """
@@ -136,7 +142,11 @@ class Books:
         """
         Tell whether no hold, loaded or not, expires until an instant.
         """
-        return now_us < self.others_due_us and (not self.due or now_us < self.due[0][0])
+        while self.due and self.due[0][0] <= now_us:
+            if self._expiring(*self.due[0]) is not None:
+                return False
+            heappop(self.due)
+        return now_us < self.others_due_us
 
     def window(self, budget_id: str, starts_at: int) -> Window:
         """

@@ -144,24 +144,21 @@ class PostgresDriver:
         ready = [(text, [self._sent(value) for value in values]) for text, values in queries]
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
-        wanted, prepared = [], []
+        prepared: list[str | None] = []  # for each result, the text that it says to be prepared
         for text, values in ready:
             if text not in self._prepared:
                 self._prepare(text)
                 prepared.append(text)
-                wanted.append(False)
             pgconn.send_query_prepared(self._prepared[text], values)
-            wanted.append(True)
+            prepared.append(None)
         pgconn.pipeline_sync()
         results = self._receive()
         pgconn.exit_pipeline_mode()
-        try:
-            self._raise_first(results)
-        except Exception:
-            for text in prepared:  # what stands behind a failure was skipped
-                del self._prepared[text]
-            raise
-        return [result for result, asked in zip(results, wanted, strict=True) if asked]
+        for result, made in zip(results, prepared, strict=True):
+            if made is not None and result.status != self._status.COMMAND_OK:
+                del self._prepared[made]  # it failed, or was skipped behind a failure
+        self._raise_first(results)
+        return [result for result, made in zip(results, prepared, strict=True) if made is None]
 
     def _prepare(self, text: str) -> None:
         """

@@ -3,8 +3,9 @@ What the ledger answers: results, and refusals as values with stable codes. Impo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any, cast
 
 from ledger.frozen import frozen
 
@@ -270,3 +271,13 @@ Result = (
     | Noted
     | Refused
 )
+
+
+def unrepeated(result: Result) -> Result:
+    """
+    Undo the mark of a repetition on an answer that our own unanswered COMMIT had written.
+    """
+    if isinstance(result, Refused) or not getattr(result, "replayed", False):
+        return result
+    ours: Result = replace(cast("Any", result), replayed=False)
+    return ours

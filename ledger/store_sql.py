@@ -37,7 +37,8 @@ from ledger.writes import Writes, changed_rows
 
 _CALLS: Final = frozenset((Reserve, Settle, Release, Renew))
 _WARY_BATCHES: Final = 64
-"""So many batches lock first after one that was decided on what had changed, or on a key used before."""
+"""So many batches lock first, the repetition of the one among them that was decided on what had changed, that
+has used keys, or that cannot be carried out."""
 
 
 class SqlStore:
@@ -246,9 +247,16 @@ class SqlStore:
                 raise
             confirmed = False  # such as a number of the chain that another writer has used
         if not confirmed:
-            self._wary = _WARY_BATCHES
+            self.doubt()
             driver.recover()
         return confirmed
+
+    def doubt(self) -> bool:
+        """
+        Look at the database first for a while; False where what was decided on came from there.
+        """
+        self._wary = _WARY_BATCHES
+        return self._assumed
 
     def _write_confirmed(
         self,

@@ -13,8 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -24,6 +23,7 @@ from ledger.drivers import Driver, Trouble, trouble
 from ledger.errors import LedgerClosed, LedgerError, OperationFailed, OutcomeUnknown, StoreUnavailable
 from ledger.outcome import Outcome
 from ledger.own_driver import connect
+from ledger.results import unrepeated
 from ledger.rules import apply, check_books
 from ledger.store_sql import SqlStore
 from ledger.tickets import Item, Ticket
@@ -118,10 +118,13 @@ class Committer:
             written = False
             while not written:
                 books = self._store.load(driver, [item.op for item in items])
-                outcomes = [apply(books[item.op.tenant], item.op) for item in items]
+                try:
+                    outcomes = _decided(items, books)
+                except Exception:
+                    if not self._store.doubt():
+                        raise
+                    continue  # it may only seem impossible: what was kept is old
                 attached = self._attachments(items, outcomes, books)
-                for one in books.values():
-                    check_books(one)
                 written = self._store.write(driver, list(books.values()), attached)
             committing = True
             driver.commit()
@@ -133,7 +136,7 @@ class Committer:
             raise _Failed(kind) from error
         for item, outcome in zip(items, outcomes, strict=True):
             item.applied = outcome.applied or item.ambiguous
-            item.result = _ours(outcome.result) if item.ambiguous else outcome.result
+            item.result = unrepeated(outcome.result) if item.ambiguous else outcome.result
             item.error = None
         self._keep(books)
 
@@ -216,14 +219,14 @@ class Committer:
                 return
 
 
-def _ours(result: Result) -> Result:
+def _decided(items: Sequence[Item], books: dict[str, Books]) -> list[Outcome]:
     """
-    Undo the mark of a repetition on an answer that our own unanswered COMMIT had written.
+    Carry the operations out on the books, and check these.
     """
-    if isinstance(result, Refused) or not getattr(result, "replayed", False):
-        return result
-    ours: Result = replace(cast("Any", result), replayed=False)
-    return ours
+    outcomes = [apply(books[item.op.tenant], item.op) for item in items]
+    for one in books.values():
+        check_books(one)
+    return outcomes
 
 
 def _fail(item: Item, error: LedgerError, failed: _Failed) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import ledger_world
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from ledger import Ledger, reading
 from ledger import kept as kept_rows
@@ -413,6 +413,23 @@ def test_a_final_refusal_may_come_under_a_holds_own_key(ledger: Ledger) -> None:
     ledger.do(TopUp("acme", "more", NOW_US, 9_000))
     ledger.do(SetBudget("acme", "none", NOW_US, None))
     assert ledger.do(asked) == refused
+
+
+def test_what_seems_impossible_is_looked_at(
+    engine: Engine, ledger: Ledger, open_ledger: Callable[..., Ledger]
+) -> None:
+    """
+    A hold that is kept as open was settled by another writer and archived since: its id may be used again.
+    """
+    opened(ledger)
+    ledger.do(reserve("a"))
+    open_ledger().do(Settle("acme", "settle:a", NOW_US, "a", 5))
+    with engine.begin() as connection:
+        for table, column in (("ledger_hold", "id"), ("ledger_hold_window", "hold_id")):
+            connection.execute(text(f"DELETE FROM {table} WHERE {column} = 'a'"))
+    held = ledger.do(replace(reserve("a"), key="call:0:mine"))
+    assert isinstance(held, Held)
+    assert held.gauges[1].spent_nanos == 5
 
 
 def test_a_stored_refusal_holds_the_lock(engine: Engine, open_ledger: Callable[..., Ledger]) -> None:
