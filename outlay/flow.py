@@ -226,11 +226,18 @@ class _Call:
         self.record = records.decided(self.record, choice, self.reasons)
         reply, self.tries = yield from repeats.reserve(self._reservation, self.tries)
         if isinstance(reply, books.Refused):
-            refused = refusals.from_ledger(self.id, self.request.tenant, reply, self.at_us)
+            told = yield from repeats.named(self.request, reply)
+            refused = refusals.from_ledger(self.id, self.request.tenant, told, self.at_us)
             return (yield from self._refuse(refused))
         assert isinstance(reply, books.Held)
         self.held = reply
-        return refusals.duplicate(self.id, reply.hold_id) if reply.replayed else None
+        return (yield from self._repeated(reply.hold_id)) if reply.replayed else None
+
+    def _repeated(self, first_id: str) -> Generator[Any, Any, Refused]:
+        """Refuse a key that is used; who sends for itself may get its hold again, and is not refused then."""
+        refused = refusals.duplicate(self.id, first_id)
+        again = yield from repeats.open_again(self.request, first_id)
+        return refused if again is not None else (yield from self._refuse(refused))
 
     def choose(self, unhealthy: Mapping[str, int]) -> Choice | Refusal:
         """
@@ -270,7 +277,7 @@ class _Call:
         rule = self.view.rules.provider
         if state is None or rule is None or self.profile is None:
             return False
-        if self.request.surface == "holds":
+        if self.request.surface == repeats.HOLDS:
             return self.view.enforced
         lost = yield from self.probe.claim(state, rule, self.at_us)
         return lost and self.view.enforced

@@ -11,20 +11,20 @@ from typing import Any, Final
 
 import ledger.types as books
 from ledger.read_models import HoldRow
-from outlay import closing, fields, records, refusals, requests
+from outlay import closing, fields, records, refusals, repeats, requests
 from outlay.calls import CallRequest, Completed, Refused, Sending
 from outlay.clock import iso
 from outlay.effects import Commit, FindHold, Tools, ask
 from outlay.errors import BadInput
 from outlay.flow import hold
 from outlay.hint_words import read_hints
+from outlay.repeats import HOLDS, plan_of
 from pricing.money import format_usd
 from router.codec import to_json
 from router.types import NUMBER_HINTS, TEXT_HINTS, Hints, Offer, Rights
 
 TTL_S_MAX: Final = 7 * 86_400
 OFFERS_MAX: Final = 20
-SURFACE: Final = "holds"
 Answer = dict[str, Any]
 Steps = Generator[Any, Any, Answer | Refused]
 
@@ -44,10 +44,8 @@ def authorize(request: CallRequest, tools: Tools) -> Steps:
     if not isinstance(sending, Refused):
         return _authorized(request, sending)
     first = sending.details.get("first_decision")
-    found = None if first is None else (yield from ask(FindHold(str(first))))
-    if found is None or found.state != "open" or _plan_here(found) is None:
-        return sending
-    return _repeated(request, found)  # the answer to the same order was lost on its way
+    found = None if first is None else (yield from repeats.open_again(request, str(first)))
+    return sending if found is None else _repeated(request, found)  # its answer was lost on its way
 
 
 def settle(tenant: str, hold_id: str, body: Mapping[str, object], tools: Tools) -> Steps:
@@ -101,7 +99,7 @@ def _close(
     if isinstance(found, Refused):
         return found
     now_us = tools.now_us()
-    plan = _plan_here(found)
+    plan = plan_of(found)
     assert plan is not None, "holds of this surface have plans"
     done = closer(closing.Held(tenant, hold_id, found.cost_bound_nanos, plan), now_us)
     if done.op is None:
@@ -129,16 +127,10 @@ def _find(tenant: str, hold_id: str, tools: Tools) -> Generator[Any, Any, HoldRo
     call which Outlay sent: its caller must not be the one who says what it cost.
     """
     found = yield from ask(FindHold(hold_id))
-    if found is None or found.tenant != tenant or _plan_here(found) is None:
+    if found is None or found.tenant != tenant or plan_of(found) is None:
         unknown = books.Refused(books.Reason.UNKNOWN_HOLD)
         return refusals.from_ledger(hold_id, tenant, unknown, tools.now_us())
     return found
-
-
-def _plan_here(found: HoldRow) -> records.Plan | None:
-    """Read the plan of a hold that was made here; None for one of another surface."""
-    plan = records.read_plan(found.plan)
-    return plan if plan is not None and plan.get("surface") == SURFACE else None
 
 
 def _reported(body: Mapping[str, object], tools: Tools) -> Closer:
@@ -247,7 +239,7 @@ def order(
         rights=Rights() if rights is None else rights,
         hints=_hints(body.get("hints")),
         idempotency_key=fields.idempotency_key(idempotency_key),
-        surface=SURFACE,
+        surface=HOLDS,
         offers=_offers(body["offers"]) if "offers" in body else (),
         hold_ttl_s=ttl_s,
     )

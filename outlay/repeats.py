@@ -11,13 +11,17 @@ import json
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from ledger.types import Held, Reserve, Result
+from ledger.read_models import HoldRow
+from ledger.types import Held, Reason, Refused, Reserve, Result
 from ledger.types import hold_key as own_key
+from outlay import records
 from outlay.calls import CallRequest
-from outlay.effects import Commit, FindTry, ask
+from outlay.effects import Commit, FindHold, FindTry, ask
 
 TRIES_MAX: Final = 256
 """A call looks for a free number among so many, as long as none of them was billed."""
+HOLDS: Final = "holds"
+"""The surface of a caller that talks to a provider itself."""
 _GIVEN_BACK: Final = "released"
 
 
@@ -62,6 +66,37 @@ def reserve(reservation: Callable[[int], Reserve], first: int) -> Generator[Any,
         if not (isinstance(reply, Held) and reply.replayed and reply.state == _GIVEN_BACK):
             break
     return reply, number + 1
+
+
+def named(request: CallRequest, refused: Refused) -> Generator[Any, Any, Refused]:
+    """
+    Say of a key that stands for another request which call has used it, and name it as its caller does.
+    """
+    if refused.reason is not Reason.KEY_CONFLICT:
+        return refused
+    found = yield from ask(FindTry(request.tenant, str(refused.numbers["key"])))
+    first = None if found is None else found.id
+    return Refused(refused.reason, {"key": request.idempotency_key, "first_decision": first})
+
+
+def open_again(request: CallRequest, first_id: str) -> Generator[Any, Any, HoldRow | None]:
+    """
+    Find the hold that the same order has made, while it is open, for a caller that sends for itself.
+    """
+    if request.surface != HOLDS:
+        return None
+    found = yield from ask(FindHold(first_id))
+    if found is None or found.state != "open" or found.request_hash != stands_for(request):
+        return None
+    return found if plan_of(found) is not None else None
+
+
+def plan_of(found: HoldRow) -> records.Plan | None:
+    """
+    Read the plan of a hold whose caller sends for itself; None for one of another surface.
+    """
+    plan = records.read_plan(found.plan)
+    return plan if plan is not None and plan.get("surface") == HOLDS else None
 
 
 def free_number(request: CallRequest) -> Generator[Any, Any, int | None]:

@@ -19,6 +19,7 @@ from outlay.admin.breakers import halt, resume
 from outlay.admin.decisions import explain
 from outlay.admin.money import set_budget
 from outlay.admin.policies import apply_policy
+from outlay.admin.replay import replay
 from outlay.admin.tenants import create_tenant
 from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Refused
 from outlay.client import Call, Calls
@@ -439,16 +440,37 @@ def test_a_session_remembers_who_answered_it(calls: Calls, clock: Any) -> None:
 
 
 def test_an_idempotency_key_makes_one_hold(calls: Calls, select: Select) -> None:
-    """The same key never sends twice: a repetition is told whose it is, another body is a conflict."""
-    request = CallRequest("acme", BODY, idempotency_key="inv-7")
+    """The same key never sends twice: a repetition is told whose it is, and so is another body under it."""
+    request, told = CallRequest("acme", BODY, idempotency_key="inv-7"), ("error_code", "decision_id")
     first = calls.start(request)
     repeated = refusal(calls.start(request))
     assert (repeated.status, repeated.details["first_decision"]) == (409, sent(first).decision_id)
     other = refusal(calls.start(CallRequest("acme", {**BODY, "max_tokens": 9}, idempotency_key="inv-7")))
-    assert (other.status, "first_decision" in other.details) == (409, False)
+    assert other.status == 409
+    named = {"key": "inv-7", "first_decision": sent(first).decision_id}
+    assert {name: other.details[name] for name in other.details if name not in told} == named
     first.resume(Completed(OPUS, USAGE))
     assert refusal(calls.start(request)).details["first_decision"] == first.result.decision_id  # type: ignore[union-attr]
     assert len(select("SELECT id FROM ledger_hold")) == 1
     another = calls.start(CallRequest("acme", BODY, idempotency_key="inv-8"))
     another.resume(Failed(401, "authentication_error"))
     assert sent(calls.start(CallRequest("acme", BODY, idempotency_key="inv-8")))  # it was never billed
+
+
+@pytest.mark.parametrize("body", [BODY, {**BODY, "max_tokens": 9}])
+def test_a_used_key_is_recorded_as_a_refusal(
+    app: App, calls: Calls, select: Select, body: dict[str, Any]
+) -> None:
+    """Its decision can be explained, names the first one, is made again alike, and is counted in a storm."""
+    first = sent(calls.start(CallRequest("acme", BODY, idempotency_key="inv-7")))
+    again = CallRequest("acme", body, idempotency_key="inv-7")
+    refused = refusal(calls.start(again))
+    told = explain(app, refused.decision_id)
+    assert (told["outcome"], told["code"]) == ("refused", "outlay_duplicate_request")
+    assert told["reasons"][-1]["numbers"]["first_decision"] == first.decision_id
+    made = replay(app)
+    assert (made["checked"], made["same"]) == (1, 1)
+    for _ in range(CALM_PER_MINUTE):
+        calls.start(again)
+    assert len(select("SELECT id FROM outlay_decision")) == CALM_PER_MINUTE
+    assert [row["count"] for row in select("SELECT count FROM outlay_refusal_count")] == [1]

@@ -108,7 +108,7 @@ def test_a_hold_lasts_as_long_as_it_is_told(holds: Holds, clock: Any) -> None:
 
 
 def test_the_same_key_makes_one_hold(holds: Holds, select: Select) -> None:
-    """A repeated authorization gets its hold again, as long as it is open; other offers are a conflict."""
+    """A repeated authorization gets its open hold again and is no refusal; closed or other, it is one."""
     first = answer(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
     again = answer(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
     other = refusal(holds.authorize("acme", {"offers": OFFERS[:1]}, idempotency_key="k"))
@@ -116,8 +116,10 @@ def test_the_same_key_makes_one_hold(holds: Holds, select: Select) -> None:
     answer(holds.settle("acme", first["hold"], {"cost_usd": "0.01"}))
     closed = refusal(holds.authorize("acme", {"offers": OFFERS}, idempotency_key="k"))
     assert (closed.status, closed.details["first_decision"]) == (409, first["hold"])
-    assert (other.status, "first_decision" in other.details) == (409, False)
+    assert (other.status, other.details["first_decision"]) == (409, first["hold"])
     assert len(select("SELECT id FROM ledger_hold")) == 1
+    refused = select("SELECT id FROM outlay_decision WHERE outcome = 'refused'")
+    assert {row["id"] for row in refused} == {closed.decision_id, other.decision_id}
 
 
 def test_the_same_request_under_a_key_is_answered_alike(holds: Holds) -> None:

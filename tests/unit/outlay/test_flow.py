@@ -466,7 +466,7 @@ def test_own_offers_under_one_key_are_told_apart() -> None:
         )
         answers.append(one.play(flow.hold(request, one.tools())))
     assert isinstance(answers[0], Sending)
-    assert "first_decision" not in answers[1].details
+    assert "another request" in answers[1].message
 
 
 # observe
