@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from ledger import ClockAhead
+from outlay import errors
 from outlay.admin.lots import seal
 from outlay.clock import now_us
 from outlay.wiring import App
@@ -76,7 +77,7 @@ async def care(app: App, every_s: float) -> None:
                 await asyncio.to_thread(app.circuit.prune, now_us())
             if rounds % SEAL_EVERY == 0:
                 await asyncio.to_thread(seal, app)
-        except ClockAhead as error:
+        except (ClockAhead, errors.ClockAhead) as error:
             logger.error("the books are not cared for: %s", error)
         except Exception:
             logger.exception("the care of the books failed; it is tried again in %s s", every_s)

@@ -166,7 +166,8 @@ def _write_zip(engine: Engine, target: Path, revision: str) -> None:
         zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
     ):
         for name in _tables(connection):
-            columns = [column["name"] for column in inspect(connection).get_columns(name)]
+            every = inspect(connection).get_columns(name)
+            columns = [column["name"] for column in every if "computed" not in column]  # made from the others
             contents.append(
                 {"table": name, "columns": columns, "digest": _copy_out(connection, file, name, columns)}
             )

@@ -110,7 +110,12 @@ def test_a_leap_burns_nobodys_money(
 
 
 def test_an_order_of_an_operator_is_refused_by_its_clock(
-    serving: Any, scripted: Provider, books_url: str, clock: Clock, http: Any
+    serving: Any,
+    scripted: Provider,
+    books_url: str,
+    clock: Clock,
+    http: Any,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
     A top-up by the control plane says the same code; with the same key it is made once the clock is right.
@@ -128,3 +133,6 @@ def test_an_order_of_an_operator_is_refused_by_its_clock(
         status, body, _ = http("POST", place, **order)
         assert status in (200, 201)
         assert body["credit_usd"] == "6.00"
+    said = {record.getMessage() for record in caplog.records if record.levelname == "ERROR"}
+    assert all(line.startswith("the books are not cared for") for line in said)
+    caplog.clear()
