@@ -8,6 +8,7 @@ import contextlib
 from gateway.background import SWEEP_S, OpenCalls, care
 from gateway.collector import spare_collector
 from outlay.aio import AsyncCalls
+from outlay.lifeline import follow_parent
 from outlay.settings import Settings
 from outlay.upstream import UpstreamClient
 from outlay.wiring import App, open_app
@@ -50,6 +51,7 @@ class House:
         self._care = asyncio.create_task(care(self.app, SWEEP_S))
         if self._given is None:  # the process is the gateway's own
             spare_collector()
+            follow_parent()
         self.is_open = True
 
     async def close(self) -> None:

@@ -2,7 +2,8 @@
 Processes that `outlay up` starts: each with its log, waited for until it answers, and stopped at the end.
 
 Every child is the leader of a session of its own, so that one Ctrl-C reaches the parent alone, which then
-stops its children by their ids, in the reverse order of their start.
+stops its children by their ids, in the reverse order of their start. Where the parent is killed outright,
+its children end by themselves.
 """
 
 import http.client
@@ -92,9 +93,9 @@ class Children:
         log = self._folder / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603  # our own modules, no shell
-                [sys.executable, "-P", "-m", module, *arguments],
+                [sys.executable, "-P", "-m", "outlay.demo.following", module, *arguments],
                 env={**self._environ, **(extra or {})},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # its end tells a child that nobody is left to stop it
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -120,6 +121,11 @@ class Children:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End one process; where it does not end politely, whatever is left of its session, too."""
+    with process:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         try:

@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,23 @@ def test_gateway_and_dashboard_stay_up_until_told(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert left_behind(str(tmp_path)) == []
+
+
+def test_nothing_outlives_a_parent_that_was_killed(
+    up: Run, sqlite_url: str, tmp_path: Path, left_behind: Callable[[str], list[str]]
+) -> None:
+    """Killed outright, it stops nothing itself: gateway and dashboard end because it is gone."""
+    port, other = free_port(), free_port()
+    words = ("--port", str(port), "--dashboard-port", str(other), "--json", "--database-url", sqlite_url)
+    process = up(*words)
+    assert _first_line(process), process.communicate()
+    process.kill()
+    process.communicate(timeout=30)
+    until = time.monotonic() + 15
+    while (left := left_behind(str(tmp_path))) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == []
+    assert not answers_http(port, "/readyz")
 
 
 def test_people_are_told_what_to_set(up: Run, sqlite_url: str) -> None:

@@ -94,6 +94,31 @@ def test_workers_share_the_books_and_stop_cleanly(database_url: str, tmp_path: A
     assert "Traceback" not in errors
 
 
+def test_workers_do_not_outlive_their_parent(tmp_path: Any) -> None:
+    """Killed outright, the parent takes its workers with it: none serves on, and the port is free again."""
+    port = free_port()
+    url = f"sqlite:///{tmp_path / 'outlay.db'}"
+    words = ["-m", "outlay.cli", "gateway", "--workers", "2", "--port", str(port), "--log-level", "warning"]
+    gateway = subprocess.Popen([sys.executable, *words], env={**os.environ, "OUTLAY_DATABASE_URL": url})
+    try:
+        asyncio.run(wait_ready(f"http://127.0.0.1:{port}"))
+    finally:
+        gateway.kill()
+        gateway.wait()
+    wait_free(port)
+
+
+def wait_free(port: int) -> None:
+    """Wait until nobody listens on a port; whoever still does is not stopped by this test."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("somebody still listens")
+
+
 @pytest.mark.parametrize("url", ["postgresql://127.0.0.1:9/none", "nonsense://x"])
 def test_books_that_cannot_be_opened_stop_the_start(url: str) -> None:
     """A gateway without usable books does not serve; it says why in its log."""
