@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -95,17 +96,41 @@ def test_workers_share_the_books_and_stop_cleanly(database_url: str, tmp_path: A
 
 
 def test_workers_do_not_outlive_their_parent(tmp_path: Any) -> None:
-    """Killed outright, the parent takes its workers with it: none serves on, and the port is free again."""
+    """Killed outright, the parent takes its workers with it: they end their calls, and free the port."""
+    database_url = f"sqlite:///{tmp_path / 'outlay.db'}"
+    app = open_app(Settings(database_url=database_url), migrate=True)
+    key = tenants.create_tenant(app, "acme", credit="5", actor="test")["key"]
+    upstream, provider = start(tmp_path / "bill.jsonl", latency_ms=3_000)
     port = free_port()
-    url = f"sqlite:///{tmp_path / 'outlay.db'}"
+    environment = {
+        **os.environ,
+        "OUTLAY_DATABASE_URL": database_url,
+        "OUTLAY_UPSTREAM_URL": upstream,
+        "ANTHROPIC_API_KEY": "upstream-secret",
+    }
     words = ["-m", "outlay.cli", "gateway", "--workers", "2", "--port", str(port), "--log-level", "warning"]
-    gateway = subprocess.Popen([sys.executable, *words], env={**os.environ, "OUTLAY_DATABASE_URL": url})
+    gateway = subprocess.Popen([sys.executable, *words], env=environment)
     try:
         asyncio.run(wait_ready(f"http://127.0.0.1:{port}"))
+        assert asyncio.run(calls_while(gateway.kill, f"http://127.0.0.1:{port}", key)) == [200] * CALLS
+        wait_free(port)
     finally:
         gateway.kill()
         gateway.wait()
-    wait_free(port)
+        provider.terminate()
+        provider.wait()
+    balance = money.balance(app, "acme")
+    app.close()
+    assert Decimal(balance["credit_usd"]) == 5 - bill.total(tmp_path / "bill.jsonl")
+    assert balance["held_usd"] == "0.00"
+
+
+async def calls_while(happens: Callable[[], None], url: str, key: str) -> list[int]:
+    """Many calls, and something that happens once they are under way."""
+    under_way = asyncio.create_task(calls(url, key))
+    await asyncio.sleep(2.0)
+    happens()
+    return await under_way
 
 
 def wait_free(port: int) -> None:
