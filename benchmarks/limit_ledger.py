@@ -27,7 +27,7 @@ from sqlalchemy import Engine
 
 from ledger import Ledger, make_engine, reading, tables
 from ledger.drivers import Driver
-from ledger.types import Offer, OpenAccount, Refused, Reserve, Settle
+from ledger.types import Offer, OpenAccount, Refused, Reserve, Settle, hold_key, settle_key
 from ledger.verify import verify
 from ledger.writer import Committer, Item
 
@@ -212,8 +212,10 @@ class Product:
     def run(self, work: Batch) -> None:
         """Carry out one batch."""
         offer = (Offer(BOUND, COST, "{}"),)
-        made = [Item(Reserve(tenant, n, START_US, n, offer, owner="bench"), ()) for tenant, n in work[0]]
-        closed = [Item(Settle(tenant, n + "s", START_US, n, COST, "{}"), ()) for tenant, n in work[1]]
+        made = [
+            Item(Reserve(tenant, hold_key(n), START_US, n, offer, owner="bench"), ()) for tenant, n in work[0]
+        ]
+        closed = [Item(Settle(tenant, settle_key(n), START_US, n, COST, "{}"), ()) for tenant, n in work[1]]
         self._committer.run([*made, *closed])
         assert not any(item.error or isinstance(item.result, Refused) for item in (*made, *closed))
 

@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from postgres_server import PostgresServer, binaries
 
 from outlay.schema import upgrade
 
 
 def pytest_configure() -> None:
-    """Let tests send themselves Ctrl-C, which a shell makes whatever it starts in the background ignore."""
+    """
+    Let tests send themselves Ctrl-C, which a shell makes whatever it starts in the background ignore; and time
+    no example of a property: the machine may be slow.
+    """
+    settings.register_profile("outlay", deadline=None)
+    settings.load_profile("outlay")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
