@@ -21,8 +21,8 @@ from outlay.schema import upgrade
 
 def pytest_configure() -> None:
     """
-    Let tests send themselves Ctrl-C, which a shell makes whatever it starts in the background ignore; and time
-    no example of a property: the machine may be slow.
+    Let tests send themselves Ctrl-C, which a shell makes whatever it starts in the background ignore; and
+    time no example of a property: the machine may be slow.
     """
     settings.register_profile("outlay", deadline=None)
     settings.load_profile("outlay")
