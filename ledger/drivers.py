@@ -65,7 +65,8 @@ class Driver(Protocol):
         self, first: Sequence[Write], queries: Sequence[Query], rest: Sequence[Write]
     ) -> list[list[tuple[Any, ...]]]:
         """
-        Begin a transaction and send, in order, what locks, the queries, and the bulk statements.
+        Begin a transaction, look under its lock, and send the bulk statements; `first` is what locks where
+        beginning does not.
         """
 
     def commit(self) -> None:

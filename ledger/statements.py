@@ -87,7 +87,7 @@ class Texts:
     """
 
     lock: str
-    confirm: str
+    confirm: str | None
     next_version: str
     by_key: str
     by_id: str
@@ -136,19 +136,11 @@ def _lock(among: str, dialect: str) -> str:
     return f'SELECT {names}, xmin::text::bigint, {_XMIN_NEXT} FROM {table} WHERE tenant {among} ORDER BY tenant COLLATE "C" FOR UPDATE'  # noqa: S608, E501 - our own names
 
 
-def _confirm(dialect: str) -> str:
-    """
-    Write the count of those (tenant, version) pairs that are still so; a version is sent as text.
-    """
-    if dialect == "sqlite":
-        return (
-            f"SELECT count(*) FROM json_each(?) AS p, {_FILE_VERSION} AS v "  # noqa: S608 - our own names
-            "WHERE CAST(json_extract(p.value, '$[1]') AS INTEGER) = v.data_version"
-        )
-    return (
-        f"SELECT count(*) FROM unnest(%s::text[], %s::xid[]) AS p(tenant, version) JOIN {ROWS[Account].name} AS a "  # noqa: S608, E501 - our own names
-        "ON a.tenant = p.tenant AND a.xmin = p.version"
-    )
+_CONFIRM: Final = (
+    "SELECT count(*) FROM unnest(%s::text[], %s::xid[]) AS p(tenant, version) JOIN ledger_account AS a "
+    "ON a.tenant = p.tenant AND a.xmin = p.version"
+)
+"""The count of those accounts that still have their versions; on SQLite there is only that of the file."""
 
 
 def _windows(among: str, dialect: str) -> str:
@@ -207,7 +199,7 @@ def texts(dialect: str) -> Texts:
     clock = f"{latest}({mark}, (SELECT max(last_at) FROM ledger_account WHERE tenant {among}))"  # noqa: S608 - our own names
     return Texts(
         lock=_lock(among, dialect),
-        confirm=_confirm(dialect),
+        confirm=None if lite else _CONFIRM,
         next_version=f"SELECT data_version FROM {_FILE_VERSION}" if lite else f"SELECT {_XMIN_NEXT}",  # noqa: S608 - our own names
         by_key=_select_pairs(Hold, "op_key", dialect, "{0}.op_key <> 'hold:' || {0}.id"),
         by_id=_select(Hold, f"id {among}"),

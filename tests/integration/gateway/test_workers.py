@@ -65,18 +65,23 @@ async def calls(url: str, key: str) -> list[int]:
         return await asyncio.gather(*(one() for _ in range(CALLS)))
 
 
+def environment_of(database_url: str, upstream: str) -> dict[str, str]:
+    """The environment of a gateway."""
+    return {
+        **os.environ,
+        "OUTLAY_DATABASE_URL": database_url,
+        "OUTLAY_UPSTREAM_URL": upstream,
+        "ANTHROPIC_API_KEY": "upstream-secret",
+    }
+
+
 def test_workers_share_the_books_and_stop_cleanly(database_url: str, tmp_path: Any) -> None:
     """Three processes charge what the provider billed, and a polite stop loses nothing."""
     app = open_app(Settings(database_url=database_url), migrate=True)
     key = tenants.create_tenant(app, "acme", credit="5", actor="test")["key"]
     upstream, provider = start(tmp_path / "bill.jsonl")
     port = free_port()
-    environment = {
-        **os.environ,
-        "OUTLAY_DATABASE_URL": database_url,
-        "OUTLAY_UPSTREAM_URL": upstream,
-        "ANTHROPIC_API_KEY": "upstream-secret",
-    }
+    environment = environment_of(database_url, upstream)
     words = ["-m", "uvicorn", "gateway.app:create", "--factory", "--workers", "3", "--port", str(port)]
     words += ["--log-level", "warning", "--timeout-graceful-shutdown", "10"]
     gateway = subprocess.Popen([sys.executable, *words], env=environment, stderr=subprocess.PIPE, text=True)
@@ -102,12 +107,7 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Any) -> None:
     key = tenants.create_tenant(app, "acme", credit="5", actor="test")["key"]
     upstream, provider = start(tmp_path / "bill.jsonl", latency_ms=3_000)
     port = free_port()
-    environment = {
-        **os.environ,
-        "OUTLAY_DATABASE_URL": database_url,
-        "OUTLAY_UPSTREAM_URL": upstream,
-        "ANTHROPIC_API_KEY": "upstream-secret",
-    }
+    environment = environment_of(database_url, upstream)
     words = ["-m", "outlay.cli", "gateway", "--workers", "2", "--port", str(port), "--log-level", "warning"]
     gateway = subprocess.Popen([sys.executable, *words], env=environment)
     try:

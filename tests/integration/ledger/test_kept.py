@@ -112,6 +112,8 @@ def lent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def confirmed(store: SqlStore, driver: Driver, lent: Lent) -> bool:
     """Tell whether nobody else has written to a tenant since."""
+    if store._texts.confirm is None:
+        return bool(driver.select([(store._texts.next_version, ())])[0][0][0] == lent.version)
     pairs = driver.pairs([(lent.books.tenant, str(lent.version))])
     return bool(driver.select([(store._texts.confirm, pairs)])[0][0][0])
 
