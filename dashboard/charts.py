@@ -15,7 +15,7 @@ from dashboard import theme
 from dashboard.money_text import clock, exact, moment, usd, words, zoned
 from outlay.reports import Band
 from outlay.reports_budgets import BudgetWindow
-from outlay.reports_calls import NOT_ROUTED, Count, TierSpend
+from outlay.reports_calls import NOT_ROUTED, ONLY_COUNTED, Count, TierSpend
 from outlay.reports_money import BurnPoint
 from outlay.reports_periods import Period, local
 from outlay.reports_routing import Cell
@@ -340,8 +340,9 @@ def _matrix_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 
 def _order(seen: set[str], tiers: Sequence[str]) -> list[str]:
     """Put tiers of older policies behind those of today, and what no tier lists last."""
-    others = sorted(seen - set(tiers) - {UNLISTED, NOT_ROUTED})
-    return [*tiers, *others, *(name for name in (UNLISTED, NOT_ROUTED) if name in seen)]
+    last = (UNLISTED, NOT_ROUTED, ONLY_COUNTED)
+    others = sorted(seen - {*tiers, *last})
+    return [*tiers, *others, *(name for name in last if name in seen)]
 
 
 def _served_order(cells: Sequence[Cell], tiers: Sequence[str]) -> list[str]:

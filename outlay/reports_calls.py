@@ -24,6 +24,8 @@ UNKNOWN: Final = "unknown"
 """Stands for the code of refusals without one."""
 NOT_ROUTED: Final = "not routed"
 """Stands for the tier asked for by calls that were refused before they were routed."""
+ONLY_COUNTED: Final = "only counted"
+"""Stands for the tier asked for by refused calls of storms: only tenant, code and minute are kept."""
 UNTOLD: Final = "other_reason"
 """Stands for downgrades whose records name no reason that is known to lower."""
 LOWERING: Final = (
@@ -198,6 +200,13 @@ def refusal_groups(conn: Connection, period: Period, tenant: str | None) -> tupl
         before = groups.get((one.tenant, one.code))
         groups[(one.tenant, one.code)] = one if before is None else _joined(before, one)
     return tuple(sorted(groups.values(), key=lambda one: (-one.last_us, one.tenant, one.code)))
+
+
+def only_counted(groups: Iterable[Refusals]) -> int:
+    """
+    Return how many refusals have no record: those of storms.
+    """
+    return sum(group.count - group.kept for group in groups)
 
 
 def _joined(one: Refusals, other: Refusals) -> Refusals:

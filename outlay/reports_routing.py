@@ -138,18 +138,19 @@ def routing(
         seen = reports_calls.seen_period(conn, tenant, span, zone, now)
         tiers = _tiers(app, conn, tenant)
         counted = tallies.of_period(conn, seen, tenant)
+        refusals = reports_calls.refusal_groups(conn, seen, tenant)
         return Routing(
             tenant=tenant,
             zone=zone,
             period=seen,
             tiers=tiers,
-            cells=_cells(counted),
+            cells=_cells(counted, refusals),
             reasons=reports_calls.reasons(counted),
             outcomes=reports_calls.outcomes(counted),
             savings=reports_calls.savings(counted, tiers),
             tasks=_tasks(conn, seen, tenant),
             suppressed=suppressed(counted),
-            refusals=reports_calls.refusal_groups(conn, seen, tenant),
+            refusals=refusals,
         )
 
 
@@ -182,8 +183,10 @@ def why(app: "App", decision_id: str) -> Why | None:
     )
 
 
-def _cells(counted: Iterable[Tally]) -> tuple[Cell, ...]:
+def _cells(counted: Iterable[Tally], refusals: Iterable[Refusals]) -> tuple[Cell, ...]:
     sums: dict[tuple[str, str | None], tuple[int, int, int]] = {}
+    if unrecorded := reports_calls.only_counted(refusals):
+        sums[reports_calls.ONLY_COUNTED, None] = (unrecorded, 0, 0)
     for one in counted:
         served = one.served if one.served and one.outcome in _ANSWERED else None
         key = (_asked(one.asked, served), served)

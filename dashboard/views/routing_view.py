@@ -42,7 +42,7 @@ def show() -> None:
     if seen is None or not frame.zones():
         frame.no_tenant_yet()
         return
-    if reports_calls.total(seen.outcomes) == 0:
+    if not seen.cells:
         frame.no_calls_yet()
     else:
         _summary(seen)
@@ -64,7 +64,18 @@ def _summary(seen: Routing) -> None:
     with right:
         st.subheader("Reasons")
         st.altair_chart(charts.counts(seen.reasons, theme.LINE_COLOR), width="stretch")
-        st.caption("Decisions that name the reason; one can name several." + _suppressed(seen))
+        st.caption(
+            "Decisions that name the reason; one can name several." + _only_counted(seen) + _suppressed(seen)
+        )
+
+
+def _only_counted(seen: Routing) -> str:
+    """Say which refusals the chart of reasons cannot know, where there are some."""
+    calls = reports_calls.only_counted(seen.refusals)
+    if calls == 0:
+        return ""
+    were = plural(calls, "refused call of a storm was", "refused calls of storms were")
+    return f" {were} only counted, without a record: a row of its own on the left, and in no reason."
 
 
 def _suppressed(seen: Routing) -> str:

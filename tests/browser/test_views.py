@@ -15,8 +15,8 @@ from dashboard.kinds import KINDS
 from dashboard.money_text import moment
 from ledger import reads
 from ledger.rows import KIND_NAMES
-from ledger.types import SetAccount, SetBudget, TopUp
-from outlay import reports_log
+from ledger.types import Attachment, Note, SetAccount, SetBudget, TopUp
+from outlay import reports_log, tables
 from outlay.admin import policies, quality
 from outlay.wiring import App
 from router.policy import default_policy_text
@@ -523,6 +523,21 @@ def test_a_storm_of_refusals_is_one_line(page: Page, app: App, books: ModuleType
     assert (
         log(page("routing").selectbox(key="log_outcome").select("refused").run()) == ["refused: frozen"] * 40
     )
+
+
+def test_a_storm_that_was_only_counted_is_told_below_the_reasons(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Reasons know only what has a record; the page says of how many refusals they know nothing."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    books.play(app, books.Call("acme", now_us - 8_000_000, outcome="refused", code="outlay_frozen"))
+    assert "only counted" not in texts(page("routing", "acme"))
+    minute_us = now_us - now_us % 60_000_000
+    counted = {"tenant": "acme", "code": "outlay_frozen", "minute_us": minute_us, "count": 1_470}
+    app.ledger.do(Note("acme", "storm", now_us), [Attachment(tables.refusal_count, counted)])
+    told = texts(page("routing", "acme"))
+    assert "1,470 refused calls of storms were only counted" in told
+    assert "in no reason" in told
 
 
 def test_a_rare_task_is_looked_for_bit_by_bit(

@@ -8,11 +8,11 @@ from dashboard_books import HOUR_US, MINUTE_US, NOON, USD, call
 
 from circuit.types import State
 from ledger.types import Adjust, Attachment, Note, Refund, Release, SetAccount, SetBudget, Settle, TopUp
-from outlay import reports, reports_log, reports_routing, tables
+from outlay import reports, reports_calls, reports_log, reports_routing, tables
 from outlay.admin import policies
 from outlay.admin.captured import settle_captured
 from outlay.admin.decisions import explain, list_decisions
-from outlay.reports_calls import LOWERING, LOWERING_ALONE, UNTOLD, Count, Refusals, Savings
+from outlay.reports_calls import LOWERING, LOWERING_ALONE, ONLY_COUNTED, UNTOLD, Count, Refusals, Savings
 from outlay.reports_log import Filter
 from outlay.reports_money import TenantRow
 from outlay.reports_periods import Span, fitting_period, fitting_span, period
@@ -283,6 +283,21 @@ def test_routing_counts_what_was_asked_against_what_served(acme: App) -> None:
     ]  # fmt: skip
     assert seen.reasons == (Count("task_route", 4), Count("degraded", 2))
     assert seen.tiers == ("large", "medium", "small")
+
+
+def test_routing_counts_refusals_that_were_only_counted(acme: App) -> None:
+    """Whoever adds up the matrix gets as many refusals as the overview: a storm has a row of its own."""
+    call(acme, 50)
+    call(acme, 20, asked="small", served="small", outcome="refused", code="outlay_frozen")
+    counted = {"tenant": "acme", "code": "outlay_frozen", "minute_us": NOON - 20 * MINUTE_US, "count": 90}
+    acme.ledger.do(Note("acme", "storm", NOON), [Attachment(tables.refusal_count, counted)])
+    seen = reports_routing.routing(acme, "acme", span=Span.TODAY, now_us=NOON)
+    overview = reports.overview(acme, "acme", span=Span.TODAY, now_us=NOON)
+    assert seen is not None
+    assert overview is not None
+    unserved = {cell.asked: cell.calls for cell in seen.cells if cell.served is None}
+    assert unserved == {"small": 1, ONLY_COUNTED: 90}
+    assert sum(unserved.values()) == reports_calls.total(overview.refusals)
 
 
 def test_why_tells_reasons_offers_hold_and_the_road_not_taken(acme: App) -> None:
