@@ -269,6 +269,7 @@ class Engine:
                     pace=self._demand.of(conn, money, applied.policy, app.prices, effect.now_us),
                 ),
                 evidence=self._evidence.of(conn, applied.policy, tenant, effect.now_us),
+                timezone="UTC" if account is None else account.timezone,
             )
 
     def _credit_full(self, conn: Any, policy: Policy, tenant: str, at_us: int) -> int | None:

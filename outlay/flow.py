@@ -102,7 +102,7 @@ def preview(request: CallRequest, tools: Tools) -> Generator[Any, Any, Choice | 
         return refused
     choice = call.choose(call.assessment.unhealthy)
     if isinstance(choice, Refusal):
-        return refusals.from_router(call.id, choice, call.at_us)
+        return refusals.from_router(call.id, choice, call.at_us, call.view.timezone)
     return replace(choice, reasons=(*call.reasons, *choice.reasons))
 
 
@@ -163,7 +163,7 @@ class _Call:
             return None
         profile = profiled(request, view, self.tools, self.session, self.memory, self.at_us)
         if isinstance(profile, Refusal):
-            return refusals.from_router(self.id, profile, self.at_us)
+            return refusals.from_router(self.id, profile, self.at_us, view.timezone)
         said = yield from classified(profile, request, view, self.tools, self.id, self._inner)
         self.profile, told, self.asked_nanos = said
         self.asked = told != ()
@@ -220,14 +220,14 @@ class _Call:
             yield from ask(moved)
         choice = fallback.within(self.request.link, choice, self.view.policy)
         if isinstance(choice, Refusal):
-            refused = refusals.from_router(self.id, choice, self.at_us)
+            refused = refusals.from_router(self.id, choice, self.at_us, self.view.timezone)
             return refused if self.request.link.tried else (yield from self._refuse(refused))
         self.choice = choice
         self.record = records.decided(self.record, choice, self.reasons)
         reply, self.tries = yield from repeats.reserve(self._reservation, self.tries)
         if isinstance(reply, books.Refused):
-            told = yield from repeats.named(self.request, reply)
-            refused = refusals.from_ledger(self.id, self.request.tenant, told, self.at_us)
+            told, zone = (yield from repeats.named(self.request, reply)), self.view.timezone
+            refused = refusals.from_ledger(self.id, self.request.tenant, told, self.at_us, zone)
             return (yield from self._refuse(refused))
         assert isinstance(reply, books.Held)
         self.held = reply
@@ -364,7 +364,11 @@ class _Call:
         return requests.served_body(self.request.body, offer.model, offer.effort, offer.max_tokens, before)
 
     def _held(self) -> closing.Held:
-        record = self.record if self.view.enforced else records.observed(self.record, self.held)
+        record = (
+            self.record
+            if self.view.enforced
+            else records.observed(self.record, self.held, self.view.timezone)
+        )
         plan = {**record, "offer": self.held.offer_index}
         return closing.Held(self.request.tenant, self.id, self.held.cost_nanos, plan)
 

@@ -71,14 +71,17 @@ def decided(record: Plan, choice: Choice, before: tuple[Reason, ...] = ()) -> di
     }
 
 
-def observed(record: Plan, held: Held) -> dict[str, Any]:
+def observed(record: Plan, held: Held, zone: str) -> dict[str, Any]:
     """
     Add to what the router would have done what the ledger had done, had the policy been enforced.
+
+    Args:
+        zone: Of the tenant, for instants.
     """
     would, refuse = json.loads(record["would"] or "{}"), held.would_refuse
     would["ledger"] = {
         "refuse": None if refuse is None else LEDGER[refuse.reason].code,
-        "numbers": {} if refuse is None else shown(refuse.numbers),
+        "numbers": {} if refuse is None else shown(refuse.numbers, zone),
         "offer": held.would_offer,
     }
     return {**record, "would": to_json(would)}

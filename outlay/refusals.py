@@ -12,7 +12,7 @@ from typing import Final
 import ledger.types as ledger
 from circuit.types import HaltCode, Halted
 from outlay.calls import Refused
-from outlay.clock import iso
+from outlay.fields import instant_text
 from pricing.money import format_usd
 from router.types import Refusal, RefusalCode
 
@@ -73,14 +73,16 @@ BREAKER_RETRY_S_MAX: Final = 30
 """The SDK sleeps for the whole retry-after, so a retried refusal never names a long one."""
 
 
-def from_ledger(decision_id: str, tenant: str, refused: ledger.Refused, now_us: int) -> Refused:
+def from_ledger(
+    decision_id: str, tenant: str, refused: ledger.Refused, now_us: int, zone: str = "UTC"
+) -> Refused:
     """
-    Put a refusal of the ledger in words.
+    Put a refusal of the ledger in words, its instants with the offset of the tenant's zone.
     """
     shape = LEDGER[refused.reason]
     retry_after_s = BUSY_RETRY_S if shape.retry else _until_s(refused.numbers.get("resets_us"), now_us)
-    message = _said(refused.reason, refused.numbers, tenant)
-    return _refused(decision_id, shape, message, retry_after_s, refused.numbers)
+    message = _said(refused.reason, refused.numbers, zone, tenant)
+    return _refused(decision_id, shape, message, retry_after_s, refused.numbers, zone)
 
 
 def unknown_tenant(decision_id: str, tenant: str, now_us: int) -> Refused:
@@ -102,7 +104,7 @@ def over_share(decision_id: str, cost_nanos: int, most_nanos: int | None) -> Ref
     return _refused(decision_id, shape, message.format_map(Words(shown(numbers))), None, numbers)
 
 
-def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None) -> Refused:
+def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None, zone: str = "UTC") -> Refused:
     """
     Put a refusal of the router in words; with the instant also how long the budget behind it takes to reset.
 
@@ -113,12 +115,12 @@ def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None) -
     shape, message, retry_after_s = ROUTER[refusal.code], refusal.message, refusal.retry_after_s
     if refusal.code is RefusalCode.PRIORITY_REFUSED and _reaches(numbers, "spent_nanos"):
         shape = LEDGER[ledger.Reason.BUDGET_EXHAUSTED]
-        message = _said(ledger.Reason.BUDGET_EXHAUSTED, numbers)
+        message = _said(ledger.Reason.BUDGET_EXHAUSTED, numbers, zone)
     if retry_after_s is None and now_us is not None:
         retry_after_s = _until_s(numbers.get("resets_us"), now_us)
     if shape.retry and retry_after_s is not None:
         retry_after_s = min(retry_after_s, BREAKER_RETRY_S_MAX)
-    return _refused(decision_id, shape, message, retry_after_s, numbers)
+    return _refused(decision_id, shape, message, retry_after_s, numbers, zone)
 
 
 def _budget_of(gauge: object) -> Mapping[str, str]:
@@ -147,16 +149,17 @@ def duplicate(decision_id: str, first_id: str) -> Refused:
     )
 
 
-def shown(numbers: Mapping[str, object]) -> dict[str, object]:
+def shown(numbers: Mapping[str, object], zone: str = "UTC") -> dict[str, object]:
     """
-    Write numbers for people and JSON: money as decimal text in USD, instants as ISO 8601 text.
+    Write numbers for people and JSON: money as decimal text in USD, instants as ISO 8601 text with the offset
+    of a zone.
     """
     out: dict[str, object] = {}
     for name, value in numbers.items():
         if name.endswith("_nanos") and isinstance(value, int):
             out[name.removesuffix("_nanos") + "_usd"] = format_usd(value)
         elif name.endswith("_us") and isinstance(value, int):
-            out[name.removesuffix("_us") + "_at"] = iso(value)
+            out[name.removesuffix("_us") + "_at"] = instant_text(value, zone)
         elif value is not None:
             out[name] = value
     return out
@@ -202,7 +205,7 @@ _ABOVE_LIMIT: Final = (
 _OF_WINDOW: Final = {"hour": "hourly", "day": "daily", "week": "weekly", "month": "monthly"}
 
 
-def _said(reason: ledger.Reason, numbers: Mapping[str, object], tenant: str = "") -> str:
+def _said(reason: ledger.Reason, numbers: Mapping[str, object], zone: str, tenant: str = "") -> str:
     """Word a refusal of the ledger; also whether the money is spent, or only too little for this call."""
     text = _MONEY_TEXT.get(reason, "{reason}")
     if reason is ledger.Reason.CREDIT_EXHAUSTED and _reaches(numbers, "spent_nanos"):
@@ -215,7 +218,7 @@ def _said(reason: ledger.Reason, numbers: Mapping[str, object], tenant: str = ""
         elif _reaches(numbers, "needed_nanos", above=True):
             text = _ABOVE_LIMIT
     budget = budget_name(str(numbers.get("budget_scope")), str(numbers.get("budget_window")))
-    return text.format_map(Words(shown(numbers), reason=reason, tenant=tenant, budget=budget))
+    return text.format_map(Words(shown(numbers, zone), reason=reason, tenant=tenant, budget=budget))
 
 
 def _reaches(numbers: Mapping[str, object], name: str, *, above: bool = False) -> bool:
@@ -247,7 +250,12 @@ def _until_s(resets_us: object, now_us: int) -> int | None:
 
 
 def _refused(
-    decision_id: str, shape: Shape, message: str, retry_after_s: int | None, numbers: Mapping[str, object]
+    decision_id: str,
+    shape: Shape,
+    message: str,
+    retry_after_s: int | None,
+    numbers: Mapping[str, object],
+    zone: str = "UTC",
 ) -> Refused:
     return Refused(
         decision_id=decision_id,
@@ -257,5 +265,5 @@ def _refused(
         message=message,
         retry=shape.retry,
         retry_after_s=retry_after_s,
-        details={"error_code": str(shape.code), "decision_id": decision_id, **shown(numbers)},
+        details={"error_code": str(shape.code), "decision_id": decision_id, **shown(numbers, zone)},
     )

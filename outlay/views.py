@@ -65,6 +65,7 @@ class View:
         level: Degradation steps in force for this tenant so far.
         measured: What has been measured of models and of this tenant's calls.
         evidence: Scores of the tenant's downgraded calls by task class; None where the policy asks for none.
+        timezone: The tenant's own; its callers are told instants with the offset of it.
     """
 
     policy: Policy
@@ -80,6 +81,7 @@ class View:
     level: int = 0
     measured: Known = field(default_factory=Known)
     evidence: Mapping[str, Evidence] | None = None
+    timezone: str = "UTC"
 
     @property
     def enforced(self) -> bool:

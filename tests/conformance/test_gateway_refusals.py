@@ -121,7 +121,7 @@ def test_final_refusals_are_one_attempt(
         assert int(error.response.headers["retry-after"]) > 0
         details = error.body["error"]["details"]
         assert (details["budget_window"], details["budget_scope"]) == ("day", "tenant")
-        assert details["resets_at"]
+        assert details["resets_at"] == money.balance(gateway.app, tenant[0])["day"]["resets_at"]
 
 
 def test_money_held_by_calls_in_flight_is_busy_and_retried(

@@ -57,6 +57,20 @@ def test_the_first_offer_that_fits_is_taken(books: Any) -> None:
     assert books.balance("acme")["day"]["spent_usd"] == "0.07"
 
 
+def test_a_refusal_tells_the_reset_on_the_tenants_clock(books: Any) -> None:
+    """The same text as in its balance, in the numbers and in the words, and in those of a step."""
+    books.create_tenant("globex", credit="5", daily_budget="0.50", timezone="Asia/Kolkata")
+    books.hold("globex", offers=[{"name": "most", "cost_usd": "0.48"}]).settle(cost_usd="0.48")
+    resets_at = books.balance("globex")["day"]["resets_at"]
+    assert resets_at.endswith("T00:00:00+05:30")
+    for refused in ({"offers": OFFERS}, {"request": BODY, "priority": "low"}):
+        with pytest.raises(outlay.CallRefused) as caught:
+            books.hold("globex", **refused)
+        told = caught.value.refused
+        assert told.details["resets_at"] == resets_at
+        assert books.explain(told.decision_id)["reasons"][-1]["numbers"]["resets_at"] == resets_at
+
+
 def test_a_released_hold_gives_everything_back(books: Any) -> None:
     """Nothing was called: nothing is paid."""
     books.hold("acme", offers=OFFERS).release("changed my mind")

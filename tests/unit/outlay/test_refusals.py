@@ -107,6 +107,20 @@ def test_a_spent_budget_says_when_it_resets_and_is_not_retried() -> None:
     assert "5.00" in refused.message
 
 
+def test_a_budget_resets_on_the_tenants_clock() -> None:
+    """In the details and in the words, with the offset of the tenant's zone, as a balance has it."""
+    numbers = {**NUMBERS, "spent_nanos": NUMBERS["limit_nanos"]}
+    told = ledger.Refused(ledger.Reason.BUDGET_EXHAUSTED, numbers)
+    refused = refusals.from_ledger("d", "acme", told, T0, "Asia/Kolkata")
+    assert refused.details["resets_at"] == "2025-11-21T10:11:30+05:30"
+    assert "resets at 2025-11-21T10:11:30+05:30" in refused.message
+    step = Refusal(RefusalCode.PRIORITY_REFUSED, "no", {"gauge": "tenant/day", "resets_us": T0 + 90_000_000})
+    assert (
+        refusals.from_router("d", step, T0, "Asia/Kolkata").details["resets_at"]
+        == "2025-11-21T10:11:30+05:30"
+    )
+
+
 def _of_budget(window: str = "day", scope: str = "tenant", **nanos: int) -> Refused:
     """Refuse a call over a budget of 5 USD."""
     numbers = {**NUMBERS, "limit_nanos": 5 * USD, "budget_window": window, "budget_scope": scope}
