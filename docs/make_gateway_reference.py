@@ -31,8 +31,10 @@ def refusal_rows() -> list[str]:
     """
     List every code that refuses a call, with its status, type and whether it may be tried again.
     """
-    shapes = [*refusals.CIRCUIT.values(), *refusals.ROUTER.values(), *refusals.LEDGER.values()]
-    rows = [f"| `{s.code}` | {s.status} | `{s.error_type}` | {'yes' if s.retry else 'no'} |" for s in shapes]
+    rows = [
+        f"| `{s.code}` | {s.status} | `{s.error_type}` | {'yes' if s.retry else 'no'} |"
+        for s in refusals.SHAPES
+    ]
     return ["| code | status | error type | retry |", "|---|---|---|---|", *dict.fromkeys(rows)]
 
 

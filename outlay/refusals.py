@@ -69,6 +69,10 @@ CIRCUIT: Final[Mapping[HaltCode, Shape]] = {
     HaltCode.RUNAWAY: Shape(HaltCode.RUNAWAY, 429, "rate_limit_error"),
 }
 
+_WORKFLOW: Final = Shape("outlay_workflow_budget_reached", 429, "rate_limit_error")
+SHAPES: Final = (*CIRCUIT.values(), *ROUTER.values(), *LEDGER.values(), _WORKFLOW)
+"""Of every refusal; some share one."""
+
 BREAKER_RETRY_S_MAX: Final = 30
 """The SDK sleeps for the whole retry-after, so a retried refusal never names a long one."""
 
@@ -98,10 +102,9 @@ def over_share(decision_id: str, cost_nanos: int, most_nanos: int | None) -> Ref
     """
     if most_nanos is None or cost_nanos <= most_nanos:
         return None
-    shape = Shape("outlay_workflow_budget_reached", 429, "rate_limit_error")
     message = "the call may cost {needed_usd} USD, and {left_usd} USD are left of its workflow's budget"
     numbers = {"needed_nanos": cost_nanos, "left_nanos": most_nanos}
-    return _refused(decision_id, shape, message.format_map(Words(shown(numbers))), None, numbers)
+    return _refused(decision_id, _WORKFLOW, message.format_map(Words(shown(numbers))), None, numbers)
 
 
 def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None, zone: str = "UTC") -> Refused:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -65,8 +64,7 @@ def script(name: str) -> ModuleType:
 
 def shapes() -> dict[str, refusals.Shape]:
     """Every refusal of a call, by its code."""
-    tables: tuple[Any, ...] = (refusals.CIRCUIT, refusals.ROUTER, refusals.LEDGER)
-    return {str(shape.code): shape for one in tables for shape in one.values()}
+    return {str(shape.code): shape for shape in refusals.SHAPES}
 
 
 def test_the_command_reference_is_current() -> None:
@@ -101,6 +99,13 @@ def test_every_refusal_is_explained() -> None:
     found = {code for path in places for code in CODE.findall(path.read_text("utf-8"))}
     rows = {row[0] for row in table(section(page("reasons.md"), "## Refusals"))}
     assert rows == (found | set(shapes())) - NO_CODES
+
+
+def test_every_code_has_its_status_tabled() -> None:
+    """Whoever catches a code finds its row on the gateway's page, also where it is raised in process only."""
+    explained = {row[0] for row in table(section(page("reasons.md"), "## Refusals"))}
+    rows = [row for row in table(section(page("gateway.md"), "## Refusals")) if len(row) == 4]
+    assert {row[0] for row in rows if row[1].isdigit()} == explained
 
 
 def test_outcomes_are_explained() -> None:

@@ -72,6 +72,13 @@ def of_pace() -> Refused:
     return refusals.from_router("d", refused, T0)
 
 
+def over_its_share() -> Refused:
+    """What a workflow refuses a step with."""
+    refused = refusals.over_share("d", 2 * CENT, CENT)
+    assert refused is not None
+    return refused
+
+
 def budget(spent: int) -> Headroom:
     """A budget of a dollar."""
     return Headroom((Budget("tenant/day", 100 * CENT, spent, resets_us=T0 + 1),))
@@ -90,6 +97,7 @@ CASES = {
     "a step refuses, by a budget": of_step(budget(60 * CENT)),
     "a step refuses, by the credit": of_step(CREDIT),
     "pacing refuses": of_pace(),
+    "a step of a workflow may cost too much": over_its_share(),
 }
 
 
