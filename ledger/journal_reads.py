@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from ledger import tables
+from ledger.journal import ACCOUNT
 
 Value = int | str | None
 
@@ -47,3 +48,15 @@ def changes(
         if from_us is None or row.at >= from_us:
             found.append(Change(row.n, row.at, row.subject, before, after, row.actor, row.reason, row.op_key))
     return tuple(found)
+
+
+def zone_at(connection: Connection, tenant: str, at_us: int) -> str | None:
+    """
+    Return a tenant's time zone at an instant; None where the journal does not go back to it.
+    """
+    table = tables.setting
+    query = select(table.c.value).where(
+        table.c.tenant == tenant, table.c.subject == ACCOUNT, table.c.at <= at_us
+    )
+    found = connection.execute(query.order_by(table.c.n.desc()).limit(1)).scalar_one_or_none()
+    return None if found is None else str(json.loads(found)["timezone"])

@@ -8,7 +8,8 @@ captured, due lots forfeited, then the operation itself.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, TypeGuard
 
 from ledger import accounts, admission, corrections, holds
 from ledger.books import Books
@@ -117,9 +118,25 @@ def _known(books: Books, op: Operation, body: str, now_us: int) -> Outcome | Non
     row = books.ops.get(op.key)
     if row is None or _stale(row, op, now_us):
         return None
-    if row.kind != type(op).__name__ or row.req_hash != body:
+    if not _same_order(row, op, body):
         return refuse(Reason.KEY_CONFLICT, key=op.key, made=row.kind)
     return Outcome(result_from_json(row.result), applied=False)
+
+
+def _same_order(row: Op, op: Operation, body: str) -> bool:
+    """
+    Tell whether an operation is the one that its key stands for. An order for another reason is no other
+    order; the digest has the reason of the first, which is kept beside it.
+    """
+    if row.kind != type(op).__name__:
+        return False
+    return row.req_hash == body or (
+        _has_reason(op) and row.req_hash == digest(replace(op, reason=row.reason))
+    )
+
+
+def _has_reason(op: Operation) -> TypeGuard[TopUp | Adjust | Reverse | SetBudget | SetAccount | Refund]:
+    return hasattr(op, "reason")
 
 
 def _stale(row: Op, op: Operation, now_us: int) -> bool:

@@ -3,7 +3,7 @@ What orders share: looking tenants and holds up, reading a period, making a file
 ledger, wording its refusals.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -14,13 +14,14 @@ from ledger.read_models import AccountRow, HoldRow
 from ledger.results import Reason, Refused
 from ledger.types import Attachment, Operation
 from outlay import fields
-from outlay.admin.conflicts import first_use
+from outlay.admin.conflicts import first_use, first_zone
 from outlay.errors import BadInput, Rejected, translated
 from outlay.ids import new_id
 from outlay.refusals import Words, shown
 from outlay.wiring import App
 
 _KEY: Final = "admin:"
+Order = TypeVar("Order", bound=Operation)
 R = TypeVar("R")
 
 
@@ -137,6 +138,30 @@ def carry_out(app: App, op: Operation, kind: type[R], attach: Sequence[Attachmen
     return result
 
 
+def carry_out_dated(
+    app: App, row: AccountRow, order: Callable[[str], Order], kind: type[R]
+) -> tuple[Order, R]:
+    """
+    Give an order with dates to the ledger, and return it as it was understood, with its answer.
+
+    Args:
+        order: Reads the dates in a time zone: the tenant's, or for an order that comes again under its key
+            the one that the tenant had the first time, else a move to another zone made it another order.
+    """
+    op = order(row.timezone)
+    try:
+        return op, carry_out(app, op, kind)
+    except Rejected as error:
+        if error.code != Reason.KEY_CONFLICT:
+            raise
+        with translated(), app.reading() as connection:
+            zone = first_zone(connection, row.tenant, op.key)
+        if zone is None or zone == row.timezone:
+            raise
+        op = order(zone)
+        return op, carry_out(app, op, kind)
+
+
 def _used_key(app: App, op: Operation, refused: Refused) -> Rejected:
     with translated(), app.reading() as connection:
         message, more = first_use(connection, op.tenant, op.key)
@@ -166,7 +191,6 @@ _TEXT: Final[Mapping[Reason, str]] = {
     Reason.QUEUE_FULL: "too many operations are waiting for the books; try again shortly",
     Reason.UNKNOWN_TENANT: 'there is no tenant "{tenant}"',
     Reason.TENANT_EXISTS: 'there is a tenant "{tenant}" already',
-    Reason.KEY_CONFLICT: "this idempotency key was used for something else; use another key",
     Reason.AMOUNT_INVALID: "{field}: the books do not take this amount ({value}): at most 1000000000 USD",
     Reason.FIELD_INVALID: "{field}: {value} cannot be used; {fix}",
     Reason.UNKNOWN_TIMEZONE: "unknown time zone {timezone}",

@@ -16,7 +16,7 @@ from ledger.read_models import AccountRow
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
-from outlay.admin.common import account, carry_out, known_hold, known_tenant, order_key
+from outlay.admin.common import account, carry_out, carry_out_dated, known_hold, known_tenant, order_key
 from outlay.admin.tenants import balance_dict
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
@@ -56,20 +56,24 @@ def top_up(
     amount_nanos, kind = fields.positive(amount, "amount"), fields.choice(kind, "kind", KINDS)
     reason, actor = fields.reason(reason), fields.word(actor, "actor")
     row, at_us = account(app, tenant), now_us()
-    ends_us = None if expires is None else fields.instant_us(expires, "expires", row.timezone)
-    starts_us = None if effective is None else fields.instant_us(effective, "effective", row.timezone)
-    rank = fields.whole(priority, "priority", 0, PRIORITY_MAX)
-    op = TopUp(
-        row.tenant, order_key(idempotency_key, at_us), at_us, amount_nanos, kind, ends_us, actor=actor,
-        reason=reason, priority=rank, effective_us=starts_us,
-    )  # fmt: skip
-    with _future("expires", expires):
-        result = carry_out(app, op, ToppedUp)
+    rank, key = fields.whole(priority, "priority", 0, PRIORITY_MAX), order_key(idempotency_key, at_us)
+
+    def order(zone: str) -> TopUp:
+        ends_us = None if expires is None else fields.instant_us(expires, "expires", zone)
+        starts_us = None if effective is None else fields.instant_us(effective, "effective", zone)
+        return TopUp(
+            row.tenant, key, at_us, amount_nanos, kind, ends_us, actor=actor, reason=reason, priority=rank,
+            effective_us=starts_us,
+        )  # fmt: skip
+
+    with _future("expires", expires, effective):
+        op, result = carry_out_dated(app, row, order, ToppedUp)
+    starts_us = op.effective_us or at_us
     return {
         "transfer": result.transfer,
         "credit_usd": usd(result.credit_nanos),
         "repaid_usd": usd(result.repaid_nanos),
-        "effective_at": instant_text(starts_us if (starts_us or 0) > at_us else None, row.timezone),
+        "effective_at": instant_text(starts_us if starts_us > at_us else None, row.timezone),
         "replayed": result.replayed,
     }
 
@@ -187,21 +191,16 @@ class _BudgetOrder:
         self.scope = _scope(scope)
         self.reason, self.actor = fields.reason(reason), fields.word(actor, "actor")
         self.row = account(app, tenant)
-        zone = self.row.timezone
-        self.until_us = None if until is None else fields.instant_us(until, "until", zone)
         self.key = order_key(idempotency_key, self.at_us)
         self.counts: str | None = None
+        self._order(self.row.timezone)  # a date that cannot be read is told before anything else
 
     def carry_out(self) -> dict[str, Any]:
         """
         Set the budget.
         """
-        op = SetBudget(
-            self.row.tenant, self.key, self.at_us, self.limit_nanos, self.scope, self.window, self.until_us,
-            self.actor, self.reason, self.counts,
-        )  # fmt: skip
         with _future("until", self.until):
-            result = carry_out(self.app, op, BudgetSet)
+            _, result = carry_out_dated(self.app, self.row, self._order, BudgetSet)
         return {
             "tenant": self.row.tenant,
             "window": result.window,
@@ -211,6 +210,13 @@ class _BudgetOrder:
             "until": instant_text(result.valid_until_us, self.row.timezone),
             "replayed": result.replayed,
         }
+
+    def _order(self, zone: str) -> SetBudget:
+        until_us = None if self.until is None else fields.instant_us(self.until, "until", zone)
+        return SetBudget(
+            self.row.tenant, self.key, self.at_us, self.limit_nanos, self.scope, self.window, until_us,
+            self.actor, self.reason, self.counts,
+        )  # fmt: skip
 
 
 def _scope(value: object) -> str:
@@ -268,17 +274,24 @@ class _future:  # noqa: N801 - reads as the word it is in a with statement
     The ledger decides, not this module: a repeated order keeps its answer also after that instant.
     """
 
-    def __init__(self, field: str, value: str | None) -> None:
-        self._field, self._value = field, value
+    def __init__(self, field: str, value: str | None, effective: str | None = None) -> None:
+        self._field, self._value, self._effective = field, value, effective
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Rejected) and error.details.get("field") in ("expires_us", "valid_until_us"):
-            more = ", after the effective date if there is one" if self._field == "expires" else ""
-            fix = f"Give an instant in the future{more}."
+        if not isinstance(error, Rejected) or error.details.get("field") not in (
+            "expires_us",
+            "valid_until_us",
+        ):
+            return
+        if self._effective is None or int(str(error.details["value"])) <= now_us():
+            fix = "Give an instant in the future."
             raise BadInput(self._field, self._value, "has passed", fix) from error
+        said = f"is not after effective ({self._effective}): the credit would end before it begins"
+        fix = f"Give expires after {self._effective}, or leave effective out: it is credit at once then."
+        raise BadInput(self._field, self._value, said, fix) from error
 
 
 def balance(app: App, tenant: str, *, at: str | None = None) -> dict[str, Any]:

@@ -195,7 +195,7 @@ _REFUSED: Final[Mapping[str, tuple[str | None, str]]] = {
     "unknown_decision": ("decision", "the id is in the answer's header outlay-decision-id"),
     "unknown_key": ("key", "list them with: outlay key list"),
     "unknown_version": ("version", "list them with: outlay policy history"),
-    "key_conflict": ("idempotency_key", "use another key for another order"),
+    "key_conflict": ("idempotency_key", "look at what is booked first: outlay statement TENANT"),
     "hold_closed": ("hold_id", "see: outlay explain"),
     "unknown_lot": ("lot", "list them with: outlay lot list TENANT"),
     "reversal_exceeds_grant": ("amount", "take back what is left of it, or leave --amount out"),

@@ -230,8 +230,10 @@ def test_a_used_key_is_told_in_the_words_of_who_used_it(outlay: Outlay) -> None:
     outlay("topup", "acme", "5", "--idempotency-key", "inv-9", "--actor", "ana")
     ran = outlay("topup", "acme", "6", "--idempotency-key", "inv-9")
     assert (ran.status, ran.out) == (1, "")
-    assert "used for a top-up of 5.00 USD on 20" in ran.err
-    assert ", by ana; use another key" in ran.err
+    assert "booked already: a paid top-up of 5.00 USD, on 20" in ran.err
+    assert ", by ana. " in ran.err
+    assert "under another key it is booked as well" in ran.err
+    assert "use another key" not in ran.err
     assert "TopUp" not in ran.err
     again = outlay("topup", "acme", "6", "--idempotency-key", "inv-9", "--json").error["details"]
     assert (again["made"], again["amount_usd"], again["used_by"]) == ("TopUp", "5.00", "ana")

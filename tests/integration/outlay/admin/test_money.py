@@ -324,3 +324,16 @@ def test_bad_periods(app: App, acme: dict[str, Any], field: str, change: dict[st
     with pytest.raises(BadInput) as caught:
         statements.statement(app, "acme", **change)
     assert caught.value.field == field
+
+
+def test_credit_that_would_end_before_it_begins_names_both_dates(app: App, acme: dict[str, Any]) -> None:
+    """
+    The end has not passed: it is before the beginning, and one of the two has to move.
+    """
+    for expires in ("2090-01-01", "2090-06-01"):
+        with pytest.raises(BadInput, match=r"is not after effective \(2090-06-01\)") as caught:
+            money.top_up(app, "acme", "5", effective="2090-06-01", expires=expires, actor="t")
+        assert (caught.value.field, caught.value.value) == ("expires", f'"{expires}"')
+        assert "after 2090-06-01" in caught.value.fix
+    with pytest.raises(BadInput, match="has passed"):
+        money.top_up(app, "acme", "5", effective="2090-06-01", expires="2020-01-01", actor="t")
