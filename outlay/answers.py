@@ -4,7 +4,7 @@ What an answer says about its own call, as `outlay-*` headers: known before its 
 
 from collections.abc import Mapping
 
-from ledger.types import Gauge, Held
+from ledger.types import Gauge, Held, Released, Result, Settled
 from outlay.closing import Closing
 from pricing.money import format_usd
 from router.types import Choice, Offer, Reason
@@ -28,6 +28,7 @@ def before(
         "outlay-tier-served": offer.tier or "",
         "outlay-reason": ",".join(codes),
         "outlay-hold-usd": format_usd(held.amount_nanos),
+        "outlay-hold-cost-usd": format_usd(held.cost_nanos),
     }
     ratio = remaining_ratio(held.gauges)
     if ratio is not None:
@@ -45,13 +46,20 @@ def attempts(tried: int) -> dict[str, str]:
     return {"outlay-attempts": str(tried + 1)}
 
 
-def after(closing: Closing) -> Mapping[str, str]:
+def after(closing: Closing, booked: Result | None) -> Mapping[str, str]:
     """
     Write the headers that are known once the call is closed; one that may have been billed is not repeated.
+
+    Args:
+        booked: The ledger's answer; without one the charge is not known yet.
     """
     if closing.outcome == "uncertain":
         return {"x-should-retry": "false"}
-    return {} if closing.cost_nanos is None else {"outlay-cost-usd": format_usd(closing.cost_nanos)}
+    known = {} if closing.cost_nanos is None else {"outlay-cost-usd": format_usd(closing.cost_nanos)}
+    if isinstance(booked, Settled | Released):
+        charge_nanos = booked.charge_nanos if isinstance(booked, Settled) else 0
+        known["outlay-charge-usd"] = format_usd(charge_nanos)
+    return known
 
 
 def remaining_ratio(gauges: tuple[Gauge, ...]) -> float | None:

@@ -364,11 +364,9 @@ class _Call:
         return requests.served_body(self.request.body, offer.model, offer.effort, offer.max_tokens, before)
 
     def _held(self) -> closing.Held:
-        record = (
-            self.record
-            if self.view.enforced
-            else records.observed(self.record, self.held, self.view.timezone)
-        )
+        record = self.record
+        if not self.view.enforced:
+            record = records.observed(record, self.held, self.view.timezone)
         plan = {**record, "offer": self.held.offer_index}
         return closing.Held(self.request.tenant, self.id, self.held.cost_nanos, plan)
 
@@ -382,14 +380,15 @@ class _Call:
         breaker = self.view.snapshot.breakers.get(model_scope(self._model))
         generation = 0 if breaker is None else breaker.version
         delta = call_delta(self._model, health, now_us, self.tools.owner, generation)
+        booked: books.Result | None = None
         if done.op is None:
             yield from ask(Note(done.row, delta))
         else:
-            yield from ask(CloseHold(done.op, done.row, delta))
+            booked = yield from ask(CloseHold(done.op, done.row, delta))
         yield from self.probe.finish(health)
         if done.output_tokens is not None:
             yield from ask(Remember(self.request.tenant, requests.kind(self.request), done.output_tokens))
-        return Done(self.id, done.outcome, done.cost_nanos, answers.after(done))
+        return Done(self.id, done.outcome, done.cost_nanos, answers.after(done, booked))
 
     def _refuse(self, refused: Refused) -> Generator[Any, Any, Refused]:
         now_us = self.tools.now_us()

@@ -37,8 +37,8 @@ def authorize(request: CallRequest, tools: Tools) -> Steps:
     Args:
         request: As `order` reads it.
     Returns:
-        hold, offer, model, tier, effort, max_tokens, held_usd, expires_at, reasons and, where a request was
-        given, the request as it has to be sent.
+        hold, offer, model, tier, effort, max_tokens, held_usd (of what the tenant pays), held_cost_usd (as the
+        provider bills), expires_at, reasons and, where a request was given, the request as it has to be sent.
     """
     sending = yield from hold(request, tools)
     if not isinstance(sending, Refused):
@@ -154,6 +154,7 @@ def _authorized(request: CallRequest, sending: Sending) -> Answer:
         "offer": sending.offer_index,
         **_offered(json.loads(to_json(sending.offer))),
         "held_usd": format_usd(sending.held_nanos),
+        "held_cost_usd": format_usd(sending.offer.cost_bound_nanos),
         "expires_at": iso(sending.expires_us),
         "reasons": json.loads(to_json(sending.reasons)),
         "replayed": False,
@@ -170,6 +171,7 @@ def _repeated(request: CallRequest, found: HoldRow) -> Answer:
         "offer": found.offer_index,
         **_offered(offer),
         "held_usd": format_usd(found.amount_nanos),
+        "held_cost_usd": format_usd(found.cost_bound_nanos),
         "expires_at": iso(found.expires_us),
         "reasons": [*json.loads(plan["reasons"]), *offer["reasons"]],
         "replayed": True,

@@ -78,7 +78,7 @@ class HeldMoney:
         model: To be called; for offers of the caller's own, the name of the chosen one.
         tier, effort, max_tokens: As routed; None for offers of the caller's own.
         request: Body to send, translated for the model; None for offers of the caller's own.
-        held_usd: What is kept for it at most.
+        held_usd: What is kept for it at most, as the tenant pays; `held_cost_usd` as the provider bills.
         expires_at: When it is captured if nobody closed it.
         reasons: Why, in order, each {"code", "text", "numbers"}.
         closed: Whether it was settled or released through this object.
@@ -94,6 +94,7 @@ class HeldMoney:
         self.max_tokens: int | None = answer["max_tokens"]
         self.request: Answer | None = answer.get("request")
         self.held_usd: str = answer["held_usd"]
+        self.held_cost_usd: str = answer["held_cost_usd"]
         self.expires_at: str = answer["expires_at"]
         self.reasons: tuple[Answer, ...] = tuple(answer["reasons"])
         self.closed = False

@@ -25,7 +25,7 @@ from rig import (
     rig_on,
 )
 
-from outlay.admin import money, policies
+from outlay.admin import money, policies, tenants
 
 
 def test_the_provider_sees_our_key_and_the_callers_version(rig: Rig, scripted: Provider) -> None:
@@ -90,6 +90,26 @@ def test_both_engines_book_what_was_answered(serving: Any, scripted: Provider, d
         assert rig.call(stream=True)[1].endswith(STOP)
         assert rig.balance["day"]["spent_usd"] == "0.00028"
         assert rig.balance["held_usd"] == "0.00"
+
+
+def test_hold_and_cost_are_told_in_both_units(rig: Rig, scripted: Provider) -> None:
+    """
+    With a multiplier of 1.5 the tenant pays half as much again as the provider bills: each header says which
+    it is, the hold as well as the end, and a budget of costs moves by the cost.
+    """
+    tenants.set_tenant(rig.running.app, "acme", multiplier="1.5", actor="t")
+    money.set_budget(rig.running.app, "acme", "3", window="month", counts="cost", actor="t")
+    before = Decimal(rig.balance["credit_usd"])
+    scripted.pieces = [plain(MESSAGE)]
+    _, _, headers = rig.call()
+    assert headers["outlay-cost-usd"] == COST
+    assert Decimal(headers["outlay-charge-usd"]) == Decimal(COST) * Decimal("1.5")
+    assert before - Decimal(rig.balance["credit_usd"]) == Decimal(headers["outlay-charge-usd"])
+    assert rig.balance["day"]["spent_usd"] == headers["outlay-charge-usd"]
+    assert [one["spent_usd"] for one in rig.balance["budgets"]] == [COST]
+    held, bound = (Decimal(headers[f"outlay-{name}-usd"]) for name in ("hold", "hold-cost"))
+    assert held == bound * Decimal("1.5")
+    assert Decimal(rig.decision["held_usd"]) == bound
 
 
 def test_what_was_asked_is_booked_where_the_answer_is_silent(rig: Rig, scripted: Provider) -> None:

@@ -27,6 +27,22 @@ def test_a_hold_is_made_settled_and_paid(gateway: Any, tenant: Any, http: Any) -
     assert http("POST", f"{url}/{made['hold']}/release", key=key, json={})[0] == 409
 
 
+def test_a_hold_says_what_is_charge_and_what_is_cost(gateway: Any, tenant: Any, http: Any) -> None:
+    """Offers are costs: a multiplier holds more of the credit, and a budget of costs holds the cost."""
+    name, key = tenant
+    tenants.set_tenant(gateway.app, name, multiplier="1.5", actor="t")
+    money.set_budget(gateway.app, name, "3", window="month", counts="cost", actor="t")
+    url = f"{gateway.url}/outlay/v1/holds"
+    for replayed in (False, True):
+        made = http("POST", url, key=key, json=OFFERS, headers={"Idempotency-Key": "job"})[1]
+        assert (made["held_usd"], made["held_cost_usd"], made["replayed"]) == ("0.03", "0.02", replayed)
+    balance = money.balance(gateway.app, name)
+    assert (balance["held_usd"], balance["day"]["held_usd"]) == ("0.03", "0.03")
+    assert [one["held_usd"] for one in balance["budgets"]] == ["0.02"]
+    settled = http("POST", f"{url}/{made['hold']}/settle", key=key, json={"cost_usd": "0.01"})[1]
+    assert (settled["cost_usd"], settled["charge_usd"]) == ("0.01", "0.015")
+
+
 def test_a_request_is_routed_and_priced_by_its_usage(gateway: Any, tenant: Any, http: Any) -> None:
     """A request is answered with the model to use; usage is priced by Outlay."""
     key = tenant[1]

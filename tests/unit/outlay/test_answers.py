@@ -5,7 +5,7 @@ What an answer says about its own call in its headers.
 import pytest
 
 from circuit.types import HaltCode
-from ledger.types import Gauge, Held
+from ledger.types import Gauge, Held, Released, Settled
 from outlay import answers
 from outlay.closing import Closing
 from router.types import Choice, Counterfactual, Offer, Priority, Reason, ReasonCode
@@ -30,8 +30,8 @@ def gauge(name: str, limit: int | None, spent: int = 0, expected: int = 0, held:
 
 
 def held(*gauges: Gauge) -> Held:
-    """A hold of one and a half dollars."""
-    return Held("d1", 0, 1_500_000_000, 1, 0, 1, "open", gauges)
+    """A hold of one and a half dollars, for a cost of one."""
+    return Held("d1", 0, 1_500_000_000, 1_000_000_000, 0, 1, "open", gauges)
 
 
 def test_headers_known_before_the_first_byte() -> None:
@@ -47,6 +47,7 @@ def test_headers_known_before_the_first_byte() -> None:
         "outlay-tier-served": "small",
         "outlay-reason": "x,shrunk",
         "outlay-hold-usd": "1.50",
+        "outlay-hold-cost-usd": "1.00",
         "outlay-credit-usd": "8.50",
     }
 
@@ -60,9 +61,17 @@ def test_the_header_of_reasons_stays_short() -> None:
 
 
 def test_headers_known_at_the_end() -> None:
-    """The cost is told where it is known, zero included; else the call may have been billed: no repeat."""
-    assert answers.after(Closing(None, "uncertain", {})) == {"x-should-retry": "false"}
-    assert answers.after(Closing(None, "failed", {}, cost_nanos=0)) == {"outlay-cost-usd": "0.00"}
+    """
+    Cost and charge are told where they are known, zero included; else the call may have been billed: no
+    repeat. A closing that waits to be written has no charge yet.
+    """
+    assert answers.after(Closing(None, "uncertain", {}), None) == {"x-should-retry": "false"}
+    failed, released = Closing(None, "failed", {}, cost_nanos=0), Released("d1", 5)
+    assert answers.after(failed, released) == {"outlay-cost-usd": "0.00", "outlay-charge-usd": "0.00"}
+    served, settled = Closing(None, "served", {}, cost_nanos=10), Settled("d1", 10, 15, 20, 0, 0, 0, None)
+    costs = "0.00000001", "0.000000015"
+    assert answers.after(served, settled) == {"outlay-cost-usd": costs[0], "outlay-charge-usd": costs[1]}
+    assert answers.after(served, None) == {"outlay-cost-usd": costs[0]}
 
 
 @pytest.mark.parametrize(
