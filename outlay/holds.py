@@ -37,7 +37,7 @@ def authorize(request: CallRequest, tools: Tools) -> Steps:
     Args:
         request: As `order` reads it.
     Returns:
-        hold, offer, model, tier, effort, max_tokens, held_usd (of what the tenant pays), held_cost_usd (as the
+        hold, offer, model, tier, effort, max_tokens, held_usd (as the tenant pays), held_cost_usd (as the
         provider bills), expires_at, reasons and, where a request was given, the request as it has to be sent.
     """
     sending = yield from hold(request, tools)
