@@ -22,6 +22,7 @@ from dashboard.money_text import (
 )
 from outlay.reports_budgets import TENANT, BudgetLine
 from outlay.reports_money import TenantRow
+from outlay.reports_observed import BOOKED
 from outlay.reports_standing import Obstacle, Stop
 
 _STATES: Final[Mapping[Obstacle, str]] = {
@@ -68,10 +69,19 @@ def warn(row: TenantRow, zone: str) -> None:
     Warn where no call passes, or where the latest one was refused for money that is still missing.
     """
     if row.observed and not row.stops:
-        st.info(plain(why_text(row, zone)), icon=":material/visibility:")
+        st.info(observed_text(row, zone), icon=":material/visibility:")
     elif why := why_text(row, zone):
         said = f"**No call passes.** {plain(why)}" if row.stops else plain(why)
         st.warning(said, icon=":material/block:" if row.stops else ":material/warning:")
+
+
+def observed_text(row: TenantRow | None, zone: str) -> str:
+    """
+    Say what observe mode does, and what would let no call of a tenant pass without it.
+    """
+    told = () if row is None else (_SENTENCES[stop.obstacle](stop, row, zone) for stop in row.observed)
+    stops = plain(" ".join(told))
+    return f"**Observe mode**: {BOOKED}." + (f" Enforced, none would pass now. {stops}" if stops else "")
 
 
 def why_list(rows: Sequence[TenantRow], zone: str) -> None:

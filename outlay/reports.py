@@ -21,6 +21,7 @@ from outlay.errors import translated
 from outlay.reports_budgets import BudgetLine, all_budgets
 from outlay.reports_calls import Count, Savings, TierSpend
 from outlay.reports_money import BurnPoint, Credits, TenantRow
+from outlay.reports_observed import Observed, observed
 from outlay.reports_pace import PaceReport, pace_report
 from outlay.reports_periods import Period, Span
 from outlay.reports_standing import STOPS_OBSERVED, Guards, guards
@@ -78,6 +79,7 @@ class Overview:
         level: Degradation steps active at the tenant's last call; None for all tenants and before one.
         pace: The tenant's day against its usual curve.
         budgets: Every budget of the tenant; empty for all tenants.
+        observed: What enforcement had done; None where the policy enforces.
         burn: Burn-down of the tenant's day; empty without a limit and for all tenants.
         switches: Kill switches that are halted now.
         breakers: Breakers that are not closed, expired cooldowns included until the next call.
@@ -102,6 +104,7 @@ class Overview:
     breakers: tuple[BreakerState, ...]
     pace: PaceReport | None = None
     budgets: tuple[BudgetLine, ...] = ()
+    observed: Observed | None = None
 
 
 def tenant_zones(app: "App") -> Mapping[str, str]:
@@ -151,6 +154,7 @@ def overview(
             breakers=breakers,
             pace=_pace(app, conn, rows[0], now) if tenant is not None else None,
             budgets=_budgets(app, conn, tenant, now) if tenant is not None else (),
+            observed=observed(conn, seen, tenant) if force.enforcement == "observe" else None,
         )
 
 

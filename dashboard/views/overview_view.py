@@ -79,14 +79,22 @@ def _banners(seen: Overview) -> None:
         whose = "All spending" if switch.scope == GLOBAL else f"Spending of {plain(_scope(switch.scope))}"
         since = f"since {zoned(switch.changed_us, seen.period.zone)} by {plain(switch.actor)}"
         st.error(f"**{whose} is halted** {since}: {plain(switch.reason)}", icon=":material/front_hand:")
-    if seen.tenant is not None:
-        standing.warn(seen.tenants[0], seen.period.zone)
+    one = None if seen.tenant is None else seen.tenants[0]
+    if one is not None and (one.stops or seen.policy.enforcement != "observe"):
+        standing.warn(one, seen.period.zone)
     if seen.policy.enforcement == "observe":
-        st.info(
-            "**Observe mode**: nothing is refused or degraded; decisions record what enforcement had done. "
-            "Turn enforcement on on the Policy page.",
-            icon=":material/visibility:",
-        )
+        told = standing.observed_text(one, seen.period.zone)
+        st.info(f"{told} {_verdicts(seen)}", icon=":material/visibility:")
+
+
+def _verdicts(seen: Overview) -> str:
+    """Say what enforcement had done with the calls of the period, and how to have it."""
+    found, advice = seen.observed, "Turn enforcement on on the Policy page."
+    if found is None or found.calls == 0:
+        return advice
+    whose, which = "" if seen.tenant is None else "its ", "newest " if found.more else ""
+    done = f"had refused {found.refused:,}, and served {found.lowered:,} by another model"
+    return f"Of {whose}{which}{plural(found.calls, 'call')} of the period enforcement {done}. {advice}"
 
 
 def _metrics(seen: Overview) -> None:

@@ -110,7 +110,7 @@ def _modes(draft: str, before: PolicyForm) -> PolicyForm:
         default=before.enforcement,
         required=True,
         key=f"{draft}/enforcement",
-        help="observe refuses and degrades nothing, and records what enforcement had done",
+        help="observe refuses and degrades nothing, books every call, and records what enforcement had done",
     )
     mode = middle.segmented_control(
         "Degradation",

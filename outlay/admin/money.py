@@ -302,7 +302,8 @@ def balance(app: App, tenant: str, *, at: str | None = None) -> dict[str, Any]:
         row = known_tenant(connection, tenant)
         if at is not None:
             return _past(connection, row, at)
-        return balance_dict(connection, row.tenant, now_us())
+        mode = app.policies.applied(connection, row.tenant).policy.enforcement.mode
+        return {**balance_dict(connection, row.tenant, now_us()), "enforcement": mode}
 
 
 def _past(connection: Connection, row: AccountRow, at: str) -> dict[str, Any]:

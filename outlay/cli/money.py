@@ -101,10 +101,12 @@ def balance(
 ) -> Answer:
     """Show a tenant's credit and what is left of its day, or what they were."""
     from outlay.admin.money import balance as read
+    from outlay.reports_observed import BOOKED
 
     with common.opened() as app:
         found = read(app, tenant, at=at)
-    return Answer(found, describe(found))
+    observed = (f"Observe mode: {BOOKED}.",) if found.get("enforcement") == "observe" else ()
+    return Answer(found, (*describe(found), *observed))
 
 
 def statement(

@@ -16,6 +16,7 @@ from circuit.types import State
 from ledger import reads
 from ledger import tables as ledger_tables
 from outlay.reports_calls import LOWERING
+from outlay.reports_observed import verdict
 from outlay.tables import decision, refusal_count
 from outlay.wiring import App
 from router.types import ReasonCode
@@ -135,7 +136,7 @@ def _add_served(books: TenantBooks, row: sa.Row[Any]) -> None:
     asked = cost if row.asked_cost_nanos is None else row.asked_cost_nanos
     books.calls[row.id] = cost
     reasons: Sequence[Mapping[str, Any]] = json.loads(row.reasons)
-    would = None if row.would is None else _would(json.loads(row.would), row.served_model)
+    would = None if row.would is None else verdict(json.loads(row.would), row.served_model)
     if would is not None:
         books.would[would] += 1
     if row.served_tier != row.asked_tier:
@@ -157,15 +158,6 @@ def _lowering(reasons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{numbers['gauge']} below {numbers['below']:.0%}"
         elif reason["code"] in LOWERING:
             yield str(reason["code"])
-
-
-def _would(would: Mapping[str, Any], served_model: str | None) -> str | None:
-    """Say what enforcement had done otherwise: refused, or served by another model; None for the same."""
-    router, money = would.get("router") or {}, would.get("ledger") or {}
-    if router.get("refusal") is not None or money.get("refuse") is not None:
-        return "refused"
-    offer = router.get("offer") or {}
-    return "downgraded" if offer.get("model", served_model) != served_model else None
 
 
 def _add_counted_refusals(tenants: Mapping[str, TenantBooks], connection: sa.Connection) -> None:

@@ -208,8 +208,30 @@ def test_an_observed_tenant_with_nothing_left_says_so(
     told = "Observe mode lets its calls pass all the same. No credit is left: top up."
     assert f"- **poor**, observed. {told}" in texts(listed).replace("\\", "")
     own = page(name, "poor")
-    assert told in texts(own).replace("\\", "")
+    assert "No credit is left: top up." in texts(own).replace("\\", "")
+    assert "what credit does not cover is absorbed" in texts(own)
     assert "No call passes" not in texts(own)
+
+
+def test_observe_mode_tells_what_enforcement_had_done(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """In one place: what is booked, what would stop the tenant, and what its calls had come to."""
+    policies.apply_policy(app, default_policy_text().replace('"enforce"', '"observe"'), actor="ana")
+    books.tenant(app, "acme", now_us - 60_000_000, daily_nanos=10_000_000)
+    verdicts = (
+        {"router": {"refusal": {"code": "outlay_priority_refused"}}},
+        {"router": None, "ledger": {"refuse": "outlay_daily_budget_reached"}},
+        {"router": {"offer": {"model": "claude-haiku-5-5"}}},
+        {"router": {"offer": {"model": "claude-opus-5-5"}}},
+    )
+    for number, would in enumerate(verdicts):
+        books.play(app, books.Call("acme", now_us - 5_000_000 + number, would=would))
+    (banner,) = (one.value.replace("\\", "") for one in page("overview", "acme").info)
+    assert "The budget of the day, $0.01, is spent" in banner
+    assert "Of its 4 calls of the period enforcement had refused 2, and served 1 by another model" in banner
+    everybody = page("overview").info[0].value
+    assert "Of 4 calls of the period enforcement had refused 2" in everybody
 
 
 def test_the_kinds_of_a_statement_are_explained(page: Page, app: App, books: ModuleType, now_us: int) -> None:

@@ -47,6 +47,7 @@ class Call:
     strategy: str | None = None
     role: str | None = None
     refusal: dict[str, Any] | None = None
+    would: dict[str, Any] | None = None
 
 
 def open_books(url: str) -> App:
@@ -146,6 +147,7 @@ def _record(call: Call, decision_id: str) -> dict[str, Any]:
         "ratio": call.ratio,
         "gauge": "tenant/day",
         "reasons": json.dumps(reasons),
+        "would": None if call.would is None else json.dumps(call.would),
         "offers": to_json(offers),
         "counterfactual": json.dumps(_offer(call.asked, asked_cost)),
     }

@@ -70,6 +70,20 @@ def test_balance_has_credit_and_day(outlay: Outlay) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00\+0[12]:00", day["resets_at"])
 
 
+def test_balance_of_an_observed_tenant_says_what_is_booked(outlay: Outlay, tmp_path: Path) -> None:
+    """
+    More may be spent than the limit, and less be charged than is spent: for people the reason stands below.
+    """
+    told = "what credit does not cover is absorbed"
+    assert outlay("balance", "acme", "--json").data["enforcement"] == "enforce"
+    assert told not in outlay("balance", "acme").out
+    file = tmp_path / "policy.toml"
+    file.write_text(outlay("policy", "show").out.replace('"enforce"', '"observe"'), encoding="utf-8")
+    outlay("policy", "apply", str(file))
+    assert outlay("balance", "acme", "--json").data["enforcement"] == "observe"
+    assert told in outlay("balance", "acme").out
+
+
 def test_policy_apply_counts_versions(outlay: Outlay, tmp_path: Path) -> None:
     """
     The first version is 1, for everybody; a tenant's own counts from 1 as well.

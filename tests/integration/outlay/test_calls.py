@@ -14,7 +14,7 @@ from hello import BODY, OPUS, USAGE, Select
 
 from circuit.types import State, model_scope
 from ledger.types import Operation, Settle
-from outlay import effects
+from outlay import effects, reports
 from outlay.admin.breakers import halt, resume
 from outlay.admin.decisions import explain
 from outlay.admin.money import set_budget
@@ -24,6 +24,7 @@ from outlay.admin.tenants import create_tenant
 from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Refused
 from outlay.client import Call, Calls
 from outlay.levels_sql import read_standing
+from outlay.reports_observed import Observed
 from outlay.storms import CALM_PER_MINUTE
 from outlay.wiring import App
 from pricing.cost import cost_nanos
@@ -409,7 +410,9 @@ def test_a_level_is_remembered_and_left_only_with_room(app: App, calls: Calls, c
     assert decided() == (OPUS, 0)
 
 
-def test_observe_mode_refuses_and_degrades_nothing(app: App, calls: Calls, select: Select) -> None:
+def test_observe_mode_refuses_and_degrades_nothing(
+    app: App, calls: Calls, select: Select, clock: Any
+) -> None:
     """With nothing left a call goes out as asked; the record holds the router's and the ledger's verdicts."""
     apply_policy(app, default_policy_text().replace('mode = "enforce"', 'mode = "observe"'), actor="t")
     set_budget(app, "acme", "0", actor="t")
@@ -422,6 +425,9 @@ def test_observe_mode_refuses_and_degrades_nothing(app: App, calls: Calls, selec
     assert (row["mode"], row["outcome"], row["served_model"]) == ("observe", "served", OPUS)
     assert would["router"]["refusal"]["code"] == "outlay_priority_refused"
     assert would["ledger"]["refuse"] == "outlay_daily_budget_reached"
+    seen = reports.overview(app, "acme", now_us=clock() + 1)
+    assert seen is not None
+    assert seen.observed == Observed(calls=1, refused=1)
 
 
 # sessions and keys
