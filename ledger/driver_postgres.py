@@ -2,22 +2,25 @@
 PostgreSQL: prepared statements sent through libpq, those of one step in one round trip.
 
 Only connecting and reading of rows are psycopg's. Its cursors take 40 microseconds of CPU for each statement
-against 15 here, and a batch has twenty. What is sent are texts alone: numbers, and lists as array literals,
-whose types the statements name.
+against 15 here, and a batch has twenty. Numbers are sent as texts, and so are lists, as array literals; the
+types of all are named by the statements. Rows are sent value by value (decision 0032).
 """
 
 import select
-from collections.abc import Callable, Collection, Sequence
-from itertools import count
+from collections.abc import Collection, Sequence
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
 from ledger.drivers import Query, Write, check_count, own_connection, processed
-from ledger.statements import Kind
+from ledger.statements import Bulk
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
+
+Sent = tuple[str, Sequence[bytes | None], Sequence[int] | None]
+"""A statement, its parameters, and of each whether it is sent as bytes (1) or text (0); None: all as text."""
 
 # Every statement of the writer finds its rows by an index. A planner that knows only old statistics of a
 # table that grows fast would scan it whole, under the lock: it is told not to, and to keep its plans. Plans
@@ -62,61 +65,87 @@ class PostgresDriver:
         Begin, lock and look in one round trip; each statement sees what the lock's holder before committed.
         """
         first = self._beginning()
-        results = self._exchange([*first, *queries])
+        results = self._exchange([*first, *self._asked(queries)])
         return [self._rows(result) for result in results[len(first) :]]
 
-    def _beginning(self) -> list[Query]:
+    def _beginning(self) -> list[Sent]:
         """
         Return what begins a transaction.
         """
         self._begun += 1
-        begin: Query = ("BEGIN ISOLATION LEVEL READ COMMITTED", ())
+        begin: Sent = ("BEGIN ISOLATION LEVEL READ COMMITTED", (), None)
         replan = self._begun & (self._begun - 1) == 0 or self._begun % _REPLAN_EVERY == 0
-        return [("DISCARD PLANS", ()), begin] if replan else [begin]
+        return [("DISCARD PLANS", (), None), begin] if replan else [begin]
 
     def select(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
         """
         Run queries in one round trip.
         """
-        return [self._rows(result) for result in self._exchange(queries)]
+        return [self._rows(result) for result in self._exchange(self._asked(queries))]
 
     def write(self, writes: Sequence[Write]) -> None:
         """
         Send all statements in one round trip, then compare the counts.
         """
-        self._check(writes, self._exchange(self._sendable(writes)))
+        self._check(writes, self._exchange_steps([*map(self._sendable, writes)]))
 
     def begin_and_write(
-        self, first: Sequence[Write], queries: Sequence[Query], rest: Sequence[Write]
+        self, first: Write | None, queries: Sequence[Query], rest: Sequence[Write]
     ) -> list[list[tuple[Any, ...]]]:
         """
         Begin, lock, look and write in one round trip.
         """
-        before = [*self._beginning(), *self._sendable(first)]
-        results = self._exchange([*before, *queries, *self._sendable(rest)])
-        written = len(before) + len(queries)
-        self._check(first, results[len(before) - len(first) : len(before)])
-        self._check(rest, results[written:])
-        return [self._rows(result) for result in results[len(before) : written]]
+        locked = [] if first is None else self._sendable(first)
+        steps = [self._beginning(), locked, self._asked(queries), *map(self._sendable, rest)]
+        _, locks, found, *results = self._exchange_steps(steps)
+        if first is not None:
+            self._check([first], [locks])
+        self._check(rest, results)
+        return [[row for part in locks for row in self._rows(part)], *map(self._rows, found)]
 
-    def _sendable(self, writes: Sequence[Write]) -> list[Query]:
-        return [(write.bulk.text, self._arrays(write)) for write in writes]
+    def _exchange_steps(self, steps: Sequence[Sequence[Sent]]) -> "list[list[PGresult]]":
+        """
+        Send steps of several statements each in one go; returns the results of each step.
+        """
+        results = iter(self._exchange([one for step in steps for one in step]))
+        return [list(islice(results, len(step))) for step in steps]
 
-    def _check(self, writes: Sequence[Write], results: "Sequence[PGresult]") -> None:
-        for write, result in zip(writes, results, strict=True):
-            check_count(write, result.command_tuples or 0)
+    def _check(self, writes: Sequence[Write], results: "Sequence[Sequence[PGresult]]") -> None:
+        for write, parts in zip(writes, results, strict=True):
+            check_count(write, sum(part.command_tuples or 0 for part in parts))
+
+    def _sendable(self, write: Write) -> list[Sent]:
+        """
+        Return the statements that send all rows: the longest ones, and one that fits what is left.
+        """
+        bulk, rows = write.bulk, processed(write)
+        longest = bulk.chunks[0][0]
+        return [self._chunk(bulk, rows[at : at + longest]) for at in range(0, len(rows), longest)]
+
+    def _chunk(self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> Sent:
+        """
+        Return the shortest statement that takes all of some rows.
+        """
+        size, text = min(one for one in ((1, bulk.text), *bulk.chunks) if one[0] >= len(rows))
+        encoding = self._encoding
+        values = [None if value is None else str(value).encode(encoding) for row in rows for value in row]
+        nothing = (None,) * ((size - len(rows)) * len(bulk.as_bytes))
+        return text, (*values, *nothing), bulk.as_bytes * size
+
+    def _asked(self, queries: Sequence[Query]) -> list[Sent]:
+        return [(text, [self._as_text(value) for value in values], None) for text, values in queries]
 
     def commit(self) -> None:
         """
         Commit and wait for the disk.
         """
-        self._exchange([("COMMIT", ())])
+        self._exchange([("COMMIT", (), None)])
 
     def recover(self) -> bool:
         """
         Undo the transaction.
         """
-        self._exchange([("ROLLBACK", ())])
+        self._exchange([("ROLLBACK", (), None)])
         return True
 
     def close(self) -> None:
@@ -137,19 +166,18 @@ class PostgresDriver:
         """
         return _text_array([one for one, _ in values]), _text_array([other for _, other in values])
 
-    def _exchange(self, queries: Sequence[Query]) -> "list[PGresult]":
+    def _exchange(self, statements: Sequence[Sent]) -> "list[PGresult]":
         """
         Send statements in one go and return what each one gave; the first that failed is raised.
         """
-        ready = [(text, [self._sent(value) for value in values]) for text, values in queries]
         pgconn = self._pgconn
         pgconn.enter_pipeline_mode()
         prepared: list[str | None] = []  # for each result, the text that it says to be prepared
-        for text, values in ready:
+        for text, values, as_bytes in statements:
             if text not in self._prepared:
                 self._prepare(text)
                 prepared.append(text)
-            pgconn.send_query_prepared(self._prepared[text], values)
+            pgconn.send_query_prepared(self._prepared[text], values, as_bytes)
             prepared.append(None)
         pgconn.pipeline_sync()
         results = self._receive()
@@ -205,13 +233,10 @@ class PostgresDriver:
             raise self._lost(f"the server did not answer for {ANSWER_S:g} seconds")
         self._pgconn.consume_input()
 
-    def _sent(self, value: Any) -> bytes:
+    def _as_text(self, value: str | int) -> bytes:
         """
         Write a parameter as text. What libpq would cut off at a NUL is refused.
         """
-        if isinstance(value, bytes):
-            return value
-        assert value is not None, "NULL is sent in arrays only; here it would become a text"
         sent = str(value).encode(self._encoding)
         if b"\0" in sent:
             from psycopg import DataError
@@ -223,50 +248,17 @@ class PostgresDriver:
         self._reader.set_pgresult(result)
         return self._reader.load_rows(0, result.ntuples, tuple)
 
-    def _arrays(self, write: Write) -> tuple[Any, ...]:
-        """
-        Turn rows into one array per column.
-        """
-        cols = zip(*processed(write), strict=True)
-        return tuple(
-            self._other_array(col) if kind is Kind.OTHER else _ARRAYS[kind](col)
-            for col, kind in zip(cols, write.bulk.kinds, strict=True)
-        )
 
-    def _other_array(self, values: Sequence[Any]) -> bytes:
-        """
-        Write a list of what only psycopg can write, such as floats and truth values.
-        """
-        from psycopg.adapt import PyFormat
-
-        (written,) = self._reader.dump_sequence([list(values)], [PyFormat.TEXT])
-        return bytes(written or b"")
-
-
-def _int_array(values: Sequence[int | None]) -> str:
-    text = ",".join(map(str, values))
-    if "e" in text:  # None, True or False: rare, and slower to look for one by one
-        text = ",".join(["NULL" if value is None else str(int(value)) for value in values])
-    return f"{{{text}}}"
-
-
-def _text_array(values: Sequence[str | None]) -> str:
+def _text_array(values: Sequence[str]) -> str:
     """
-    Write texts as an array, all at once unless one is NULL or needs a backslash.
+    Write texts as an array, all at once unless one needs a backslash.
     """
-    if None not in values:
-        text = '","'.join(values)  # type: ignore[arg-type]  # no None among them
-        if "\\" not in text and text.count('"') == 2 * max(0, len(values) - 1):
-            return f'{{"{text}"}}' if values else "{}"
-    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+    text = '","'.join(values)
+    if "\\" not in text and text.count('"') == 2 * max(0, len(values) - 1):
+        return f'{{"{text}"}}' if values else "{}"
+    return "{" + ",".join(map(_quoted, values)) + "}"
 
 
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-_ARRAYS: Final[dict[Kind, Callable[[Sequence[Any]], str]]] = {
-    Kind.INTEGER: _int_array,
-    Kind.TEXT: _text_array,
-}

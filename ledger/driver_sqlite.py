@@ -55,14 +55,15 @@ class SqliteDriver:
             check_count(write, count)
 
     def begin_and_write(
-        self, first: Sequence[Write], queries: Sequence[Query], rest: Sequence[Write]
+        self, first: Write | None, queries: Sequence[Query], rest: Sequence[Write]
     ) -> list[list[tuple[Any, ...]]]:
         """
         Take the write lock, look, and send the statements.
         """
+        assert first is None, "beginning has locked"
         found = self.begin_and_select(queries)
-        self.write((*first, *rest))
-        return found
+        self.write(rest)
+        return [[], *found]
 
     def _insert_chunks(
         self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]

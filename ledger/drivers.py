@@ -62,11 +62,11 @@ class Driver(Protocol):
         """
 
     def begin_and_write(
-        self, first: Sequence[Write], queries: Sequence[Query], rest: Sequence[Write]
+        self, first: Write | None, queries: Sequence[Query], rest: Sequence[Write]
     ) -> list[list[tuple[Any, ...]]]:
         """
         Begin a transaction, look under its lock, and send the bulk statements; `first` is what locks where
-        beginning does not.
+        beginning does not. Returns what `first` and the queries gave.
         """
 
     def commit(self) -> None:

@@ -2,19 +2,18 @@
 SQL text of the hot path, made once per engine from the tables and sent through the driver.
 
 SQLAlchemy's expression layer costs eight times the CPU of the driver; so the tables stay the one source of
-names and types, and this module writes the few statements that the writer sends. Bulk rows go as one
-`executemany` on SQLite and as one `unnest` of arrays on PostgreSQL.
+names and types, and this module writes the few statements that the writer sends. Many rows go as VALUES, in
+a few lengths that are prepared: on SQLite the last few rows go alone, on PostgreSQL rows of NULL fill up.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import Integer, String, Text, TypeEngine
+from sqlalchemy.types import String, Text
 
 from ledger import tables
 from ledger.rows import Account, Budget, Draw, Hold, HoldWindow, Lot, Op, Setting, Transfer, Window, columns
@@ -53,31 +52,29 @@ MUTABLE: Final[dict[type, tuple[str, ...]]] = {
 OFTEN: Final[dict[type, int]] = {Account: 7, Lot: 1, Window: 4}
 """The first so many of these columns change with calls; the others by an order, or where a lot or
 a window begins or ends."""
-_CHUNKS: Final = (32, 8, 2)  # 32 rows of 28 columns stay below the 999 parameters of an old SQLite
-
-
-class Kind(StrEnum):
-    """
-    How the values of a column are sent in bulk.
-    """
-
-    INTEGER = "integer"
-    TEXT = "text"
-    OTHER = "other"
+_CHUNKS: Final = {
+    "sqlite": (32, 8, 2),  # 32 rows of 28 columns stay below the 999 parameters of an old SQLite
+    "postgresql": (64, 32, 16, 8, 4, 2),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
     """
-    A statement that writes many rows; `kinds` says of each parameter how it is sent.
+    A statement that writes a row, and the same for several rows at once.
 
-    `chunks` are the same statement for a number of rows at once, the largest first (SQLite only).
+    Args:
+        text: For one row.
+        chunks: For so many rows each, the largest first. On PostgreSQL rows of NULL write nothing.
+        as_bytes: Of each column, whether its value is sent as bytes with their length, not as text up to
+            a NUL (PostgreSQL only).
+        processors: Of each column, what converts its value; empty where none needs it.
     """
 
     text: str
-    kinds: tuple[Kind, ...]
-    processors: tuple[Processor, ...] = ()
     chunks: tuple[tuple[int, str], ...] = ()
+    as_bytes: tuple[bool, ...] = ()
+    processors: tuple[Processor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ class Texts:
 
     lock: str
     confirm: str | None
-    next_version: str
+    next_version: str | None
     by_key: str
     by_id: str
     due: str
@@ -200,7 +197,7 @@ def texts(dialect: str) -> Texts:
     return Texts(
         lock=_lock(among, dialect),
         confirm=None if lite else _CONFIRM,
-        next_version=f"SELECT data_version FROM {_FILE_VERSION}" if lite else f"SELECT {_XMIN_NEXT}",  # noqa: S608 - our own names
+        next_version=f"SELECT data_version FROM {_FILE_VERSION}" if lite else None,  # noqa: S608 - our own names
         by_key=_select_pairs(Hold, "op_key", dialect, "{0}.op_key <> 'hold:' || {0}.id"),
         by_id=_select(Hold, f"id {among}"),
         due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),
@@ -228,7 +225,7 @@ def texts(dialect: str) -> Texts:
             row_type: _update(row_type, MUTABLE[row_type][:often], dialect)
             for row_type, often in OFTEN.items()
         },
-        update_confirmed=None if lite else _update_confirmed(dialect),
+        update_confirmed=None if lite else _update_confirmed(),
     )
 
 
@@ -245,36 +242,51 @@ def _dialect(name: str) -> Dialect:
     return made
 
 
-def _arrays(table: Table, names: Sequence[str], dialect: str) -> str:
+def _values(types: Sequence[str], rows: int) -> str:
     """
-    Return the arrays of a PostgreSQL `unnest`, typed by the columns.
+    Write so many rows as a table of parameters on PostgreSQL; the first one gives the types to all.
     """
-    compiled = (table.c[name].type.compile(_dialect(dialect)) for name in names)
-    return ", ".join(f"%s::{kind}[]" for kind in compiled)
+    first = ", ".join(f"%s::{kind}" for kind in types)
+    others = f", ({', '.join(['%s'] * len(types))})" * (rows - 1)
+    return f"(VALUES ({first}){others})"
 
 
-def _kinds(table: Table, names: Sequence[str]) -> tuple[Kind, ...]:
-    return tuple(_kind(table.c[name].type) for name in names)
+def _bulk(write: Callable[[int], str], dialect: str, as_bytes: Sequence[bool] = ()) -> Bulk:
+    """
+    Make a statement in all its lengths.
+    """
+    return Bulk(write(1), tuple((rows, write(rows)) for rows in _CHUNKS[dialect]), tuple(as_bytes))
 
 
-def _kind(column_type: TypeEngine[Any]) -> Kind:
-    if isinstance(column_type, Integer):
-        return Kind.INTEGER
-    return Kind.TEXT if type(column_type) in (Text, String) else Kind.OTHER
+def _types(table: Table, names: Sequence[str]) -> list[str]:
+    """
+    Return the types of columns as PostgreSQL names them.
+    """
+    return [table.c[name].type.compile(_dialect("postgresql")) for name in names]
+
+
+def _as_bytes(table: Table, names: Sequence[str]) -> list[bool]:
+    return [type(table.c[name].type) in (Text, String) for name in names]
 
 
 def insert(table: Table, names: Sequence[str], dialect: str, ending: str = "") -> Bulk:
     """
-    Write the insert of many rows, with an ON CONFLICT ending.
+    Write the insert of rows, with an ON CONFLICT ending.
     """
     quote = _dialect(dialect).identifier_preparer
-    into = f"INSERT INTO {quote.format_table(table)} ({', '.join(quote.quote(name) for name in names)})"
+    quoted = ", ".join(quote.quote(name) for name in names)
+    into = f"INSERT INTO {quote.format_table(table)} ({quoted})"
     if dialect == "sqlite":
         row = f"({', '.join('?' for _ in names)})"
-        chunks = tuple((n, f"{into} VALUES {', '.join([row] * n)}{ending}") for n in _CHUNKS)
-        return Bulk(f"{into} VALUES {row}{ending}", _kinds(table, names), chunks=chunks)
-    text = f"{into} SELECT * FROM unnest({_arrays(table, names, dialect)}){ending}"  # noqa: S608 - our own names
-    return Bulk(text, _kinds(table, names))
+        return _bulk(lambda rows: f"{into} VALUES {', '.join([row] * rows)}{ending}", dialect)
+    types = _types(table, names)
+    never_null = quote.quote(next(name for name in names if not table.c[name].nullable))
+
+    def write(rows: int) -> str:
+        given = f"{_values(types, rows)} AS v({quoted})"
+        return f"{into} SELECT * FROM {given} WHERE v.{never_null} IS NOT NULL{ending}"  # noqa: S608 - our own names
+
+    return _bulk(write, dialect, _as_bytes(table, names))
 
 
 def guard_of(row_type: type) -> tuple[str, ...]:
@@ -294,34 +306,42 @@ def _update(row_type: type, changed: tuple[str, ...], dialect: str) -> Bulk:
     if dialect == "sqlite":
         sets = ", ".join(f"{name} = ?" for name in changed)
         where = " AND ".join(f"{name} = ?" for name in guard)
-        return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}", _kinds(table, (*changed, *guard)))  # noqa: S608 - our own names
-    return _update_from_arrays(table, changed, guard, dialect)
+        return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}")  # noqa: S608 - our own names
+    return _update_from_values(table, changed, guard)
 
 
-def _update_confirmed(dialect: str) -> Bulk:
+def _update_confirmed() -> Bulk:
     """
-    Write the update of accounts whose rows have the versions that are sent: it finds no other.
+    Write the update of accounts whose rows have the versions that are sent, and that finds no other; for each
+    it returns the version that they have then.
     """
-    plain = _update_from_arrays(
-        ROWS[Account], MUTABLE[Account][: OFTEN[Account]], guard_of(Account), dialect, ("xmin", "xid")
-    )
-    return Bulk(plain.text, (*plain.kinds, Kind.INTEGER))
+    often = MUTABLE[Account][: OFTEN[Account]]
+    ending = f" RETURNING {_XMIN_NEXT}"
+    return _update_from_values(ROWS[Account], often, guard_of(Account), (("xmin", "xid"),), ending)
 
 
-def _update_from_arrays(
-    table: Table, changed: Sequence[str], guard: Sequence[str], dialect: str, *more: tuple[str, str]
+def _update_from_values(
+    table: Table,
+    changed: Sequence[str],
+    guard: Sequence[str],
+    more: Sequence[tuple[str, str]] = (),
+    ending: str = "",
 ) -> Bulk:
     """
-    Write the update of many rows on PostgreSQL; `more` are system columns to compare, with their types.
+    Write the update of rows on PostgreSQL; `more` are system columns to compare, with their types.
     """
     sent = (*changed, *guard)
-    arrays = ", ".join((_arrays(table, sent, dialect), *(f"%s::{kind}[]" for _, kind in more)))
+    types = [*_types(table, sent), *(kind for _, kind in more)]
     compared = (*guard, *(name for name, _ in more))
     sets = ", ".join(f"{name} = v.{name}" for name in changed)
     where = " AND ".join(f"t.{name} = v.g_{name}" for name in compared)
     names = ", ".join((*changed, *(f"g_{name}" for name in compared)))
-    text = f"UPDATE {table.name} AS t SET {sets} FROM unnest({arrays}) AS v({names}) WHERE {where}"  # noqa: S608 - our own names
-    return Bulk(text, _kinds(table, sent))
+
+    def write(rows: int) -> str:
+        found = f"{_values(types, rows)} AS v({names})"
+        return f"UPDATE {table.name} AS t SET {sets} FROM {found} WHERE {where}{ending}"  # noqa: S608 - our own names
+
+    return _bulk(write, "postgresql", [*_as_bytes(table, sent), *(False for _ in more)])
 
 
 def attachment(
@@ -341,4 +361,4 @@ def attachment(
         ending = f" {ending}"
     bulk = insert(table, names, dialect.name, ending)
     bound = tuple(table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
-    return Bulk(bulk.text, bulk.kinds, bound if any(bound) else (), bulk.chunks)
+    return replace(bulk, processors=bound) if any(bound) else bulk

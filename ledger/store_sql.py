@@ -269,32 +269,42 @@ class SqlStore:
         Write in a transaction that begins here; True where all accounts had the versions that were kept, and
         no key was used before.
         """
-        lent, known = self._lent, {one.tenant: one for one in books}
-        first = self._writes.confirmed(changed[Account], lent)
+        unwritten = self._lent
+        first = self._writes.confirmed(changed[Account], unwritten)
         if first is not None:
-            accounts = changed.pop(Account)
-            lent = {tenant: lent[tenant] for tenant in lent.keys() - {one.tenant for one in accounts}}
-        queries: dict[str, Query] = {"next": (self._texts.next_version, ())} | self._key_queries(driver)
-        if lent and self._texts.confirm is not None:  # nothing of these is written
-            pairs = driver.pairs([(tenant, str(one.version)) for tenant, one in lent.items()])
-            queries["confirm"] = (self._texts.confirm, pairs)
-        unmade = [name for name, tenant in self._made.items() if name not in known[tenant].holds]
-        if unmade:  # refused: no row of theirs will tell that there is that hold
-            queries["by_id"] = (self._texts.by_id, (driver.many(unmade),))
-        answers = driver.begin_and_write(
-            [first] if first is not None else [],
-            list(queries.values()),
-            self._writes.statements(changed, attached),
-        )
+            written = {one.tenant for one in changed.pop(Account)}
+            unwritten = {tenant: one for tenant, one in unwritten.items() if tenant not in written}
+        queries = self._confirming(driver, unwritten, {one.tenant: one for one in books})
+        rest = self._writes.statements(changed, attached)
+        updated, *answers = driver.begin_and_write(first, list(queries.values()), rest)
         found = dict(zip(queries, answers, strict=True))
-        ((next_version,),) = found["next"]
+        versions = found.get("next", updated)
+        next_version = versions[0][0] if versions else 0  # no account was written: nobody gets it
         self._versions = {tenant: (one.version, next_version) for tenant, one in self._lent.items()}
         if any(found.get(slot) for slot in ("ops", "by_key", "by_id")):
             return False
         if "confirm" in found:
-            return bool(found["confirm"][0][0] == len(lent))
+            return bool(found["confirm"][0][0] == len(unwritten))
         # on SQLite, that of the file; on PostgreSQL nobody is left here
-        return all(one.version == next_version for one in lent.values())
+        return all(one.version == next_version for one in unwritten.values())
+
+    def _confirming(
+        self, driver: Driver, unwritten: dict[str, Lent], books: dict[str, Books]
+    ) -> dict[str, Query]:
+        """
+        Return the queries for what else must be as it was: used keys, holds that are not made, accounts that
+        are not written.
+        """
+        sql, queries = self._texts, self._key_queries(driver)
+        if sql.next_version is not None:
+            queries["next"] = (sql.next_version, ())
+        if unwritten and sql.confirm is not None:
+            pairs = driver.pairs([(tenant, str(one.version)) for tenant, one in unwritten.items()])
+            queries["confirm"] = (sql.confirm, pairs)
+        unmade = [name for name, tenant in self._made.items() if name not in books[tenant].holds]
+        if unmade:  # refused: no row of theirs will tell that there is that hold
+            queries["by_id"] = (sql.by_id, (driver.many(unmade),))
+        return queries
 
 
 def _named(ops: Sequence[Operation]) -> dict[str, str]:

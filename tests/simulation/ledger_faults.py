@@ -75,7 +75,7 @@ class FaultyDriver:
             self.inner.write([one])
             self.plan.step(Place.AFTER_WRITE)
 
-    def begin_and_write(self, first: Sequence[Any], queries: Sequence[Any], rest: Sequence[Any]) -> Any:
+    def begin_and_write(self, first: Any, queries: Sequence[Any], rest: Sequence[Any]) -> Any:
         """Begin, lock and look, then write statement by statement."""
         self.plan.step(Place.BEFORE_BEGIN)
         rows = self.inner.begin_and_write(first, queries, ())

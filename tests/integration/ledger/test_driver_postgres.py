@@ -64,6 +64,21 @@ def test_rows_arrive_as_they_were_sent(engine: Engine, driver: PostgresDriver) -
     assert driver.select([(every, (driver.many([]),))]) == [rows[-1:]]
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 33, 64, 65, 130])
+def test_every_number_of_rows_is_written_once(engine: Engine, driver: PostgresDriver, number: int) -> None:
+    """
+    Rows that fill a statement up write nothing, whether rows are made, added to or changed; all are counted.
+    """
+    rows = [(place, f"word {place}", place, None, None) for place in range(number)]
+    made = attachment(word, NAMES, (), False, engine.dialect)
+    added = attachment(word, NAMES, ("n",), False, engine.dialect)
+    driver.begin_and_select([("SELECT 1", ())])
+    driver.write([Write(made, rows, counted=True), Write(added, rows, counted=True)])
+    driver.commit()
+    wanted = [(place, f"word {place}", 2 * place, None, None) for place in range(number)]
+    assert driver.select([("SELECT id, word, n, yes, part FROM word ORDER BY id", ())]) == [wanted]
+
+
 def test_a_text_that_would_be_cut_is_refused(engine: Engine, driver: PostgresDriver) -> None:
     """
     A NUL, at which libpq would end the text, is an error of its operation; the connection stays usable.

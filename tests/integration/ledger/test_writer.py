@@ -97,7 +97,7 @@ class Faulty:
         self._fail("amid_writes")
         self._inner.write(writes[len(writes) // 2 :])
 
-    def begin_and_write(self, first: Sequence[Any], queries: Sequence[Any], rest: Sequence[Any]) -> Any:
+    def begin_and_write(self, first: Any, queries: Sequence[Any], rest: Sequence[Any]) -> Any:
         """Fail before BEGIN, after the lock, or amid the writes."""
         self._fail("before_begin")
         rows = self._inner.begin_and_write(first, queries, ())
