@@ -18,6 +18,7 @@ from ledger.codec import digest
 from ledger.postings import REFUND_GRACE_US, transfer_id
 from ledger.rows import (
     ABSORB,
+    ABSORBED,
     ADJUST,
     ADJUSTMENTS,
     AFTER_RELEASE,
@@ -126,22 +127,29 @@ def _contradictory_holds(connection: Connection) -> Iterator[str]:
 
 def _debts(connection: Connection) -> Iterator[str]:
     """
-    Compare the debt and the loss of each hold with its transfers.
+    Compare the debt and the loss of each hold with its transfers; a lower truth may leave less of its debt.
     """
     transfer, hold = tables.transfer.c, tables.hold.c
-    moved: dict[tuple[str, int], int] = {}
-    booked = transfer.kind.in_((KIND["debt"], KIND["absorb"]))
-    for hold_id, kind, amount in connection.execute(
-        select(transfer.hold_id, transfer.kind, transfer.amount).where(booked)
+    moved = defaultdict[tuple[str, int], int](int)
+    lowered = set[str]()
+    returned = and_(transfer.kind.in_((KIND["correction"], KIND["repay"])), transfer.debit == USAGE)
+    booked = or_(transfer.kind.in_((KIND["debt"], KIND["absorb"])), returned)
+    for hold_id, kind, credit, amount in connection.execute(
+        select(transfer.hold_id, transfer.kind, transfer.credit, transfer.amount).where(booked)
     ):
-        moved[hold_id, kind] = moved.get((hold_id, kind), 0) + amount
+        if kind in (KIND["debt"], KIND["absorb"]):
+            moved[hold_id, kind] += amount
+            continue
+        lowered.add(hold_id)
+        moved[hold_id, KIND["absorb"]] -= amount if credit == ABSORBED else 0
     named = hold.id.in_(select(transfer.hold_id).where(booked))
     concerned = or_(hold.debt > 0, hold.absorbed > 0, named)
     for name, debt, absorbed in connection.execute(
         select(hold.id, hold.debt, hold.absorbed).where(concerned)
     ):
-        wanted = moved.get((name, KIND["debt"]), 0), moved.get((name, KIND["absorb"]), 0)
-        if (debt, absorbed) != wanted:
+        wanted = moved[name, KIND["debt"]], moved[name, KIND["absorb"]]
+        less = debt < wanted[0] and name in lowered
+        if absorbed != wanted[1] or (debt != wanted[0] and not less):
             yield f"hold {name} has debt {debt} and absorbed {absorbed}, its transfers say {wanted}"
 
 

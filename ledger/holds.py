@@ -31,6 +31,7 @@ from ledger.rows import (
     Window,
 )
 from ledger.types import (
+    Correct,
     Reason,
     Refund,
     Refunded,
@@ -67,7 +68,7 @@ def settle(books: Books, op: Settle, now_us: int, digest: str) -> Outcome:
     before = 0 if hold.state == RELEASED else exposure(hold)
     if hold.state == OPEN:
         _unhold(books, hold)
-    _book_charge(books, hold, charge, op, now_us)
+    book_charge(books, hold, charge, op, now_us)
     _count_settled(books, hold, charge, op.cost_nanos)
     hold.late = _LATE[hold.state]
     hold.actual, hold.settle_hash, hold.detail = op.cost_nanos, digest, op.detail
@@ -100,14 +101,14 @@ def _settled(hold: Hold, *, replayed: bool) -> Settled:
     )  # fmt: skip
 
 
-def _book_charge(books: Books, hold: Hold, charge: int, op: Settle, now_us: int) -> None:
+def book_charge(books: Books, hold: Hold, charge: int, op: Settle | Correct, now_us: int) -> None:
     """
     Move the difference between the charge and what is booked already.
 
     The first transfer carries the difference of the cost, so that costs of transfers add up to the truth.
     """
     account = account_of(books)
-    more, cost = charge - hold.captured, op.cost_nanos - _cost_told(hold)
+    more, cost = charge - hold.captured, op.cost_nanos - cost_told(hold)
     if more < 0:
         hold.settle_seq, _ = give_back(books, "correction", hold, -more, now_us=now_us, key=op.key, cost=cost)
         hold.charged += more
@@ -116,24 +117,26 @@ def _book_charge(books: Books, hold: Hold, charge: int, op: Settle, now_us: int)
     take = min(more, account.wallet - account.held)
     short = more - take
     if take > 0:
-        kind = "correction" if hold.state == EXPIRED else "settle"
+        kind = "correction" if hold.state in (EXPIRED, SETTLED) else "settle"
         seq = post(books, kind, WALLET, USAGE, take, now_us=now_us, key=op.key, hold=hold, cost=cost)
         draw(books, hold.id, seq, take, now_us)
         hold.settle_seq = seq
     if short > 0:
-        hold.settle_seq = _book_short(books, hold, short, op, now_us, None if take > 0 else cost)
+        hold.settle_seq = book_short(books, hold, short, op, now_us, None if take > 0 else cost)
     hold.charged += take
     hold.captured = charge
 
 
-def _cost_told(hold: Hold) -> int:
+def cost_told(hold: Hold) -> int:
     """
     Return the cost that transfers of this hold tell so far.
     """
     return hold.actual if hold.actual is not None and hold.captured > 0 else 0
 
 
-def _book_short(books: Books, hold: Hold, short: int, op: Settle, now_us: int, cost: int | None) -> int:
+def book_short(
+    books: Books, hold: Hold, short: int, op: Settle | Correct, now_us: int, cost: int | None
+) -> int:
     """
     Book what no credit covers: as the tenant's debt, or as the operator's loss.
     """
@@ -149,7 +152,7 @@ def _count_settled(books: Books, hold: Hold, charge: int, cost: int) -> None:
     """
     Count the truth in the windows of the hold's authorization, in place of what they counted before.
     """
-    for part, window in _parts(books, hold):
+    for part, window in parts(books, hold):
         truth = cost if part.counts == COUNTS_COST else charge
         counted = part.amount if hold.state == EXPIRED else 0
         authorized = 0 if hold.state == RELEASED else part.amount
@@ -157,7 +160,7 @@ def _count_settled(books: Books, hold: Hold, charge: int, cost: int) -> None:
         window.overage += max(0, truth - authorized)
 
 
-def _parts(books: Books, hold: Hold) -> list[tuple[HoldWindow, Window]]:
+def parts(books: Books, hold: Hold) -> list[tuple[HoldWindow, Window]]:
     """
     Return the hold's parts with their windows, which are about to change.
     """
@@ -176,7 +179,7 @@ def _unhold(books: Books, hold: Hold) -> None:
     account = account_of(books)
     account.held -= hold.amount
     account.held_expected -= hold.expected
-    for part, window in _parts(books, hold):
+    for part, window in parts(books, hold):
         window.held -= part.amount
         window.held_expected -= part.expected
 
@@ -212,7 +215,7 @@ def _capture(books: Books, hold: Hold, now_us: int) -> None:
         hold.settle_seq = seq
     hold.charged = hold.captured = hold.amount
     hold.actual = hold.cost_bound
-    for part, window in _parts(books, hold):
+    for part, window in parts(books, hold):
         window.spent += part.amount
     _close(books, hold, EXPIRED, now_us)
     account_of(books).last_at = now_us
@@ -247,11 +250,11 @@ def _uncapture(books: Books, hold: Hold, op: Release, now_us: int) -> None:
     """
     if hold.captured > 0:
         hold.settle_seq, _ = give_back(
-            books, "correction", hold, hold.captured, now_us=now_us, key=op.key, cost=-_cost_told(hold)
+            books, "correction", hold, hold.captured, now_us=now_us, key=op.key, cost=-cost_told(hold)
         )
     hold.captured = hold.charged = 0
     hold.actual = None
-    for part, window in _parts(books, hold):
+    for part, window in parts(books, hold):
         window.spent -= part.amount
 
 

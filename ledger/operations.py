@@ -228,6 +228,17 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
+class Correct(Refund):
+    """
+    Book what a closed hold has truly cost, as an operator knows it: above or below what is booked.
+
+    It is a `Refund` for what has to be loaded, the draws of a hold that is closed; `amount_nanos` stays None.
+    """
+
+    cost_nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """
     Capture the tenant's expired holds and forfeit its expired lots; writes no key.
@@ -261,6 +272,7 @@ Operation = (
     | Release
     | Renew
     | Refund
+    | Correct
     | Sweep
     | Note
 )

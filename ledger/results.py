@@ -237,6 +237,25 @@ class Refunded:
 
 
 @dataclass(frozen=True, slots=True)
+class Corrected:
+    """
+    The cost of a closed hold is what an operator said; `refunded_nanos` of its charge are given back beside.
+
+    `credit_nanos` and `debt_nanos` are the wallet and the debt of the tenant afterwards.
+    """
+
+    hold_id: str
+    cost_nanos: int
+    charge_nanos: int
+    cost_before_nanos: int | None
+    charge_before_nanos: int
+    refunded_nanos: int
+    credit_nanos: int
+    debt_nanos: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     """
     The holds that were captured, and the credit that was forfeited.
@@ -267,6 +286,7 @@ Result = (
     | Released
     | Renewed
     | Refunded
+    | Corrected
     | Swept
     | Noted
     | Refused

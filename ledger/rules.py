@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeGuard
 
-from ledger import accounts, admission, corrections, holds
+from ledger import accounts, admission, corrections, holds, truths
 from ledger.books import Books
 from ledger.codec import digest, result_from_json, result_to_json
 from ledger.outcome import Outcome, invalid_field, refuse
@@ -19,6 +19,7 @@ from ledger.postings import account_of, activate_due, forfeit_due
 from ledger.rows import Op
 from ledger.types import (
     Adjust,
+    Correct,
     Note,
     Noted,
     OpenAccount,
@@ -65,6 +66,7 @@ _RULES: Final[dict[type, Rule]] = {
     Release: holds.release,
     Renew: holds.renew,
     Refund: holds.refund,
+    Correct: truths.correct,
     TopUp: accounts.top_up,
     Adjust: corrections.adjust,
     Reverse: corrections.reverse,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ledger.frozen import frozen
 from ledger.operations import (
     Adjust,
+    Correct,
     Note,
     Offer,
     OpenAccount,
@@ -36,6 +37,7 @@ from ledger.results import (
     AccountSet,
     Adjusted,
     BudgetSet,
+    Corrected,
     Gauge,
     Held,
     Noted,
@@ -60,6 +62,8 @@ __all__ = [
     "Adjusted",
     "Attachment",
     "BudgetSet",
+    "Correct",
+    "Corrected",
     "Gauge",
     "Held",
     "HoldEvent",

@@ -107,6 +107,16 @@ class Refund(Body):
     idempotency_key: str | None = None
 
 
+class Settlement(Body):
+    """What the provider billed for a call that has ended; `confirmed` also far above what it could cost."""
+
+    hold: str
+    cost: Usd
+    confirmed: bool = False
+    reason: Reason
+    idempotency_key: str | None = None
+
+
 class Adjustment(Body):
     """A correction of the credit by hand; `take` takes the amount instead of adding it."""
 

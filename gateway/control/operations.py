@@ -15,7 +15,18 @@ from gateway.control.access import RANKS, Caller, admin_only
 from gateway.control.orders import Answer, IdempotencyKey, Operator, OwnOrViewer, Viewer, order
 from gateway.house import House
 from gateway.intake import forbidden
-from outlay.admin import breakers, decisions, history, keys, money, policies, preview, statements, tenants
+from outlay.admin import (
+    breakers,
+    captured,
+    decisions,
+    history,
+    keys,
+    money,
+    policies,
+    preview,
+    statements,
+    tenants,
+)
 from outlay.admin import routes as task_routes
 from outlay.errors import Rejected
 
@@ -84,6 +95,14 @@ def _money(house: House) -> APIRouter:
         """Give back what a call was charged."""
         values = order(body, idempotency_key)
         return money.refund(house.app, values.pop("hold"), actor=caller.actor, **values)
+
+    @router.post("/settlements")
+    def settle(body: bodies.Settlement, caller: Operator, idempotency_key: IdempotencyKey = None) -> Answer:
+        """Book what the provider billed for a call that has ended, above or below what is booked."""
+        values = order(body, idempotency_key)
+        return captured.settle(
+            house.app, values.pop("hold"), values.pop("cost"), actor=caller.actor, **values
+        )
 
     return router
 

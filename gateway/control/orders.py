@@ -37,7 +37,15 @@ def order_key(header: str | None, body: str | None) -> str | None:
     return body if header is None else header
 
 
-Keyed = bodies.TopUp | bodies.Refund | bodies.Adjustment | bodies.Reversal | bodies.Budget | bodies.Raise
+Keyed = (
+    bodies.TopUp
+    | bodies.Refund
+    | bodies.Settlement
+    | bodies.Adjustment
+    | bodies.Reversal
+    | bodies.Budget
+    | bodies.Raise
+)
 
 
 def order(body: Keyed, header: str | None) -> Answer:

@@ -11,8 +11,10 @@ from sqlalchemy import Connection, select
 
 from circuit.journal import check_chains, replay
 from ledger import tables
+from ledger.codec import result_from_json
 from ledger.rows import OPEN, SETTLED
 from ledger.seals import SealFileError, check_export
+from ledger.types import Correct, Corrected
 from ledger.verify import PROBLEMS_MAX
 from ledger.verify import verify as verify_ledger
 from outlay.errors import BadInput, translated
@@ -96,7 +98,7 @@ def _decisions(connection: Connection) -> Iterator[str]:
     """
     Find calls that the provider served and that have no hold, an open one, or one settled at another cost.
     """
-    hold = tables.hold
+    hold, corrected = tables.hold, _corrected(connection)
     query = (
         select(
             decision.c.id,
@@ -105,19 +107,30 @@ def _decisions(connection: Connection) -> Iterator[str]:
             hold.c.tenant,
             hold.c.state,
             hold.c.actual,
+            decision.c.hold_id,
         )
         .select_from(decision.outerjoin(hold, hold.c.id == decision.c.hold_id))
         .where(decision.c.outcome.in_(_SPENT))
     )
-    for decision_id, tenant, cost_nanos, holder, state, actual in connection.execute(query):
+    for decision_id, tenant, cost_nanos, holder, state, actual, hold_id in connection.execute(query):
         if holder is None:
             yield f"decision {decision_id} was served without a hold"
         elif holder != tenant:
             yield f"decision {decision_id} of {tenant} has a hold of {holder}"
         elif state == OPEN:
             yield f"decision {decision_id} was served, and its hold is still open"
-        elif state == SETTLED and actual != cost_nanos:
+        elif state == SETTLED and actual != cost_nanos and (hold_id, actual) not in corrected:
             yield f"decision {decision_id} cost {cost_nanos}, its hold is settled at {actual}"
+
+
+def _corrected(connection: Connection) -> frozenset[tuple[str, int]]:
+    """
+    Return the costs that operators told of calls, each with its hold: there the record keeps what it said.
+    """
+    op = tables.op
+    texts = connection.execute(select(op.c.result).where(op.c.kind == Correct.__name__)).scalars()
+    found = [result_from_json(text) for text in texts]
+    return frozenset((one.hold_id, one.cost_nanos) for one in found if isinstance(one, Corrected))
 
 
 def _tallies(connection: Connection) -> Iterator[str]:

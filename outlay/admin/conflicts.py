@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 from ledger import history, reads, tables
 from ledger.codec import result_from_json
 from ledger.journal_reads import zone_at
-from ledger.types import Adjusted, BudgetSet, Refunded, Result, Reversed, ToppedUp
+from ledger.types import Adjusted, BudgetSet, Corrected, Refunded, Result, Reversed, ToppedUp
 from outlay.fields import instant_text, usd
 from outlay.refusals import budget_name
 from outlay.reports_periods import local
@@ -76,6 +76,8 @@ def _words(connection: Connection, result: Result, amount_usd: str | None, zone:
             return f"an adjustment of {amount_usd} USD"
         case Refunded():
             return f"a refund of {amount_usd} USD"
+        case Corrected():
+            return f"settling call {result.hold_id} at {amount_usd} USD"
         case Reversed():
             return f"taking {amount_usd} USD of a lot back"
         case BudgetSet():
@@ -107,6 +109,8 @@ def _amount_nanos(connection: Connection, result: Result) -> int | None:
             return None if lot is None else lot.granted_nanos
         case Adjusted() | Refunded() | Reversed():
             return result.amount_nanos
+        case Corrected():
+            return result.cost_nanos
         case BudgetSet():
             return result.limit_nanos
         case _:

@@ -59,6 +59,8 @@ def explain(app: App, decision_id: str) -> dict[str, Any]:
         attempts = _attempts(app, connection, first, zone)
     if row is not None:
         told = {**decision_dict(row, zone), "recorded": True}
+        if hold is not None and hold.state == "settled":  # the record is never changed
+            told["cost_usd"] = usd(hold.cost_nanos)
     else:
         assert hold is not None
         told = {**_from_plan(hold, zone), "recorded": False}

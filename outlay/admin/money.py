@@ -5,6 +5,7 @@ An order with an idempotency key is carried out once: the same order again gets 
 another order under that key is refused as `key_conflict`. Keys of orders and of calls never meet.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, select
 from ledger import reads, tables
 from ledger.accounts import PRIORITY_MAX
 from ledger.history import balance_at
-from ledger.read_models import AccountRow
+from ledger.read_models import AccountRow, HoldRow
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
@@ -100,6 +101,8 @@ def refund(
     reason, at_us = fields.reason(reason), now_us()
     key = order_key(idempotency_key, at_us)
     hold = known_hold(app, hold_id)
+    if hold.state != "settled":
+        raise _not_settled(hold)
     result = carry_out(app, Refund(hold.tenant, key, at_us, hold.id, amount_nanos, actor, reason), Refunded)
     return {
         "transfer": result.transfer,
@@ -108,6 +111,29 @@ def refund(
         "repaid_usd": usd(result.repaid_nanos),
         "replayed": result.replayed,
     }
+
+
+def _not_settled(hold: HoldRow) -> Rejected:
+    """
+    Say of a call that is not settled why there is nothing to refund, and what to do instead.
+    """
+    text, fix = _NOT_SETTLED[hold.state]
+    details = {"hold_id": hold.id, "state": hold.state, "fix": fix.format(hold.id)}
+    return Rejected("hold_closed", text, details)
+
+
+_SETTLE_IT: Final = "outlay settle {} USD --reason TEXT"
+_NOT_SETTLED: Final[Mapping[str, tuple[str, str]]] = {
+    "open": ("the call is in flight: what it costs is not known yet", "refund it when it has ended"),
+    "expired": (
+        "what the call cost is not known: its hold expired and is booked at the most that it could cost",
+        f"book what the provider billed, 0 for nothing, which gives the rest back: {_SETTLE_IT}",
+    ),
+    "released": (
+        "nothing was charged: the hold was given back",
+        f"nothing is left to do; if the provider did bill it: {_SETTLE_IT}",
+    ),
+}
 
 
 def set_budget(

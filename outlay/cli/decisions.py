@@ -23,6 +23,7 @@ _IN_FLIGHT = {"held_usd": "held_in_flight_usd", "expected_held_usd": "expected_i
 _OFFER = ("tier", "model", "effort", "max_tokens", "cost_bound_usd", "expected_cost_usd")
 _ATTEMPT = ("attempt", "strategy", "id", "outcome", "code", "asked", "served", "cost_usd")
 _SCORE = ("value", "weight", "source", "model", "actor", "at", "comment", "counts")
+_WRONG = "\nIf that is not what the provider billed: outlay settle {id} USD --reason TEXT, up or down."
 _LINE = ("id", "at", "tenant", "outcome", "asked", "served", "cost_usd", "because")
 
 
@@ -119,6 +120,8 @@ def _story(found: dict[str, Any]) -> tuple[Block, ...]:
     blocks = (*describe(plain), "\nreasons:", reasons, "\noffers, best first:", offers)
     if found.get("scores"):
         blocks = (*blocks, "\nscores:", table(found["scores"], _SCORE))
+    if found.get("settlement"):
+        blocks = (*blocks, _WRONG.format_map(found["hold"]))
     attempts = [_line({"reasons": (), **row}) for row in found.get("attempts") or ()]
     return blocks if not attempts else (*blocks, "\nattempts:", table(attempts, _ATTEMPT, ""))
 

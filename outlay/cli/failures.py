@@ -197,6 +197,7 @@ _REFUSED: Final[Mapping[str, tuple[str | None, str]]] = {
     "unknown_version": ("version", "list them with: outlay policy history"),
     "key_conflict": ("idempotency_key", "look at what is booked first: outlay statement TENANT"),
     "hold_closed": ("hold_id", "see: outlay explain"),
+    "cost_unconfirmed": ("cost", "check the amount, or confirm it with --yes"),
     "unknown_lot": ("lot", "list them with: outlay lot list TENANT"),
     "reversal_exceeds_grant": ("amount", "take back what is left of it, or leave --amount out"),
     "refund_exceeds_charge": ("amount", "refund what is left of the charge, or leave --amount out"),

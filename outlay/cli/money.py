@@ -27,6 +27,7 @@ Counts = Annotated[
 ]
 LimitUsd = Annotated[str, typer.Argument(metavar="USD", help='Limit in USD; "none" is no limit.')]
 
+_AGAIN = "A wrong cost is settled again, up or down: outlay settle {hold} USD --reason TEXT"
 _BUDGETS = (
     "scope", "window", "limit_usd", "counts", "spent_usd", "held_usd", "left_usd", "raised_until", "timezone",
     "resets_at",
@@ -86,12 +87,18 @@ def settle(
     hold: Annotated[str, typer.Argument(metavar="HOLD_ID", help="Id of the hold; also of its decision.")],
     cost: Annotated[str, typer.Argument(metavar="USD", help="What the provider billed; 0 for nothing.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Where the truth is from.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Also far above what it could cost.")] = False,
+    idempotency_key: Once = None,
 ) -> Answer:
-    """Correct a call that was captured when its hold expired, once the truth is known."""
-    from outlay.admin.captured import settle_captured
+    """Book what the provider billed for a call that has ended, above or below what is booked."""
+    from outlay.admin.captured import settle as tell
 
     with common.opened() as app:
-        return in_pairs(settle_captured(app, hold, cost, reason=reason, actor=common.actor))
+        done = tell(
+            app, hold, cost, reason=reason, confirmed=yes, idempotency_key=idempotency_key,
+            actor=common.actor,
+        )  # fmt: skip
+    return in_pairs(done, _AGAIN.format_map(done))
 
 
 def balance(

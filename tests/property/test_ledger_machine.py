@@ -66,6 +66,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """Refund some hold."""
         self.world.refund(tenant, place, amount)
 
+    @rule(tenant=TENANTS, place=SOME, cost=AMOUNTS)
+    def correct(self, tenant: str, place: int, cost: int) -> None:
+        """Tell another cost of some hold."""
+        self.world.correct(tenant, place, cost)
+
     @rule(
         tenant=TENANTS, amount=AMOUNTS, kind=st.sampled_from(("paid", "promo")), lasts_us=LASTS,
         priority=st.integers(0, 2), later_us=LASTS,

@@ -24,6 +24,7 @@ from ledger_facts import (
 
 from ledger.types import (
     Adjust,
+    Correct,
     Note,
     OpenAccount,
     Operation,
@@ -37,6 +38,7 @@ from ledger.types import (
     Settle,
     Sweep,
     TopUp,
+    settle_key,
 )
 
 DAY_US = 24 * calendar.HOUR_US
@@ -362,18 +364,67 @@ class Auditor:
             self._return(book, call, "correction", -more, now, op.key, cost)
             call.paid += more
             return settled_answer(call)
+        word = "correction" if before == "expired" else "settle"
+        self._charge(book, call, word, more, now, op.key, cost)
+        return settled_answer(call)
+
+    def _charge(
+        self, book: Book, call: Call, word: str, more: int, now: int, key: str, cost: int | None
+    ) -> None:
+        """Take money for a call; what is not there is owed, or borne by the operator."""
         take = min(more, book.free)
         short = more - take
         if take:
-            word = "correction" if before == "expired" else "settle"
-            self._move(book, word, "wallet", "usage", take, now, op.key, call, cost=cost)
+            self._move(book, word, "wallet", "usage", take, now, key, call, cost=cost)
             self._take(book, call, take, now)
         if short:
             word, party = ("absorb", "absorbed") if call.absorbs else ("debt", "receivable")
-            self._move(book, word, party, "usage", short, now, op.key, call, cost=None if take else cost)
+            self._move(book, word, party, "usage", short, now, key, call, cost=None if take else cost)
         call.paid += take
-        call.debt, call.absorbed = (0, short) if call.absorbs else (short, 0)
-        return settled_answer(call)
+        call.debt += 0 if call.absorbs else short
+        call.absorbed += short if call.absorbs else 0
+
+    def _correct(self, book: Book, op: Correct, now: int) -> Answer:
+        call = book.calls.get(op.hold_id)
+        if call is None:
+            return "refused", "unknown_hold"
+        if call.state == "open":
+            return "refused", "hold_closed"
+        before = {"expired": call.bound, "settled": call.cost}.get(call.state), call.booked
+        truth = Settle(op.tenant, op.key, op.now_us, op.hold_id, op.cost_nanos)
+        if call.state != "settled":
+            self._settle(book, truth, now)
+        elif call.cost != op.cost_nanos:
+            self._again(book, call, op, now)
+            call.cost, call.settled_by = op.cost_nanos, (call.settled_by[0], body_of(truth))
+        book.keys[settle_key(call.id)] = ("Settle", body_of(truth), settled_answer(call), now)
+        return "corrected", call.id, call.cost, call.booked, *before, call.refunded, book.wallet
+
+    def _again(self, book: Book, call: Call, op: Correct, now: int) -> None:
+        """Book the difference to another truth; what was refunded is part of what comes back."""
+        assert call.cost is not None
+        charge = charge_of(op.cost_nanos, call.ppm)
+        cost: int | None = op.cost_nanos - (call.cost if call.booked else 0)
+        less, call.booked = call.booked - charge, charge
+        if less <= 0:
+            self._charge(book, call, "correction", -less, now, op.key, cost)
+            return
+        borne = min(less, call.absorbed)
+        if borne:
+            self._move(book, "correction", "usage", "absorbed", borne, now, op.key, call, cost=cost)
+            cost = None
+        again = min(less - borne, call.refunded)
+        taken = min(again, book.free)
+        if taken:
+            self._move(book, "correction", "wallet", "usage", taken, now, op.key, call)
+            self._take(book, call, taken, now)
+        back = less - borne - again + taken
+        if back:
+            self._return(book, call, "correction", back, now, op.key, cost)
+        call.forget_refunds(again)
+        call.absorbed -= borne
+        call.debt = min(call.debt, charge - call.absorbed)
+        call.paid = charge - call.absorbed - call.debt
 
     def _release(self, book: Book, op: Release, now: int) -> Answer:
         call = book.calls.get(op.hold_id)

@@ -16,6 +16,7 @@ from ledger.types import (
     AccountSet,
     Adjusted,
     BudgetSet,
+    Corrected,
     Held,
     Noted,
     Refunded,
@@ -38,6 +39,10 @@ SHAPES: dict[type, tuple[str, str]] = {
     Released: ("released", "returned_nanos late"),
     Renewed: ("renewed", "expires_us"),
     Refunded: ("refunded", "amount_nanos credit_nanos repaid_nanos"),
+    Corrected: (
+        "corrected",
+        "hold_id cost_nanos charge_nanos cost_before_nanos charge_before_nanos refunded_nanos credit_nanos",
+    ),
     ToppedUp: ("topped_up", "transfer credit_nanos repaid_nanos"),
     Adjusted: ("adjusted", "transfer amount_nanos credit_nanos repaid_nanos debt_nanos"),
     Reversed: (

@@ -91,6 +91,13 @@ class Call:
         """What was given back so far."""
         return sum(amount for _, amount in self.refunds)
 
+    def forget_refunds(self, amount: int) -> None:
+        """Count so much of the newest refunds as something else."""
+        while amount:
+            at, newest = self.refunds.pop()
+            amount, left = max(0, amount - newest), max(0, newest - amount)
+            self.refunds += [(at, left)] if left else []
+
 
 @dataclass
 class Limit:
@@ -247,7 +254,7 @@ def body_of(op: Operation) -> Any:
     """Return what a key stands for."""
     if isinstance(op, Reserve):
         return op.request_hash or (op.offers, op.ttl_us, op.scopes, op.enforce)
-    skip = ("tenant", "key", "now_us", "actor")
+    skip = ("tenant", "key", "now_us", "actor", "reason")
     return tuple(getattr(op, name) for name in op.__dataclass_fields__ if name not in skip)
 
 

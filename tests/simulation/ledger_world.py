@@ -18,6 +18,7 @@ from ledger.rows import columns
 from ledger.store_memory import ROW_TYPES, MemoryLedger
 from ledger.types import (
     Adjust,
+    Correct,
     Note,
     Offer,
     OpenAccount,
@@ -141,6 +142,13 @@ class World:
         hold_id = self.hold_of(tenant, place)
         return self.do(Refund(**self.head(tenant), hold_id=hold_id, amount_nanos=amount))
 
+    def correct(self, tenant: str, place: int, cost: int) -> Result:
+        """Tell another cost of some hold."""
+        return self.do(Correct(
+            **self.head(tenant), hold_id=self.hold_of(tenant, place), cost_nanos=cost, reason="the bill",
+            actor="ann",
+        ))  # fmt: skip
+
     def top_up(self, tenant: str, amount: int, kind: str, lasts_us: int | None, priority: int,
                later_us: int | None = None) -> Result:  # fmt: skip
         """Add credit, perhaps for a while, perhaps later."""
@@ -253,8 +261,10 @@ def step(world: World, rng: random.Random) -> None:
             scopes=rng.choice(SCOPES), enforce=rng.random() < 0.85, sticky=rng.random() < 0.3,
             body=rng.random() < 0.5, skew_us=rng.choice((0, 0, 0, MINUTE_US, 30 * HOUR_US)),
         )  # fmt: skip
-    elif choice < 56:
+    elif choice < 52:
         world.settle(tenant, place, cost)
+    elif choice < 56:
+        world.correct(tenant, place, cost)
     elif choice < 61:
         world.release(tenant, place)
     elif choice < 65:

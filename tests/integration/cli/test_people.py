@@ -285,3 +285,23 @@ def _refused_over_credit() -> str:
     with package.open() as books, pytest.raises(package.CallRefused) as caught:
         books.hold("acme", offers=[{"name": "huge", "cost_usd": "900"}])
     return caught.value.refused.decision_id
+
+
+def test_the_answer_and_the_explanation_say_how_a_wrong_cost_is_corrected(
+    outlay: Outlay, decision: str
+) -> None:
+    """
+    A typo is refused until it is confirmed; then the answer and `explain` name the command, and it works.
+    """
+    typo = outlay("settle", decision, "5.5", "--reason", "bill")
+    assert (typo.status, typo.out) == (1, "")
+    assert "more than 10 times what this call could cost at most" in typo.err
+    assert "--yes" in typo.err
+    wrong = outlay("settle", decision, "5.5", "--reason", "bill", "--yes")
+    command = f"outlay settle {decision} USD --reason TEXT"
+    assert command in wrong.out
+    assert command in outlay("explain", decision).out
+    assert "outlay settle" not in outlay("explain", decision, "--json").out
+    done = outlay("settle", decision, "0.0005", "--reason", "bill", "--json").data
+    assert (done["cost_before_usd"], done["credit_usd"], done["debt_usd"]) == ("5.50", "19.9995", "0.00")
+    assert outlay("verify").status == 0

@@ -33,6 +33,7 @@ CHANGES = [
     ("POST", "/tenants/acme/budgets", {"limit": "1"}),
     ("POST", "/tenants/acme/budgets/raise", {"limit": "9", "until": "2099-01-01"}),
     ("POST", "/refunds", {"hold": "x"}),
+    ("POST", "/settlements", {"hold": "x", "cost": "1", "reason": "r"}),
     ("POST", "/tenants/acme/adjustments", {"amount": "1", "reason": "r"}),
     ("POST", "/lots/acme-1/reverse", {"reason": "r"}),
     ("POST", "/seals", {}),
@@ -100,6 +101,31 @@ def test_the_life_of_a_lot(gateway: Any, http: Any) -> None:
     assert (past["credit_usd"], past["debt_usd"]) == ("0.00", "0.00")
     assert http("GET", f"{base}/open-holds?tenant=lots")[1]["count"] == 0
     assert http("POST", f"{base}/seals", json={})[1]["sealed"] == 0
+
+
+def test_a_wrong_settlement_is_corrected_by_an_operator(gateway: Any, http: Any) -> None:
+    """
+    The tenant's own service reports any cost, once; an operator books the truth, once per key, a cost far
+    above what was held only when it is confirmed.
+    """
+    base = gateway.url + PLANE
+    own = http("POST", f"{base}/tenants", json={"tenant": "typo", "credit": "20"})[1]["key"]
+    offers = {"offers": [{"name": "mine", "cost_usd": "0.50"}]}
+    hold = http("POST", f"{base}/holds", json=offers, key=own)[1]["hold"]
+    assert http("POST", f"{base}/holds/{hold}/settle", json={"cost_usd": "14"}, key=own)[0] == 200
+    wrong = http("POST", f"{base}/holds/{hold}/settle", json={"cost_usd": "0.14"}, key=own)
+    assert (wrong[0], wrong[1]["error"]["details"]["cost_usd"]) == (409, "14.00")
+    truth = {"hold": hold, "cost": "0.14", "reason": "typo"}
+    key = {"Idempotency-Key": "truth-1"}
+    once = [http("POST", f"{base}/settlements", json=truth, headers=key)[1] for _ in range(2)]
+    assert [one["replayed"] for one in once] == [False, True]
+    assert once[0] == {**once[1], "replayed": False}
+    assert (once[0]["cost_before_usd"], once[0]["credit_usd"]) == ("14.00", "19.86")
+    status, refused, _ = http("POST", f"{base}/settlements", json={**truth, "cost": "6"})
+    assert (status, refused["error"]["details"]["error_code"]) == (409, "cost_unconfirmed")
+    sure = http("POST", f"{base}/settlements", json={**truth, "cost": "6", "confirmed": True})[1]
+    assert sure["credit_usd"] == "14.00"
+    assert http("POST", f"{base}/settlements", json={**truth, "hold": "none"})[0] == 404
 
 
 def test_keys_halts_and_policies(gateway: Any, http: Any) -> None:

@@ -24,7 +24,8 @@ import ledger.journal
 import ledger.postings
 import ledger.rows
 import ledger.rules
-from ledger.types import OpenAccount, Refund, Reserve, Settle, TopUp
+import ledger.truths
+from ledger.types import Adjust, OpenAccount, Refund, Reserve, Settle, TopUp
 
 DAY_US = 24 * HOUR_US
 T = "acme"
@@ -117,6 +118,35 @@ def absorbed_overage() -> None:
     world.settle(T, 0, 150)
     world.top_up(T, 10, "paid", None, 0)
     hold(world, 10)
+
+
+def truth_after_a_refund() -> None:
+    """A cost above the hold is refunded in part, then told lower, lower yet, again, and higher."""
+    world = opened(limit=900)
+    hold(world, 300)
+    world.settle(T, 0, 500)
+    world.refund(T, 0, 150)
+    for cost in (420, 60, 60, 700, 0):
+        world.correct(T, 0, cost)
+
+
+def truths_of_an_absorbed_call() -> None:
+    """What the operator bore goes back to the operator."""
+    world = opened(credit=100)
+    world.set_account(T, overage="absorb")
+    hold(world, 100)
+    world.settle(T, 0, 150)
+    for cost in (120, 70, 130):
+        world.correct(T, 0, cost)
+
+
+def truths_of_an_owed_call() -> None:
+    """What the tenant owed for it is owed no more."""
+    world = opened(credit=100)
+    hold(world, 100)
+    world.settle(T, 0, 180)
+    for cost in (40, 160, 130):
+        world.correct(T, 0, cost)
 
 
 def settled_twice() -> None:
@@ -308,6 +338,14 @@ def same_key_again() -> None:
     world.do(OpenAccount(T, "o", world.now, "UTC", 5, None))
 
 
+def same_order_for_another_reason() -> None:
+    """Why an order is given makes no other order of it."""
+    world = opened()
+    head = {"tenant": T, "now_us": world.now, "key": "t"}
+    for amount, reason in ((5, "a"), (5, "b"), (6, "a")):
+        world.do(Adjust(**head, amount_nanos=amount, reason=reason))  # type: ignore[arg-type]
+
+
 def refusal_that_sticks() -> None:
     """A client's own key keeps its refusal for a day, then asks anew."""
     world = opened(credit=10)
@@ -394,19 +432,19 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
      "cheapest.amount(meter), meter.held)", busy_or_exhausted),
     ("lot forfeited under holds", ledger.postings, "forfeit_due", "account.wallet - account.held",
      "lot.remaining", credit_that_ends_under_a_hold),
-    ("overage takes money held by others", ledger.holds, "_book_charge", "account.wallet - account.held",
+    ("overage takes money held by others", ledger.holds, "book_charge", "account.wallet - account.held",
      "account.wallet", cost_above_its_hold),
-    ("debt not booked", ledger.holds, "_book_short", "account_of(books).debt += short", "pass",
+    ("debt not booked", ledger.holds, "book_short", "account_of(books).debt += short", "pass",
      cost_above_its_hold),
     ("debt admits", ledger.admission, "_in_debt", "account.debt == 0", "True", cost_above_its_hold),
     ("top-up forgets debt", ledger.postings, "_repay", "account.debt -= repaid", "pass",
      cost_above_its_hold),
-    ("absorbed is debt", ledger.holds, "_book_short", "hold.overage == ABSORB", "False", absorbed_overage),
+    ("absorbed is debt", ledger.holds, "book_short", "hold.overage == ABSORB", "False", absorbed_overage),
     ("a hold settles twice", ledger.holds, "settled_before", "hold.state != SETTLED", "hold.state != 99",
      settled_twice),
     ("settled hold stays held", ledger.holds, "settle", "if hold.state == OPEN", "if hold.state == 99",
      settled_twice),
-    ("late settlement charges again", ledger.holds, "_book_charge", "charge - hold.captured", "charge",
+    ("late settlement charges again", ledger.holds, "book_charge", "charge - hold.captured", "charge",
      late_truth),
     ("settled on top of the capture", ledger.holds, "_count_settled", "window.spent += truth - counted",
      "window.spent += truth", late_truth),
@@ -462,8 +500,26 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
     ("charge rounded down", ledger.holds, "settle", "scale_ceil(op.cost_nanos, hold.multiplier_ppm)",
      "op.cost_nanos * hold.multiplier_ppm // 1_000_000", broken_prices),
     ("repetition acts again", ledger.rules, "_known", "if row is None or", "if True or", same_key_again),
-    ("key with another body accepted", ledger.rules, "_known", "row.req_hash != body", "False",
+    ("key with another body accepted", ledger.rules, "_same_order", "row.req_hash == body", "True",
      same_key_again),
+    ("another reason is another order", ledger.rules, "_same_order", "_has_reason(op)", "False",
+     same_order_for_another_reason),
+    ("refund given back twice", ledger.truths, "_lower", "less - again + taken, ", "less + taken, ",
+     truth_after_a_refund),
+    ("refund forgotten by no truth", ledger.truths, "_lower", "hold.refunded -= again", "pass",
+     truth_after_a_refund),
+    ("refund counted twice in its window", ledger.truths, "_recount", "+ part.refunded - refunded", "",
+     truth_after_a_refund),
+    ("operator's part given to the tenant", ledger.truths, "_lower",
+     "min(hold.captured - charge, hold.absorbed)", "0", truths_of_an_absorbed_call),
+    ("operator's loss stays", ledger.truths, "_lower", "hold.absorbed -= borne", "pass",
+     truths_of_an_absorbed_call),
+    ("old truth stays in the window", ledger.truths, "_recount", "truth - before", "truth",
+     truth_after_a_refund),
+    ("overage of the old truth stays", ledger.truths, "_recount", "- max(0, before - authorized)", "",
+     truth_after_a_refund),
+    ("debt of the old truth stays", ledger.truths, "_lower",
+     "min(hold.debt, charge - hold.absorbed)", "hold.debt", truths_of_an_owed_call),
     ("refusal sticks for ever", ledger.rules, "_stale", ">= STICKY_US", "< 0", refusal_that_sticks),
     ("transfer skips a number", ledger.postings, "post", "account.seq += 1", "account.seq += 2",
      two_holds_beside_each_other),

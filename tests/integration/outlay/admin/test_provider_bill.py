@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ledger import reads
 from outlay.admin import money
 from outlay.admin.books import verify
-from outlay.admin.captured import settle_captured
+from outlay.admin.captured import settle
 from outlay.admin.tenants import create_tenant, set_tenant
 from outlay.calls import Broken, Completed, NotSent, Uncertain
 from outlay.cli.main import build
@@ -60,7 +60,7 @@ def charged(app: App, credited: str) -> Decimal:
 
 def settled(app: App, hold_id: str, cost: str) -> None:
     """Tell the truth of a captured call."""
-    settle_captured(app, hold_id, cost, reason="invoice", actor="fin")
+    settle(app, hold_id, cost, reason="invoice", confirmed=True, actor="fin")
 
 
 @pytest.mark.parametrize("multiplier", ["1", "1.2"])
