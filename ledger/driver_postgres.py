@@ -98,8 +98,6 @@ class PostgresDriver:
         locked = [] if first is None else self._sendable(first)
         steps = [self._beginning(), locked, self._asked(queries), *map(self._sendable, rest)]
         _, locks, found, *results = self._exchange_steps(steps)
-        if first is not None:
-            self._check([first], [locks])
         self._check(rest, results)
         return [[row for part in locks for row in self._rows(part)], *map(self._rows, found)]
 

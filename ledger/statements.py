@@ -307,41 +307,54 @@ def _update(row_type: type, changed: tuple[str, ...], dialect: str) -> Bulk:
         sets = ", ".join(f"{name} = ?" for name in changed)
         where = " AND ".join(f"{name} = ?" for name in guard)
         return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}")  # noqa: S608 - our own names
-    return _update_from_values(table, changed, guard)
+    update = _Update(table, changed, guard)
+    return _bulk(update.text, dialect, update.as_bytes)
 
 
 def _update_confirmed() -> Bulk:
     """
-    Write the update of accounts whose rows have the versions that are sent, and that finds no other; for each
-    it returns the version that they have then.
+    Write the update of accounts whose rows have the versions that are sent. It returns the version that they
+    have then, or fails where one was not found: then nothing that was sent behind it is carried out.
     """
-    often = MUTABLE[Account][: OFTEN[Account]]
-    ending = f" RETURNING {_XMIN_NEXT}"
-    return _update_from_values(ROWS[Account], often, guard_of(Account), (("xmin", "xid"),), ending)
-
-
-def _update_from_values(
-    table: Table,
-    changed: Sequence[str],
-    guard: Sequence[str],
-    more: Sequence[tuple[str, str]] = (),
-    ending: str = "",
-) -> Bulk:
-    """
-    Write the update of rows on PostgreSQL; `more` are system columns to compare, with their types.
-    """
-    sent = (*changed, *guard)
-    types = [*_types(table, sent), *(kind for _, kind in more)]
-    compared = (*guard, *(name for name, _ in more))
-    sets = ", ".join(f"{name} = v.{name}" for name in changed)
-    where = " AND ".join(f"t.{name} = v.g_{name}" for name in compared)
-    names = ", ".join((*changed, *(f"g_{name}" for name in compared)))
+    update = _Update(ROWS[Account], MUTABLE[Account][: OFTEN[Account]], guard_of(Account), (("xmin", "xid"),))
+    every = "(SELECT count(*) FROM found) = (SELECT count(g_tenant) FROM v)"
 
     def write(rows: int) -> str:
-        found = f"{_values(types, rows)} AS v({names})"
-        return f"UPDATE {table.name} AS t SET {sets} FROM {found} WHERE {where}{ending}"  # noqa: S608 - our own names
+        given = f"v({update.names}) AS MATERIALIZED {_values(update.types, rows)}"
+        found = f"found AS ({update.text_from('v')} RETURNING 1)"
+        return f"WITH {given}, {found} SELECT {_XMIN_NEXT}, 1 / ({every})::int"  # a division by zero fails
 
-    return _bulk(write, "postgresql", [*_as_bytes(table, sent), *(False for _ in more)])
+    return _bulk(write, "postgresql", update.as_bytes)
+
+
+class _Update:
+    """
+    The update of rows on PostgreSQL; `more` are system columns to compare, with their types.
+    """
+
+    def __init__(
+        self, table: Table, changed: Sequence[str], guard: Sequence[str], more: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        compared = (*guard, *(name for name, _ in more))
+        sent = (*changed, *guard)
+        self._table = table.name
+        self._sets = ", ".join(f"{name} = v.{name}" for name in changed)
+        self._where = " AND ".join(f"t.{name} = v.g_{name}" for name in compared)
+        self.names = ", ".join((*changed, *(f"g_{name}" for name in compared)))
+        self.types = [*_types(table, sent), *(kind for _, kind in more)]
+        self.as_bytes = [*_as_bytes(table, sent), *(False for _ in more)]
+
+    def text(self, rows: int) -> str:
+        """
+        Write the update of so many rows.
+        """
+        return self.text_from(f"{_values(self.types, rows)} AS v({self.names})")
+
+    def text_from(self, given: str) -> str:
+        """
+        Write the update of rows that are given as `v`.
+        """
+        return f"UPDATE {self._table} AS t SET {self._sets} FROM {given} WHERE {self._where}"  # noqa: S608 - our own names
 
 
 def attachment(

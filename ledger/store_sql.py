@@ -36,9 +36,9 @@ from ledger.types import (
 from ledger.writes import Writes, changed_rows
 
 _CALLS: Final = frozenset((Reserve, Settle, Release, Renew))
-_WARY_BATCHES: Final = 64
-"""So many batches lock first, the repetition of the one among them that was decided on what had changed, that
-has used keys, or that cannot be carried out."""
+_WARY_MAX: Final = 64
+"""At most so many batches lock first after a wrong guess: one that was decided on what had changed, that has
+used keys, or that cannot be carried out. Each time they are twice as many; a right guess halves them."""
 
 
 class SqlStore:
@@ -57,6 +57,7 @@ class SqlStore:
         self._made: dict[str, str] = {}
         self._assumed = False
         self._wary = 0
+        self._wary_next = 1
 
     def load(self, driver: Driver, ops: Sequence[Operation]) -> dict[str, Books]:
         """
@@ -79,8 +80,10 @@ class SqlStore:
         Tell whether all that a batch needs is kept, but for keys that were used before.
         """
         lent = self._lent
-        self._wary = max(0, self._wary - 1)
-        if self._wary > 0 or len(lent) < len(tenants):
+        if self._wary > 0:
+            self._wary -= 1
+            return False
+        if len(lent) < len(tenants):
             return False
         if not all(type(op) in _CALLS for op in ops):
             return False
@@ -246,7 +249,9 @@ class SqlStore:
             if trouble(error) not in (Trouble.INTEGRITY, Trouble.POISON):
                 raise
             confirmed = False  # such as a number of the chain that another writer has used
-        if not confirmed:
+        if confirmed:
+            self._wary_next = max(1, self._wary_next // 2)
+        else:
             self.doubt()
             driver.recover()
         return confirmed
@@ -255,7 +260,9 @@ class SqlStore:
         """
         Look at the database first for a while; False where what was decided on came from there.
         """
-        self._wary = _WARY_BATCHES
+        if self._assumed:
+            self._wary = self._wary_next
+            self._wary_next = min(_WARY_MAX, 2 * self._wary_next)
         return self._assumed
 
     def _write_confirmed(

@@ -69,14 +69,14 @@ class Writes:
 
     def confirmed(self, accounts: Sequence[Account], lent: dict[str, Lent]) -> Write | None:
         """
-        Return the update of accounts that finds only those that are as they were lent; None where there is
-        none, or an engine cannot say that of a row.
+        Return the update of accounts that fails where one is not as it was lent; None where there is none, or
+        an engine cannot say that of a row.
         """
         bulk = self._texts.update_confirmed
         if bulk is None or not accounts:
             return None
         rows = [(*_OFTEN[Account](one), lent[one.tenant].version) for one in accounts]
-        return Write(bulk, rows, counted=True)
+        return Write(bulk, rows)
 
     def _updates(self, row_type: type, rows: list[Any]) -> list[Write]:
         """

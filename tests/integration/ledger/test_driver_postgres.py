@@ -14,7 +14,8 @@ from sqlalchemy import BigInteger, Boolean, Column, Engine, Float, MetaData, Tab
 from ledger import Ledger, driver_postgres, make_engine, reading, tables
 from ledger.driver_postgres import PostgresDriver
 from ledger.drivers import Trouble, Write, trouble
-from ledger.statements import attachment
+from ledger.rows import Account
+from ledger.statements import attachment, texts
 from ledger.types import Held, Offer, OpenAccount, Operation, Refused, Reserve, Settle, Settled
 from ledger.verify import verify
 from ledger.writer import Committer, Item
@@ -26,6 +27,7 @@ word = Table(
     Column("yes", Boolean), Column("part", Float),
 )  # fmt: skip
 NAMES = ("id", "word", "n", "yes", "part")
+TENANTS = tuple(f"t{n:02}" for n in range(70))
 TEXTS = ("", "plain", 'quo"te', "back\\slash", '\\"', "{a,b}", "NULL", "line\nfeed", "ünïcode €", "'", None)
 
 
@@ -77,6 +79,39 @@ def test_every_number_of_rows_is_written_once(engine: Engine, driver: PostgresDr
     driver.commit()
     wanted = [(place, f"word {place}", 2 * place, None, None) for place in range(number)]
     assert driver.select([("SELECT id, word, n, yes, part FROM word ORDER BY id", ())]) == [wanted]
+
+
+@pytest.mark.parametrize("number", [1, 3, 64, 70])
+def test_nothing_is_carried_out_behind_an_account_that_changed(
+    engine: Engine, driver: PostgresDriver, number: int
+) -> None:
+    """
+    Where one of the accounts has another version than was kept, the exchange fails at once: nothing behind
+    waits for rows that another writer has locked.
+    """
+    with Ledger(engine) as ledger:
+        for n in range(number):
+            ledger.do(OpenAccount(f"t{n:02}", "open", NOW_US, "UTC", 9, None))
+    sql = texts("postgresql")
+    every = [(Account(*row[:-2]), row[-2]) for row in driver.select([(sql.lock, (driver.many(TENANTS),))])[0]]
+    assert sql.update_confirmed is not None
+    behind = Write(attachment(word, NAMES, (), False, engine.dialect), [(1, "behind", 1, None, None)])
+
+    def write(off: int) -> list[list[tuple[int, ...]]]:
+        rows = [
+            (one.wallet, 0, 0, 0, one.seq, one.head_hash, one.last_at, one.tenant, version + off * (n == 0))
+            for n, (one, version) in enumerate(every)
+        ]
+        return driver.begin_and_write(Write(sql.update_confirmed, rows), [("SELECT 1", ())], [behind])
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        write(1)
+    driver.recover()
+    assert driver.select([("SELECT count(*) FROM word", ())]) == [[(0,)]]
+    ((version, _), *_), ((found,),) = write(0)
+    driver.commit()
+    asked = "SELECT count(*) FROM ledger_account WHERE xmin::text::bigint = %s"
+    assert (found, driver.select([(asked, (version,))])) == (1, [[(number,)]])
 
 
 def test_a_text_that_would_be_cut_is_refused(engine: Engine, driver: PostgresDriver) -> None:
