@@ -1,13 +1,16 @@
 """
-Statements: what moved a tenant's credit in a period, line by line, with the credit before and after.
+Statements: what moved a tenant's credit and debt in a period, line by line, with both before and after.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from ledger import reads, tables
-from ledger.read_models import StatementLine
+from ledger.history import debt_at
+from ledger.read_models import AccountRow, StatementLine
+from ledger.rows import PARTY_NAMES, RECEIVABLE
 from outlay import fields
 from outlay.admin.common import known_tenant, own_key, period_us
 from outlay.errors import translated
@@ -15,16 +18,18 @@ from outlay.fields import instant_text, usd
 from outlay.wiring import App
 
 LINES_MAX: Final = 1_000_000
+OWED: Final = PARTY_NAMES[RECEIVABLE]
 
 
 def statement(
     app: App, tenant: str, *, since: str | None = None, until: str | None = None, limit: int | None = None
 ) -> dict[str, Any]:
     """
-    Return the transfers of a period, oldest first, with the credit before and after.
+    Return the transfers of a period, oldest first, with the credit and the debt before and after.
 
-    `amount_usd` has no sign. The sum of `charge_usd` is what the tenant was charged for calls, that of
-    `cost_usd` what the books hold as the provider's cost: each is the difference that a line makes.
+    `amount_usd` has no sign; `change_usd` is what a line did to the credit, `debt_change_usd` to the debt.
+    The sum of `charge_usd` is what the tenant was charged for calls, that of `cost_usd` what the books hold
+    as the provider's cost: each is the difference that a line makes.
 
     Args:
         since: First date or instant of it, in the tenant's zone.
@@ -37,26 +42,38 @@ def statement(
         zone = row.timezone
         from_us, to_us = period_us(since, until, zone)
         lines = _lines(connection, row.tenant, from_us, to_us, most)
-        before_us = to_us if from_us is None else from_us
-        quiet = (
-            row.credit_nanos if before_us is None else reads.credit_at(connection, row.tenant, before_us - 1)
-        )
-    opening = lines[0].balance_nanos - lines[0].change_nanos if lines else quiet
-    closing = lines[-1].balance_nanos if lines else quiet
+        if not lines:
+            before, after = (_quiet(connection, row, to_us if from_us is None else from_us),) * 2
+    if lines:
+        (first, owed), (last, owing) = lines[0], lines[-1]
+        before = first.balance_nanos - first.change_nanos, owed - _debt(first)
+        after = last.balance_nanos, owing
     return {
         "tenant": row.tenant,
         "timezone": zone,
-        "opening_usd": usd(opening),
-        "closing_usd": usd(closing),
-        "lines": [_line(line, zone) for line in lines],
+        "opening_usd": usd(before[0]),
+        "closing_usd": usd(after[0]),
+        "opening_debt_usd": usd(before[1]),
+        "closing_debt_usd": usd(after[1]),
+        "lines": [_line(line, owed, zone) for line, owed in lines],
     }
+
+
+def _quiet(connection: Connection, row: AccountRow, end_us: int | None) -> tuple[int, int]:
+    """
+    Return credit and debt of a time in which nothing moved.
+    """
+    if end_us is None:
+        return row.credit_nanos, row.debt_nanos
+    return reads.credit_at(connection, row.tenant, end_us - 1), debt_at(connection, row.tenant, end_us - 1)
 
 
 def _lines(
     connection: Connection, tenant: str, from_us: int | None, to_us: int | None, most: int | None
-) -> tuple[StatementLine, ...]:
+) -> list[tuple[StatementLine, int]]:
     """
-    Read the lines of a period; with a limit, no more of them than can be among the newest.
+    Read the lines of a period, each with the debt after it; with a limit, no more of them than can be among
+    the newest.
     """
     if most is not None:
         transfer = tables.transfer
@@ -68,10 +85,25 @@ def _lines(
         if start_us is not None:
             from_us = max(start_us, from_us or 0)
     lines = reads.statement(connection, tenant, from_us, to_us)
-    return lines if most is None else lines[-most:]
+    owed = debt_at(connection, tenant, lines[0].at_us - 1) if lines else 0
+    found = list(_with_debt(lines, owed))
+    return found if most is None else found[-most:]
 
 
-def _line(line: StatementLine, zone: str) -> dict[str, Any]:
+def _with_debt(lines: Iterable[StatementLine], owed: int) -> Iterator[tuple[StatementLine, int]]:
+    for line in lines:
+        owed += _debt(line)
+        yield line, owed
+
+
+def _debt(line: StatementLine) -> int:
+    """
+    Return what a line did to the debt.
+    """
+    return line.amount_nanos * ((line.debit == OWED) - (line.credit == OWED))
+
+
+def _line(line: StatementLine, owed: int, zone: str) -> dict[str, Any]:
     return {
         "transfer": line.transfer,
         "at": instant_text(line.at_us, zone),
@@ -87,6 +119,8 @@ def _line(line: StatementLine, zone: str) -> dict[str, Any]:
         "key": own_key(line.key),
         "actor": line.actor,
         "reason": line.reason,
+        "debt_change_usd": usd(_debt(line)),
+        "debt_usd": usd(owed),
     }
 
 

@@ -2,6 +2,7 @@
 Money: `outlay topup`, `refund`, `settle`, `balance`, `statement`, `budget list|set|raise`.
 """
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -32,10 +33,13 @@ _BUDGETS = (
     "scope", "window", "limit_usd", "counts", "spent_usd", "held_usd", "left_usd", "raised_until", "timezone",
     "resets_at",
 )  # fmt: skip
-_SHOWN = ("at", "kind", "change_usd", "balance_usd", "hold", "actor", "reason")
+_SHOWN = ("at", "kind", "amount_usd", "change_usd", "balance_usd")
+_OF_DEBT = ("debt_change_usd", "debt_usd")
+_WHO = ("hold", "actor", "reason")
+_ENDS = ("opening_usd", "closing_usd")
 _COLUMNS = (
     "transfer", "at", "kind", "debit", "credit", "amount_usd", "change_usd", "balance_usd", "charge_usd",
-    "cost_usd", "hold", "key", "actor", "reason",
+    "cost_usd", "hold", "key", "actor", "reason", *_OF_DEBT,
 )  # fmt: skip
 
 
@@ -126,8 +130,11 @@ def statement(
     with common.opened() as app:
         found = read(app, tenant, since=since, until=until, limit=limit)
     lines = found["lines"]
-    ends = Pairs((("opening_usd", found["opening_usd"]), ("closing_usd", found["closing_usd"])))
-    shown = table(lines, _SHOWN, "Nothing moved in this time.")
+    owed = any(Decimal(line[name]) != 0 for line in lines for name in _OF_DEBT)
+    names = (*_ENDS, "opening_debt_usd", "closing_debt_usd") if owed else _ENDS
+    ends = Pairs(tuple((name, found[name]) for name in names))
+    columns = (*_SHOWN, *(_OF_DEBT if owed else ()), *_WHO)
+    shown = table(lines, columns, "Nothing moved in this time.")
     return Answer(found, (shown, ends), plain=to_csv(_COLUMNS, lines) if as_csv else None)
 
 

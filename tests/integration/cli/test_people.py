@@ -3,6 +3,8 @@ What people see: tables without surprises, texts of others without power over th
 a file's comments.
 """
 
+import csv
+import io
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -305,3 +307,22 @@ def test_the_answer_and_the_explanation_say_how_a_wrong_cost_is_corrected(
     done = outlay("settle", decision, "0.0005", "--reason", "bill", "--json").data
     assert (done["cost_before_usd"], done["credit_usd"], done["debt_usd"]) == ("5.50", "19.9995", "0.00")
     assert outlay("verify").status == 0
+
+
+def test_debt_legs_of_a_statement_say_what_moved(outlay: Outlay) -> None:
+    """
+    Text and CSV have the amount of each leg, what it did to the debt, and the debt after it; a statement
+    without debt has no column for it.
+    """
+    plain = outlay("statement", "acme").out
+    assert "amount USD" in plain
+    assert "debt" not in plain
+    outlay("adjust", "acme", "30", "--take", "--reason", "owed")
+    shown = outlay("statement", "acme").out
+    leg = next(line for line in shown.splitlines() if "10.00" in line)
+    assert leg.split()[2:6] == ["10.00006", "0.00", "0.00", "10.00006"]
+    assert "debt change USD" in shown
+    assert "closing_debt_usd  10.00006" in shown
+    rows = list(csv.DictReader(io.StringIO(outlay("statement", "acme", "--csv").out)))
+    assert (rows[-1]["amount_usd"], rows[-1]["debt_change_usd"], rows[-1]["debt_usd"]) == ("10.00006",) * 3
+    assert list(rows[-1])[-2:] == ["debt_change_usd", "debt_usd"]
