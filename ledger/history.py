@@ -163,6 +163,19 @@ def lot_history(connection: Connection, lot: LotRow) -> tuple[LotLine, ...]:
     return _lines(sorted(events, key=lambda event: (event[0].seq, -event[2])))
 
 
+def adjusted(connection: Connection, lot: LotRow) -> int:
+    """
+    Return what was taken of a lot by adjustments.
+    """
+    transfer, draw = tables.transfer, tables.draw
+    query = (
+        select(func.coalesce(func.sum(draw.c.amount), 0))
+        .join(transfer, (draw.c.tenant == transfer.c.tenant) & (draw.c.seq == transfer.c.seq))
+        .where(draw.c.tenant == lot.tenant, draw.c.lot_id == lot.id, transfer.c.kind == KIND["adjust"])
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def _own_change(row: Row[Any]) -> int:
     """
     Return what a transfer that names the lot did to what is left of it.

@@ -99,6 +99,23 @@ def reverse(
     }
 
 
+def why_owed(app: App, lot: str) -> dict[str, Any]:
+    """
+    Tell what else is known of a lot that is owed after it was taken back.
+
+    Returns:
+        adjusted_usd: What was taken of the lot by hand before.
+        available_usd: The tenant's other credit that no call in flight needs.
+    """
+    with translated(), app.reading() as connection:
+        found = _known_lot(connection, lot)
+        row = known_tenant(connection, found.tenant)
+        return {
+            "adjusted_usd": usd(history.adjusted(connection, found)),
+            "available_usd": usd(row.available_nanos),
+        }
+
+
 def _known_lot(connection: Connection, lot_id: str) -> history.LotRow:
     found = history.lot(connection, lot_id)
     if found is None:

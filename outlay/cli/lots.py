@@ -2,8 +2,9 @@
 `outlay lot list|show|reverse|chargeback`, `outlay adjust`, `outlay holds`, `outlay seal make|export`.
 """
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,12 +20,23 @@ Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; require
 Part = Annotated[str | None, typer.Option("--amount", metavar="USD", help="Part of it; all that is left.")]
 _TAKE = typer.Option("--take", help="Take the amount instead of adding it; what is not there becomes debt.")
 _TO = typer.Option("--to", metavar="FILE", help="New file to write.")
-_OWED = """{debt_usd} USD of this lot was spent, or is held by calls in flight, and is owed now.
-Other credit does not repay it by itself: new calls are refused until the next top-up repays it,
-or you settle it from that credit:
-  outlay adjust {tenant} {debt_usd} --take --reason "settle {transfer}"
-  outlay adjust {tenant} {debt_usd} --reason "settle {transfer}"
-"""
+_OWED = (
+    "{debt_usd} USD of this lot was spent, or is held by calls in flight, and is owed now:\n"
+    "new calls are refused until the next top-up repays it."
+)
+_OWED_ADJUSTED = (
+    "{debt_usd} USD of this lot is no longer there and is owed now, where {adjusted_usd} USD was\n"
+    "taken by hand (outlay adjust): new calls are refused until the next top-up repays it.\n"
+    "If that was this same money, it is taken back twice now. Give it back, which repays the debt:\n"
+    '  outlay adjust {tenant} {twice_usd} --reason "settle {transfer}"'
+)
+_FROM_CREDIT = (
+    "Other credit does not repay it by itself. To settle it from that:\n"
+    '  outlay adjust {tenant} {part_usd} --take --reason "settle {transfer}"\n'
+    '  outlay adjust {tenant} {part_usd} --reason "settle {transfer}"'
+)
+_FROZEN = "The tenant is frozen. To let it go on: outlay tenant set {tenant} --active"
+_WHY = ("adjusted_usd", "available_usd")
 _LOTS = ("lot", "kind", "state", "priority", "granted_usd", "remaining_usd", "effective_at", "expires_at")
 
 
@@ -111,14 +123,27 @@ def _take_back(
     common: Common, lot: str, kind: str, amount: str | None, freeze: bool | None, reason: str, key: str | None
 ) -> Answer:
     from outlay.admin.lots import reverse as take_back
+    from outlay.admin.lots import why_owed
 
     with common.opened() as app:
         done = take_back(
             app, lot, kind=kind, amount=amount, freeze=freeze, reason=reason, idempotency_key=key,
             actor=common.actor,
         )  # fmt: skip
-    owed = Decimal(done["debt_usd"]) > 0
-    return in_pairs(done, *([_OWED.strip().format_map(done)] if owed else ()))
+        why = why_owed(app, lot)
+    return in_pairs(done, *_owed({**done, **why}))
+
+
+def _owed(done: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is owed of a lot, why, and what can be done about it."""
+    debt, adjusted, available = (Decimal(done[name]) for name in ("debt_usd", *_WHY))
+    told = {**done, "twice_usd": min(debt, adjusted), "part_usd": min(debt, available)}
+    if debt > 0:
+        yield (_OWED_ADJUSTED if adjusted > 0 else _OWED).format_map(told)
+    if debt > 0 and available > 0:
+        yield _FROM_CREDIT.format_map(told)
+    if done["frozen"]:
+        yield _FROZEN.format_map(done)
 
 
 @command(seal_group, "make")

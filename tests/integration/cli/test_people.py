@@ -326,3 +326,31 @@ def test_debt_legs_of_a_statement_say_what_moved(outlay: Outlay) -> None:
     rows = list(csv.DictReader(io.StringIO(outlay("statement", "acme", "--csv").out)))
     assert (rows[-1]["amount_usd"], rows[-1]["debt_change_usd"], rows[-1]["debt_usd"]) == ("10.00006",) * 3
     assert list(rows[-1])[-2:] == ["debt_change_usd", "debt_usd"]
+
+
+def test_a_chargeback_after_an_adjustment_says_that_it_may_be_the_same_money(outlay: Outlay) -> None:
+    """
+    Nothing was spent: the text says who took it, names the command that gives it back, and offers no credit
+    that there is not; that command repays the debt.
+    """
+    outlay("adjust", "acme", "15", "--take", "--reason", "bank calls")
+    said = outlay("lot", "chargeback", "acme-1", "--reason", "bank").out
+    assert "where 15.00 USD was\ntaken by hand" in said
+    assert "was spent" not in said
+    assert "from that" not in said
+    assert "outlay tenant set acme --active" in said
+    command = next(line for line in said.splitlines() if line.startswith("  outlay adjust")).split('"')
+    assert command[0].split()[1:4] == ["adjust", "acme", "15.00"]
+    done = outlay("adjust", "acme", "15.00", "--reason", command[1], "--json").data
+    assert (done["repaid_usd"], done["debt_usd"]) == ("15.00", "0.00006")
+
+
+def test_debt_is_settled_from_other_credit_only_as_far_as_there_is_some(outlay: Outlay) -> None:
+    """
+    With 1 USD of other credit and 3 USD owed, the commands that are named move 1 USD.
+    """
+    lot = outlay("topup", "acme", "3", "--kind", "promo", "--json").data["transfer"]
+    outlay("adjust", "acme", "22", "--take", "--reason", "spent")
+    said = outlay("lot", "reverse", lot, "--reason", "mistake").out
+    assert "outlay adjust acme 0.99994 --take" in said
+    assert "frozen. To" not in said

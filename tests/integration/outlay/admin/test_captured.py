@@ -257,7 +257,5 @@ def test_a_cost_that_nobody_told_is_still_found(app: App, make_call: MakeCall, t
     assert verify(app)["ok"]
     tamper("UPDATE outlay_decision SET cost_nanos = 5")
     assert verify(app)["checks"]["tallies"] is False
-    tamper(
-        "UPDATE ledger_op SET result = replace(result, '1000000000', '1000000001') WHERE kind = 'Correct'"
-    )
+    tamper("UPDATE ledger_op SET result = replace(result, '1000000000', '1000000001') WHERE kind = 'Correct'")
     assert any("its hold is settled at" in problem for problem in verify(app)["problems"])
