@@ -3,13 +3,15 @@ Who changed which setting, from what to what: the journal as people ask for it (
 """
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
 from ledger import tables
-from ledger.journal import ACCOUNT
+from ledger.journal import ACCOUNT, BUDGET, budget_subject
+from ledger.rows import WINDOW_NAMES
 
 Value = int | str | None
 
@@ -60,3 +62,32 @@ def zone_at(connection: Connection, tenant: str, at_us: int) -> str | None:
     )
     found = connection.execute(query.order_by(table.c.n.desc()).limit(1)).scalar_one_or_none()
     return None if found is None else str(json.loads(found)["timezone"])
+
+
+Zones = Mapping[str, Sequence[tuple[int, str]]]
+"""Of each budget, by the subject of its entries: its time zones, each with the instant of the order."""
+
+
+def budget_zones(connection: Connection, tenant: str) -> Zones:
+    """
+    Return the time zones that a tenant's budgets were given, the oldest first.
+    """
+    table = tables.setting
+    query = select(table.c.subject, table.c.at, table.c.value).where(
+        table.c.tenant == tenant, table.c.subject.startswith(BUDGET, autoescape=True)
+    )
+    found = defaultdict[str, list[tuple[int, str]]](list)
+    for subject, at_us, value in connection.execute(query.order_by(table.c.n)):
+        found[subject].append((at_us, str(json.loads(value)["timezone"])))
+    return found
+
+
+def zone_of_window(zones: Zones, scope: str, window: str, starts_us: int) -> str | None:
+    """
+    Return the time zone in which a budget's window runs that began at an instant: a window that runs while
+    the zone changes ends in the old one. None where the journal does not say.
+    """
+    known = zones.get(budget_subject(scope, WINDOW_NAMES.index(window)), ())
+    before = [zone for at_us, zone in known if at_us <= starts_us]
+    first = known[0][1] if known else None  # set in the midst of its first window
+    return before[-1] if before else first

@@ -4,6 +4,7 @@ The list of a tenant's budgets. Setting them: `outlay/admin/money.py`.
 
 from typing import Any
 
+from ledger.journal_reads import Zones, budget_zones, zone_of_window
 from outlay.admin.common import known_tenant
 from outlay.clock import now_us
 from outlay.errors import translated
@@ -17,18 +18,21 @@ def list_budgets(app: App, tenant: str) -> dict[str, Any]:
     Return every budget of a tenant: those on all its calls first, then by scope.
 
     Each with the limit in force (None is no limit), what is spent, held and left of it, the end of a raise
-    and the limit that holds again then, and the zone in which its window runs.
+    and the limit that holds again then, and the zone in which its window runs; `next_timezone` is the one of
+    the following windows where that is another, from `resets_at` on.
     """
     at_us = now_us()
     with translated(), app.reading() as connection:
         row = known_tenant(connection, tenant)
         names = {key.id: key.name for key in app.keys.list(connection, row.tenant)}
         lines = all_budgets(connection, row.tenant, at_us, names, most=None)
-    return {"tenant": row.tenant, "timezone": row.timezone, "budgets": [_told(line) for line in lines]}
+        zones = budget_zones(connection, row.tenant)
+    return {"tenant": row.tenant, "timezone": row.timezone, "budgets": [_told(line, zones) for line in lines]}
 
 
-def _told(line: BudgetLine) -> dict[str, Any]:
-    now, zone, ratio = line.now, line.timezone, line.now.remaining_ratio
+def _told(line: BudgetLine, zones: Zones) -> dict[str, Any]:
+    now, ratio = line.now, line.now.remaining_ratio
+    zone = zone_of_window(zones, line.scope, line.window, now.starts_us) or line.timezone
     return {
         "scope": line.scope,
         "name": line.name or None,
@@ -43,5 +47,7 @@ def _told(line: BudgetLine) -> dict[str, Any]:
         "standing_usd": usd(line.standing_nanos),
         "raised_until": instant_text(line.raised_until_us, zone),
         "timezone": zone,
+        "starts_at": instant_text(now.starts_us, zone),
         "resets_at": instant_text(now.resets_us, zone),
+        "next_timezone": None if line.timezone == zone else line.timezone,
     }

@@ -146,13 +146,22 @@ def list_all(common: Common, tenant: Tenant) -> Answer:
     with common.opened() as app:
         found = list_budgets(app, tenant)
     rows = [_budget(row) for row in found["budgets"]]
-    return Answer(found, (table(rows, _BUDGETS, "No budgets: only the credit bounds what is spent."),))
+    shown = table(rows, _BUDGETS, "No budgets: only the credit bounds what is spent.")
+    moves = any(row["next_timezone"] is not None for row in rows)
+    said = f"A window ends in the zone in which it began; {found['timezone']} holds from resets at on."
+    return Answer(found, (shown, *([said] if moves else ())))
 
 
 def _budget(row: dict[str, Any]) -> dict[str, Any]:
     """Write no limit as the word that sets it, and the name of a key beside its id."""
     scope = row["scope"] if row["name"] is None else f'{row["scope"]} "{row["name"]}"'
-    return {**row, "scope": scope, "limit_usd": row["limit_usd"] or NO_LIMIT}
+    then = "" if row["next_timezone"] is None else f", then {row['next_timezone']}"
+    return {
+        **row,
+        "scope": scope,
+        "limit_usd": row["limit_usd"] or NO_LIMIT,
+        "timezone": f"{row['timezone']}{then}",
+    }
 
 
 @command(group, "set")

@@ -5,6 +5,7 @@ a file's comments.
 
 import csv
 import io
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -354,3 +355,15 @@ def test_debt_is_settled_from_other_credit_only_as_far_as_there_is_some(outlay: 
     said = outlay("lot", "reverse", lot, "--reason", "mistake").out
     assert "outlay adjust acme 0.99994 --take" in said
     assert "frozen. To" not in said
+
+
+def test_the_list_of_budgets_says_when_a_new_zone_holds(outlay: Outlay) -> None:
+    """
+    People read which zone's window runs, until when, and which one comes then.
+    """
+    assert ", then" not in outlay("budget", "list", "acme").out
+    outlay("tenant", "set", "acme", "--timezone", "America/New_York")
+    said = outlay("budget", "list", "acme").out
+    assert "Europe/Berlin, then America/New_York" in said
+    assert re.search(r"T00:00:00\+0[12]:00", said)
+    assert "America/New_York holds from resets at on." in said

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ledger.journal_reads import budget_zones, zone_of_window
+from outlay import fields
 from outlay.admin import budgets, money, tenants
 from outlay.errors import Rejected
 from outlay.reports_budgets import LINES_MAX
@@ -48,14 +50,38 @@ def test_a_raise_is_listed_with_its_end_and_the_limit_after_it(app: App, acme: A
 
 
 def test_a_budget_keeps_its_zone_until_its_window_ends(app: App, acme: Any, make_call: Any) -> None:
-    """After a change of zone the list says in which zone each budget's window still runs."""
+    """
+    After changes of zone the list says in which zone each budget's window still runs, until when, and which
+    zone holds from then on; a budget that is set afterwards begins in the new one.
+    """
     make_call()
-    tenants.set_tenant(app, "acme", timezone="Asia/Tokyo", actor="t")
-    found = budgets.list_budgets(app, "acme")
-    assert found["timezone"] == "Asia/Tokyo"
-    row = found["budgets"][0]
-    assert row["timezone"] in ("Europe/Berlin", "Asia/Tokyo")
-    assert row["resets_at"] == money.balance(app, "acme")["day"]["resets_at"]
+    before = budgets.list_budgets(app, "acme")["budgets"][0]
+    assert (before["timezone"], before["next_timezone"]) == ("Europe/Berlin", None)
+    for zone in ("America/New_York", "Asia/Tokyo"):
+        tenants.set_tenant(app, "acme", timezone=zone, actor="t")
+        money.set_budget(app, "acme", "6", actor="t")
+        found = budgets.list_budgets(app, "acme")
+        row = found["budgets"][0]
+        assert (found["timezone"], row["timezone"], row["next_timezone"]) == (zone, "Europe/Berlin", zone)
+        assert (row["starts_at"], row["resets_at"]) == (before["starts_at"], before["resets_at"])
+    money.set_budget(app, "acme", "1", scope="task:new", actor="t")
+    row = budgets.list_budgets(app, "acme")["budgets"][-1]
+    assert (row["scope"], row["timezone"], row["next_timezone"]) == ("task:new", "Asia/Tokyo", None)
+    assert row["resets_at"].endswith("T00:00:00+09:00")
+
+
+def test_the_window_after_a_change_of_zone_runs_in_the_new_one(app: App, acme: Any) -> None:
+    """
+    At the old zone's midnight the new zone holds, although its own midnight is another.
+    """
+    tenants.set_tenant(app, "acme", timezone="America/New_York", actor="t")
+    ends = budgets.list_budgets(app, "acme")["budgets"][0]["resets_at"]
+    after_us = fields.instant_us(ends, "ends", "UTC")
+    with app.reading() as connection:
+        zones = budget_zones(connection, "acme")
+    assert zone_of_window(zones, "tenant", "day", after_us) == "America/New_York"
+    assert zone_of_window(zones, "tenant", "day", after_us - 86_400_000_000) == "Europe/Berlin"
+    assert zone_of_window(zones, "task:none", "day", after_us) is None
 
 
 def test_a_budget_of_a_key_has_its_name(app: App, acme: Any) -> None:
