@@ -21,7 +21,8 @@ from outlay.reports_periods import Period, local
 from outlay.reports_routing import Cell
 from outlay.tally_sql import UNLISTED
 
-NOT_SERVED: Final = "not served"
+REFUSED: Final = "was refused"
+FAILED: Final = "has failed"
 _HEIGHT: Final = 300
 _ROW_PX: Final = 84
 _BAR_PX: Final = 190  # for a bar and its label, where a chart of counts is narrowest; a digit takes 7
@@ -325,7 +326,7 @@ def _matrix_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     return [
         {
             "asked": cell.asked,
-            "served": cell.served or NOT_SERVED,
+            "served": _column(cell),
             "share": cell.calls / sums[cell.asked],
             "kind": "not served" if cell.served is None else "same" if cell.served == cell.asked else "other",
             "calls": f"{cell.calls:,}",
@@ -338,6 +339,10 @@ def _matrix_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     ]
 
 
+def _column(cell: Cell) -> str:
+    return cell.served or (REFUSED if cell.refused else FAILED)
+
+
 def _order(seen: set[str], tiers: Sequence[str]) -> list[str]:
     """Put tiers of older policies behind those of today, and what no tier lists last."""
     last = (UNLISTED, NOT_ROUTED, ONLY_COUNTED)
@@ -347,7 +352,8 @@ def _order(seen: set[str], tiers: Sequence[str]) -> list[str]:
 
 def _served_order(cells: Sequence[Cell], tiers: Sequence[str]) -> list[str]:
     served = _order({cell.served for cell in cells if cell.served is not None}, tiers)
-    return [*served, NOT_SERVED] if any(cell.served is None for cell in cells) else served
+    seen = {_column(cell) for cell in cells}
+    return [*served, *(name for name in (REFUSED, FAILED) if name in seen)]
 
 
 def _time_axis(grain: str) -> alt.Axis:

@@ -5,17 +5,19 @@ and the first steps where there is nothing to show yet.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from decimal import Decimal
+from typing import Any, Final, Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import session
-from dashboard.money_text import plain
+from dashboard.money_text import amount, cells, plain
 from outlay import reports
 from outlay.reports_periods import Period, Span
 
 Tone = Literal["off", "orange", "red"]
+Columns = tuple[Mapping[str, Sequence[Decimal | None]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,21 @@ def cards(rows: Sequence[Card]) -> None:
                 height="stretch",
                 help=plain(card.explained),
             )
+
+
+def money_columns(named: Mapping[str, Sequence[int | None]], **helps: str) -> Columns:
+    """
+    Lay out columns of amounts for a table: their cells, and how each column is written.
+
+    Args:
+        helps: What some columns mean, by their names with `_` for a blank.
+    """
+    cells_of = {name: [amount(nanos) for nanos in column] for name, column in named.items()}
+    written = {
+        name: st.column_config.NumberColumn(format=cells(column), help=helps.get(name.replace(" ", "_")))
+        for name, column in named.items()
+    }
+    return cells_of, written
 
 
 def pair(left: int, right: int) -> list[DeltaGenerator]:

@@ -60,9 +60,15 @@ def amount(nanos: int | None) -> Decimal | None:
 
 def cells(amounts: Sequence[int | None]) -> str:
     """
-    Choose how a column of amounts is written: whole cents, with two more digits where all are small.
+    Choose how a column of amounts is written: whole cents, with two more digits where all are small, and with
+    so many that the smallest shows two that say something: 0.004233 is not $0.00.
     """
-    return "$%,.2f" if max((abs(nanos or 0) for nanos in amounts), default=0) >= _SMALL_NANOS else "$%,.4f"
+    sizes = [abs(nanos) for nanos in amounts if nanos]
+    digits = 2 if max(sizes, default=0) >= _SMALL_NANOS else 4
+    smallest = min(sizes, default=_CENT_NANOS)
+    if smallest < _CENT_NANOS:
+        digits = max(digits, min(9, 11 - len(str(smallest))))
+    return f"$%,.{digits}f"
 
 
 def share(ratio: float | None) -> str:

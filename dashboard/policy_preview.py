@@ -9,7 +9,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import frame, session
-from dashboard.money_text import NONE, OF_CALLS, dated, plain, plural, times_of, words
+from dashboard.money_text import NONE, OF_CALLS, cells, dated, plain, plural, times_of, words
 from outlay.admin.preview import preview_policy
 
 DECISIONS_MAX: Final = 50_000
@@ -101,25 +101,31 @@ def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         "Refused then": "refusals_then",
         "Otherwise": "changed",
     }
-    digits = 4 if all(Decimal(row["spend_now_usd"]) < 10 for _, row in rows) else 2
-    written = st.column_config.NumberColumn(format=f"$%,.{digits}f")
+    spent, written = frame.money_columns(
+        {name: [_nanos(row[field]) for _, row in rows] for name, field in money.items()}
+    )
+    change = cells([_nanos(row["change_usd"]) for _, row in rows]).replace("$%", "%+")
     st.dataframe(
         {
             first: [name for name, _ in rows],
             "Calls": [row["calls"] for _, row in rows],
-            **{name: [Decimal(row[field]) for _, row in rows] for name, field in money.items()},
+            **spent,
             "Change, USD": [Decimal(row["change_usd"]) for _, row in rows],
             **{name: [row[field] for _, row in rows] for name, field in counts.items()},
         },
         column_config={
-            **dict.fromkeys(money, written),
-            "Change, USD": st.column_config.NumberColumn(format=f"%+,.{digits}f"),
+            **written,
+            "Change, USD": st.column_config.NumberColumn(format=change),
             "Lowered": st.column_config.NumberColumn(help="Calls served below the tier asked for"),
             "Raised": st.column_config.NumberColumn(help="Calls served above the tier asked for"),
             "Otherwise": st.column_config.NumberColumn(help="Calls that would have gone otherwise"),
         },
         hide_index=True,
     )
+
+
+def _nanos(text: str) -> int:
+    return int(Decimal(text).scaleb(9))
 
 
 def _changes(changes: Sequence[Mapping[str, Any]], zone: str) -> None:

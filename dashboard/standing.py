@@ -7,10 +7,9 @@ from typing import Final
 
 import streamlit as st
 
+from dashboard import frame
 from dashboard.money_text import (
     NONE,
-    amount,
-    cells,
     moment,
     on_clock,
     percent,
@@ -144,13 +143,15 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
     """
     Show budgets with what each allows, what is spent, held and left, and when it begins anew.
     """
-    written = cells([line.now.limit_nanos for line in lines])
-    money = {
-        "Limit": [amount(line.now.limit_nanos) for line in lines],
-        "Spent": [amount(line.now.spent_nanos) for line in lines],
-        "Held": [amount(line.now.held_nanos) for line in lines],
-        "Left": [amount(line.now.remaining_nanos) for line in lines],
-    }
+    money, written = frame.money_columns(
+        {
+            "Limit": [line.now.limit_nanos for line in lines],
+            "Spent": [line.now.spent_nanos for line in lines],
+            "Held": [line.now.held_nanos for line in lines],
+            "Left": [line.now.remaining_nanos for line in lines],
+        },
+        Limit="In force now; empty: no limit",
+    )
     st.dataframe(
         {
             "Calls of": [scope_text(line) for line in lines],
@@ -162,8 +163,7 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
             "Counts": [line.counts for line in lines],
         },
         column_config={
-            **dict.fromkeys(money, st.column_config.NumberColumn(format=written)),
-            "Limit": st.column_config.NumberColumn(format=written, help="In force now; empty: no limit"),
+            **written,
             "Share left": st.column_config.ProgressColumn(
                 format="%d %%", min_value=0, max_value=100, width="small"
             ),

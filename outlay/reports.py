@@ -75,7 +75,7 @@ class Overview:
         tenants: The tenant itself, or every tenant.
         credits: Sum over `tenants`.
         spent_today_nanos: Sum over `tenants`, each in its own day.
-        low_budgets: Tenants with less than `LOW_RATIO` of their day left.
+        low_budgets: Budgets on all calls of a tenant with less than `LOW_RATIO` left.
         level: Degradation steps active at the tenant's last call; None for all tenants and before one.
         pace: The tenant's day against its usual curve.
         budgets: Every budget of the tenant; empty for all tenants.
@@ -141,7 +141,7 @@ def overview(
             tenants=rows,
             credits=_credits(rows),
             spent_today_nanos=sum(row.day.spent_nanos for row in rows if row.day is not None),
-            low_budgets=sum(1 for row in rows if row.day is not None and row.day.is_low),
+            low_budgets=sum(row.low_budgets for row in rows),
             policy=force,
             level=_level(conn, tenant),
             burn=_burn(conn, rows[0], seen, now) if tenant is not None else (),

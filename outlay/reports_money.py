@@ -55,6 +55,7 @@ class TenantRow:
         stops: What lets none of its calls pass, in the order in which a call meets it.
         tight: What its latest call was refused for, where its usual calls would be refused as well.
         observed: What would let none pass, were the tenant not in observe mode.
+        low_budgets: How many budgets on all its calls, of any window, have little left.
     """
 
     tenant: str
@@ -68,6 +69,7 @@ class TenantRow:
     stops: tuple[Stop, ...] = ()
     tight: Tight | None = None
     observed: tuple[Stop, ...] = ()
+    low_budgets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class _Known:
             scheduled=lots.scheduled,
             stops=(*self._standing.stops(row.tenant), *frozen, *money),
             tight=tight(self._refused.get(row.tenant), usable, budgets, self._usual(row.tenant)),
+            low_budgets=sum(line.now.is_low for line in budgets),
         )
 
 

@@ -35,7 +35,8 @@ TASKS: Final = 100
 @dataclass(frozen=True, slots=True)
 class Cell:
     """
-    Calls that asked for one tier and were served by another; `served` None means refused or failed.
+    Calls that asked for one tier and were served by another; where `served` is None they were refused, or
+    failed at the provider.
     """
 
     asked: str
@@ -43,6 +44,7 @@ class Cell:
     calls: int
     cost_nanos: int
     asked_cost_nanos: int
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +186,17 @@ def why(app: "App", decision_id: str) -> Why | None:
 
 
 def _cells(counted: Iterable[Tally], refusals: Iterable[Refusals]) -> tuple[Cell, ...]:
-    sums: dict[tuple[str, str | None], tuple[int, int, int]] = {}
+    sums: dict[tuple[str, str | None, bool], tuple[int, int, int]] = {}
     if unrecorded := reports_calls.only_counted(refusals):
-        sums[reports_calls.ONLY_COUNTED, None] = (unrecorded, 0, 0)
+        sums[reports_calls.ONLY_COUNTED, None, True] = (unrecorded, 0, 0)
     for one in counted:
         served = one.served if one.served and one.outcome in _ANSWERED else None
-        key = (_asked(one.asked, served), served)
+        key = (_asked(one.asked, served), served, one.outcome == "refused")
         calls, nanos, priced_nanos = sums.get(key, (0, 0, 0))
         as_asked = one.asked_nanos + one.cost_nanos - one.priced_nanos
         sums[key] = (calls + one.calls, nanos + one.cost_nanos, priced_nanos + as_asked)
-    found = (Cell(*key, *amounts) for key, amounts in sums.items())
-    return tuple(sorted(found, key=lambda cell: (cell.asked, cell.served or "")))
+    found = (Cell(*key[:2], *amounts, refused=key[2]) for key, amounts in sums.items())
+    return tuple(sorted(found, key=lambda cell: (cell.asked, cell.served or "", cell.refused)))
 
 
 def _asked(asked: str, served: str | None) -> str:

@@ -12,8 +12,6 @@ from dashboard import charts, frame, pace_chart, session, standing, theme
 from dashboard.frame import Card, Tone
 from dashboard.money_text import (
     NONE,
-    amount,
-    cells,
     exact,
     moment,
     percent,
@@ -136,8 +134,10 @@ def _day_texts(seen: Overview) -> tuple[str, Tone, str]:
     exactly = f"Exactly {exact(seen.spent_today_nanos)}"
     if seen.tenant is None:
         low = seen.low_budgets
-        below = f"{plural(low, 'daily budget')} under 20 % left" if low else "no daily budget under 20 % left"
-        return below, "orange" if low else "off", f"{exactly}, each tenant in its own day."
+        told = f"{exactly}, each tenant in its own day. Budgets are counted that limit all calls of a "
+        told += "tenant, in any window; those of keys, tasks, users and tags are on the tenant's own page."
+        below = f"{plural(low, 'budget')} under 20 % left" if low else "no budget under 20 % left"
+        return below, "orange" if low else "off", told
     day = seen.tenants[0].day
     if day is None or day.limit_nanos is None:
         return (
@@ -196,23 +196,27 @@ def _steps_active(level: int | None) -> str:
 
 
 def _tenants(rows: Sequence[TenantRow], zone: str) -> None:
-    written = cells([row.credits.available_nanos for row in rows])
+    money, written = frame.money_columns(
+        {
+            "Credit": [row.credits.available_nanos for row in rows],
+            "Spent today": [0 if row.day is None else row.day.spent_nanos for row in rows],
+            "Budget": [None if row.day is None else row.day.limit_nanos for row in rows],
+        },
+        Budget="Of the day; empty: no limit",
+        Credit="Available now",
+    )
     st.dataframe(
         {
             "Tenant": [row.tenant for row in rows],
             "State": [state_text(row) for row in rows],
-            "Spent today": [amount(0 if row.day is None else row.day.spent_nanos) for row in rows],
-            "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
+            **money,
             "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
             "Day ends": [NONE if row.day is None else moment(row.day.resets_us, zone) for row in rows],
-            "Credit": [amount(row.credits.available_nanos) for row in rows],
         },
         column_config={
-            "Spent today": st.column_config.NumberColumn(format=written),
-            "Budget": st.column_config.NumberColumn(format=written, help="Empty: no limit"),
+            **written,
             "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
             "Day ends": st.column_config.TextColumn(help="Each tenant's day is one of its own time zone"),
-            "Credit": st.column_config.NumberColumn(format=written, help="Available now"),
         },
         hide_index=True,
         placeholder=NONE,

@@ -3,6 +3,7 @@ Policy: the degradation thresholds in a form, the whole file as text, older vers
 """
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -22,6 +23,7 @@ from router.types import EFFORTS, Priority
 
 _SEEN: Final = "policy_seen"
 _AS_IS: Final = "—"
+_SHARE: Final = re.compile(r"\d+(?:\.\d+)?")
 _LABELS: Final = {
     "below": "Below",
     "map": "Tier",
@@ -234,9 +236,15 @@ def _show_problems(problems: Sequence[Problem], problems_of: _Places) -> None:
         step = next((name for name in problems_of if problem.field.startswith(name)), None)
         part = problem.field.removeprefix(step or "").lstrip(".").split(".")[0]
         where = _LABELS.get(part, part) if step is not None else problem.field
-        told = f"{problem.message} (found: {problem.value or 'nothing'}). {problem.fix}"
+        told = f"{problem.message} (found: {problem.value or 'nothing'})"
+        told = f"{_SHARE.sub(_in_percent, told) if part == 'below' else told}. {problem.fix}"
         say = problems_of[step] if step is not None else st.error
         say(plain(f"{where}: {told}" if where else told))
+
+
+def _in_percent(share: re.Match[str]) -> str:
+    """Write a share of the file in the unit of the form."""
+    return f"{float(share[0]) * 100:g} %"
 
 
 def _file(shown: dict[str, Any], base: str, tenant: str | None) -> None:

@@ -2,6 +2,7 @@
 Routing: what was asked and what served it, for which reasons, and why one call went as it did.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -27,6 +28,10 @@ from outlay.reports_routing import Routing
 
 _ANY: Final = "Any"
 _PLACES: Final = "log_places"
+_TASK_PX, _OUTCOME_PX, _REASON_PX = 125, 125, 340
+_LINE_CHARS: Final = 45
+"""So many characters of a reason fit its column at least."""
+_LINE_PX, _ROW_PX, _WRAPPED_PX, _LOG_PX = 18, 35, 66, 560
 
 
 def show() -> None:
@@ -162,6 +167,7 @@ def _filter(seen: Routing, group: Refusals | None) -> Filter:
 
 def _page(page: LogPage, zone: str) -> None:
     rows = page.rows
+    reasons = [on_clock(row.why, zone) for row in rows]
     chosen = st.dataframe(
         {
             "Time": [moment(row.at_us, zone, seconds=True) for row in rows],
@@ -172,16 +178,20 @@ def _page(page: LogPage, zone: str) -> None:
             "Served": [row.served_tier or row.served_model or NONE for row in rows],
             "Cost": [amount(row.cost_nanos) for row in rows],
             "As asked": [amount(row.asked_cost_nanos) for row in rows],
-            "Deciding reason": [on_clock(row.why, zone) for row in rows],
+            "Deciding reason": reasons,
         },
         column_config={
             "Cost": st.column_config.NumberColumn(format=OF_CALLS),
             "As asked": st.column_config.NumberColumn(
                 format=OF_CALLS, help="The same usage at the model asked for"
             ),
-            "Deciding reason": st.column_config.TextColumn(width="large"),
+            "Task": st.column_config.TextColumn(width=_TASK_PX),
+            "Outcome": st.column_config.TextColumn(width=_OUTCOME_PX),
+            "Deciding reason": st.column_config.TextColumn(width=_REASON_PX),
         },
         hide_index=True,
+        row_height=_row_px(reasons),
+        height=min(_LOG_PX, _ROW_PX + 3 + len(rows) * _row_px(reasons)),
         placeholder=NONE,
         on_select="rerun",
         selection_mode="single-row",
@@ -192,6 +202,12 @@ def _page(page: LogPage, zone: str) -> None:
         why.explain(rows[picked[0]].id, zone)
     else:
         st.caption(f"Select a row to see why the call went as it did. {times_of(zone)}")
+
+
+def _row_px(reasons: Sequence[str]) -> int:
+    """Give rows the height in which the longest reason is read whole; rows under 4 rem do not wrap."""
+    lines = -(-max(map(len, reasons)) // _LINE_CHARS)
+    return _ROW_PX if lines <= 1 else max(_WRAPPED_PX, _ROW_PX + (lines - 1) * _LINE_PX)
 
 
 def _outcome(row: LogRow) -> str:

@@ -12,8 +12,6 @@ from dashboard import changes, frame, kinds, session
 from dashboard.frame import Card
 from dashboard.money_text import (
     NONE,
-    amount,
-    cells,
     dollars,
     exact,
     moment,
@@ -62,24 +60,26 @@ def show() -> None:
 
 
 def _table(rows: tuple[TenantRow, ...]) -> None:
-    written = cells([row.credits.available_nanos for row in rows])
+    money, written = frame.money_columns(
+        {
+            "Available": [row.credits.available_nanos for row in rows],
+            "Held": [row.credits.held_nanos for row in rows],
+            "Owed": [row.credits.debt_nanos for row in rows],
+            "Spent today": [0 if row.day is None else row.day.spent_nanos for row in rows],
+            "Budget": [None if row.day is None else row.day.limit_nanos for row in rows],
+        },
+        Budget="Of the day; empty: no limit",
+    )
     st.dataframe(
         {
             "Tenant": [row.tenant for row in rows],
             "State": [state_text(row) for row in rows],
-            "Available": [amount(row.credits.available_nanos) for row in rows],
-            "Held": [amount(row.credits.held_nanos) for row in rows],
-            "Owed": [amount(row.credits.debt_nanos) for row in rows],
-            "Spent today": [amount(0 if row.day is None else row.day.spent_nanos) for row in rows],
-            "Budget": [amount(None if row.day is None else row.day.limit_nanos) for row in rows],
+            **money,
             "Left": [None if row.day is None else percent(row.day.remaining_ratio) for row in rows],
             "Zone": [row.timezone for row in rows],
         },
         column_config={
-            **{
-                name: st.column_config.NumberColumn(format=written)
-                for name in ("Available", "Held", "Owed", "Spent today", "Budget")
-            },
+            **written,
             "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
         },
         hide_index=True,

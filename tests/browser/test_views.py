@@ -108,6 +108,18 @@ def test_overview_shows_the_ledgers_figures(page: Page, app: App, books: ModuleT
     assert shown["Spent today"][0] == "$1.25"
 
 
+def test_the_tile_counts_low_budgets_of_every_window(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """A month that is nearly spent counts as a day does; the tile says what is not in it."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    app.ledger.do(SetBudget("acme", "month", now_us - 50_000_000, 1_300_000_000, window="month"))
+    books.play(app, books.Call("acme", now_us - 5_000_000, cost_nanos=1_250_000_000))
+    tile = next(metric for metric in page("overview").metric if metric.label == "Spent today")
+    assert tile.delta == "1 budget under 20 % left"
+    assert "those of keys, tasks, users and tags" in tile.help
+
+
 def test_halting_needs_a_reason(page: Page, app: App, books: ModuleType, now_us: int) -> None:
     """Without a reason nothing is halted and the dialog says what is missing; with one it is."""
     books.tenant(app, "acme", now_us)
@@ -294,7 +306,8 @@ def test_thresholds_out_of_order_are_told_at_their_step(page: Page, app: App) ->
     below = next(field for field in test.number_input if field.key.endswith("step 1/below"))
     below.set_value(70.0).run()
     assert not test.exception
-    assert any("Order the steps" in error.value for error in test.error)
+    (told,) = (error.value.replace("\\", "") for error in test.error)
+    assert "the step before it (50 %) (found: 70 %). Order the steps" in told
     assert _button(test, "Save as new version").disabled
     assert policies.policy_history(app)["versions"] == []
 

@@ -289,15 +289,16 @@ def test_routing_counts_refusals_that_were_only_counted(acme: App) -> None:
     """Whoever adds up the matrix gets as many refusals as the overview: a storm has a row of its own."""
     call(acme, 50)
     call(acme, 20, asked="small", served="small", outcome="refused", code="outlay_frozen")
+    call(acme, 10, asked="small", served="small", outcome="failed")
     counted = {"tenant": "acme", "code": "outlay_frozen", "minute_us": NOON - 20 * MINUTE_US, "count": 90}
     acme.ledger.do(Note("acme", "storm", NOON), [Attachment(tables.refusal_count, counted)])
     seen = reports_routing.routing(acme, "acme", span=Span.TODAY, now_us=NOON)
     overview = reports.overview(acme, "acme", span=Span.TODAY, now_us=NOON)
     assert seen is not None
     assert overview is not None
-    unserved = {cell.asked: cell.calls for cell in seen.cells if cell.served is None}
-    assert unserved == {"small": 1, ONLY_COUNTED: 90}
-    assert sum(unserved.values()) == reports_calls.total(overview.refusals)
+    unserved = {(cell.asked, cell.refused): cell.calls for cell in seen.cells if cell.served is None}
+    assert unserved == {("small", True): 1, ("small", False): 1, (ONLY_COUNTED, True): 90}
+    assert reports_calls.total(overview.refusals) == 91
 
 
 def test_why_tells_reasons_offers_hold_and_the_road_not_taken(acme: App) -> None:

@@ -90,17 +90,19 @@ def test_spend_keeps_every_bar_and_shows_exact_cost() -> None:
 
 
 def test_matrix_has_every_cell_with_its_share() -> None:
-    """Shares are of what was asked; what no tier served stands apart."""
+    """Shares are of what was asked; what was refused and what failed stand apart, as no tier served it."""
     cells = (
         Cell("large", "large", 1, USD, USD),
         Cell("large", "small", 2, USD, 9 * USD),
-        Cell("large", None, 1, 0, 0),
+        Cell("large", None, 1, 0, 0, refused=True),
+        Cell("large", None, 4, 0, 0),
     )
     rows = values(charts.asked_to_served(cells, TIERS, theme.ink(None)), "asked")
     assert [(row["served"], row["share"], row["calls"], row["kind"]) for row in rows] == [
-        ("large", 0.25, "1", "same"),
-        ("small", 0.5, "2", "other"),
-        (charts.NOT_SERVED, 0.25, "1", "not served"),
+        ("large", 0.125, "1", "same"),
+        ("small", 0.25, "2", "other"),
+        (charts.REFUSED, 0.125, "1", "not served"),
+        (charts.FAILED, 0.5, "4", "not served"),
     ]  # fmt: skip
 
 

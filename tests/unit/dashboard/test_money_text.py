@@ -68,12 +68,15 @@ def test_codes_are_words() -> None:
     [
         ([], "$%,.4f"),
         ([None, 9_999_999_999], "$%,.4f"),
-        ([1, 10_000_000_000], "$%,.2f"),
+        ([10_000_000, 10_000_000_000], "$%,.2f"),
+        ([4_233_000, 0, 10_000_000_000], "$%,.4f"),
+        ([120_000], "$%,.5f"),
+        ([-1, 10**12], "$%,.9f"),
         ([-(10**11)], "$%,.2f"),
     ],
 )
 def test_columns_of_small_amounts_show_more_digits(amounts: list[int | None], written: str) -> None:
-    """Below ten dollars cents alone would hide what is left."""
+    """Under ten dollars cents would hide what is left, under a cent all of it, whatever stands beside it."""
     assert cells(amounts) == written
 
 
