@@ -18,15 +18,15 @@ def main() -> None:
         st.stop()
     st.html(theme.CSS)
     st.logo(theme.WORDMARK, icon_image=theme.ICON, size="large")
+    overview = st.Page(overview_view.show, title="Overview", icon=":material/monitoring:", default=True)
+
+    def by_name() -> None:
+        st.switch_page(overview)
+
     page = st.navigation(
         [
-            st.Page(
-                overview_view.show,
-                title="Overview",
-                icon=":material/monitoring:",
-                url_path="overview",
-                default=True,
-            ),
+            overview,  # it has the empty path, whatever path it is given
+            st.Page(by_name, title="Overview", url_path="overview", visibility="hidden"),
             st.Page(routing_view.show, title="Routing", icon=":material/alt_route:", url_path="routing"),
             st.Page(tenants_view.show, title="Tenants", icon=":material/group:", url_path="tenants"),
             st.Page(policy_view.show, title="Policy", icon=":material/tune:", url_path="policy"),

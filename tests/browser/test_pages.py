@@ -128,6 +128,17 @@ def test_without_the_link_nothing_is_shown(day: App, browser: Browser, served: s
     context.close()
 
 
+def test_the_overview_is_found_under_its_name(day: App, visit: Visit, served: str) -> None:
+    """Who writes its address as those of other pages are gets there, with the tenant of the address."""
+    page = visit().context.new_page()  # apart: on a deep address Streamlit looks for its own paths below it
+    page.goto(served.split("?", maxsplit=1)[0] + "overview?tenant=acme")
+    expect(page.get_by_role("heading", name="acme", exact=True)).to_be_visible(timeout=WAIT_MS)
+    settled(page)
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+    expect(page.get_by_test_id("stSidebarNav").get_by_role("link")).to_have_count(len(PAGES))
+    assert urlsplit(page.url).query == "tenant=acme"
+
+
 @pytest.mark.parametrize("tenant", [None, "acme"])
 def test_every_page_renders_a_day(day: App, visit: Visit, tenant: str | None) -> None:
     """Every page is reached by its link and shows its charts and tables, without an error box."""
