@@ -168,7 +168,7 @@ def set_budget(books: Books, op: SetBudget, now_us: int, _digest: str) -> Outcom
     budget = books.budgets.get((op.scope, kind))
     counts = _counts(op, budget)
     if counts is None:
-        return invalid_field("counts", op.counts, "charge or cost; a budget keeps what it counts")
+        return invalid_field("counts", op.counts, _kept(budget))
     before = None if budget is None else budget.limit_at(now_us)
     budget = budget or _add_budget(books, op.scope, kind, counts)
     _limit(budget, op)
@@ -193,6 +193,15 @@ def _counts(op: SetBudget, budget: Budget | None) -> int | None:
         return None
     asked = COUNTS_NAMES.index(op.counts)
     return asked if budget is None or asked == kept else None
+
+
+def _kept(budget: Budget | None) -> str:
+    if budget is None:
+        return f"use one of: {', '.join(COUNTS_NAMES)}"
+    counts = COUNTS_NAMES[budget.counts]
+    return (
+        f"this budget counts the {counts}, and keeps that: leave counts out, or set another window or scope"
+    )
 
 
 def _limit(budget: Budget, op: SetBudget) -> None:

@@ -304,10 +304,15 @@ def _unmatched(settings: "Settings") -> list[str]:
 def _ended(settings: "Settings") -> str:
     """Name the holds and credits that the next start captures and lets lapse by the clock of this machine."""
     from ledger import reading
+    from ledger.tables import UNSPENT
     from outlay.clock import now_us
+    from outlay.database import revision
+    from outlay.schema import head
 
-    if not _has_books(settings):
+    found = revision(settings.database_url)
+    if found is None:
         return ""
+    unspent = UNSPENT if found == head() else "remaining > 0"  # before the upgrade there is no such column
     with _engine(settings) as engine, reading(engine) as connection:
         if engine.dialect.name != "sqlite":
             return ""
@@ -315,7 +320,8 @@ def _ended(settings: "Settings") -> str:
         at = (now_us() - SWEPT_US,)
         holds = count("SELECT count(*) FROM ledger_hold WHERE state = 0 AND expires_at <= ?", at).scalar_one()
         lots = count(
-            "SELECT count(*) FROM ledger_grant_lot WHERE remaining > 0 AND expires_at <= ?", at
+            f"SELECT count(*) FROM ledger_grant_lot WHERE {unspent} AND expires_at <= ?",  # noqa: S608 - our own
+            at,
         ).scalar_one()
     return f"{plural(holds, 'hold')} and {plural(lots, 'credit')}" if holds or lots else ""
 

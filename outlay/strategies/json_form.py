@@ -41,8 +41,10 @@ def misfit(schema: Mapping[str, Any], value: object) -> str:
     kind = validators.validator_for(schema)
     try:
         found = next(iter(kind(schema, registry=REGISTRY).iter_errors(value)), None)
-    except (Unresolvable, RecursionError) as error:
-        return f"the schema cannot be followed ({type(error).__name__})"
+    except Unresolvable:
+        return "the schema cannot be followed: a reference leads nowhere"
+    except RecursionError:
+        return "the schema cannot be followed: it refers to itself without end"
     # never the message: it quotes the answer, which is not kept
     return "" if found is None else f"{found.json_path} fails {found.validator}"
 

@@ -60,11 +60,25 @@ class JsonSchema:
         from outlay.strategies.json_form import misfit
 
         fenced = _FENCE.match(text.strip())
+        inner = text if fenced is None else fenced[1]
         try:
-            value = json.loads(text if fenced is None else fenced[1])
+            value = json.loads(inner)
         except (ValueError, RecursionError) as error:
-            return _form("json_schema", f"no JSON ({type(error).__name__})")
+            return _form("json_schema", f"the answer is no JSON: {_unreadable(inner, error)}")
         return _form("json_schema", misfit(self.schema, value))
+
+
+def _unreadable(text: str, error: ValueError | RecursionError) -> str:
+    """Say why a text is no JSON, and where; never quote it, as answers are not kept."""
+    if not text.strip():
+        return "it has no text"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if not isinstance(error, json.JSONDecodeError):
+        return "a number in it has too many digits"
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
+        return f"it breaks off at line {text.rstrip().count(chr(10)) + 1}"
+    return f"unreadable at line {error.lineno}, column {error.colno}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -519,3 +519,18 @@ def test_results_are_plain_values() -> None:
         for one in fields(kind):
             if one.type in (int, "int"):
                 assert one.name.endswith(("_nanos", "_us", "_index")), one.name
+
+
+def test_a_budget_says_what_it_counts_where_it_was_to_count_something_else(ledger: MemoryLedger) -> None:
+    """
+    What it counts is kept, and the refusal says what that is and what to do; a new one counts either.
+    """
+    for counts, kept, other in (("charge", "the charge", "cost"), ("cost", "the cost", "charge")):
+        scope = f"task:{counts}"
+        ledger.do(SetBudget("acme", scope, NOW, 5, scope, counts=counts))
+        refused = ledger.do(SetBudget("acme", f"{scope}-2", NOW, 5, scope, counts=other))
+        assert isinstance(refused, Refused)
+        assert f"this budget counts {kept}, and keeps that: leave counts out" in str(refused.numbers["fix"])
+    refused = ledger.do(SetBudget("acme", "new", NOW, 5, "task:new", counts="calls"))
+    assert isinstance(refused, Refused)
+    assert refused.numbers["fix"] == "use one of: charge, cost"

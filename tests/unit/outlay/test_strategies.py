@@ -38,6 +38,27 @@ REQUEST = CallRequest("acme", BODY)
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "it has no text"),
+        ("```json\n\n```", "it has no text"),
+        ("Here: {}", "unreadable at line 1, column 1"),
+        ('{"a": 1,\n "b": secret}', "unreadable at line 2, column 7"),
+        ('{"a": 1,\n "b": [1, ', "it breaks off at line 2"),
+        ('{"a": "secr', "it breaks off at line 1"),
+        ("[" * 200_000, "it is nested too deeply"),
+        ("1" * 5_000, "a number in it has too many digits"),
+    ],
+)
+def test_a_verifier_says_in_words_why_an_answer_is_no_json(text: str, told: str) -> None:
+    """
+    Where it stops making sense, or that it breaks off; no name of a Python error, and nothing of the answer.
+    """
+    found = JsonSchema(SCHEMA).check(text)
+    assert (found.passed, found.told) == (False, f"the answer is no JSON: {told}")
+
+
+@pytest.mark.parametrize(
     ("verifier", "text", "passed"),
     [
         (JsonSchema(SCHEMA), '{"a": 1}', True),
