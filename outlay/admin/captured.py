@@ -13,7 +13,7 @@ from ledger.read_models import HoldRow
 from ledger.rows import AFTER_EXPIRY
 from ledger.types import Correct, Corrected
 from outlay import fields
-from outlay.admin.common import account, carry_out, known_hold, order_key
+from outlay.admin.common import account, carry_out_on_hold, known_hold, order_key
 from outlay.clock import now_us
 from outlay.errors import Rejected, translated
 from outlay.fields import instant_text, usd
@@ -52,16 +52,17 @@ def settle(
     hold_id, actor = fields.word(hold_id, "hold"), fields.word(actor, "actor")
     cost_nanos, why = fields.money(cost, "cost"), fields.reason(reason, required=True)
     sure, at_us = fields.flag(confirmed, "confirmed"), now_us()
-    key, hold = order_key(idempotency_key, at_us), known_hold(app, hold_id)
-    if hold.state == "open":
-        raise _in_flight(app, hold)
-    told = hold.state == "settled" and hold.cost_nanos == cost_nanos
-    if told and idempotency_key is None:
-        return _told(hold, _first(app, hold))
-    if not (told or sure):
-        _check_size(hold, cost_nanos)
-    op = Correct(hold.tenant, key, at_us, hold.id, actor=actor, reason=why, cost_nanos=cost_nanos)
-    return _told(hold, carry_out(app, op, Corrected))
+    key, (tenant, hold) = order_key(idempotency_key, at_us), known_hold(app, hold_id)
+    if hold is not None:
+        if hold.state == "open":
+            raise _in_flight(app, hold)
+        told = hold.state == "settled" and hold.cost_nanos == cost_nanos
+        if told and idempotency_key is None:
+            return _told(tenant, _first(app, hold))
+        if not (told or sure):
+            _check_size(hold, cost_nanos)
+    op = Correct(tenant, key, at_us, hold_id, actor=actor, reason=why, cost_nanos=cost_nanos)
+    return _told(tenant, carry_out_on_hold(app, op, Corrected))
 
 
 def _in_flight(app: App, hold: HoldRow) -> Rejected:
@@ -116,10 +117,10 @@ def _stored(connection: Connection, hold: HoldRow) -> Corrected | None:
     return found if isinstance(found, Corrected) and found.cost_nanos == hold.cost_nanos else None
 
 
-def _told(hold: HoldRow, done: Corrected) -> dict[str, Any]:
+def _told(tenant: str, done: Corrected) -> dict[str, Any]:
     return {
-        "hold": hold.id,
-        "tenant": hold.tenant,
+        "hold": done.hold_id,
+        "tenant": tenant,
         "cost_usd": usd(done.cost_nanos),
         "charge_usd": usd(done.charge_nanos),
         "cost_before_usd": usd(done.cost_before_nanos),

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from ledger import reads
+from ledger import reads, tables
 from ledger.read_models import AccountRow, HoldRow
 from ledger.results import Reason, Refused
-from ledger.types import Attachment, Operation
+from ledger.types import Attachment, Correct, Operation, Refund
 from outlay import fields
 from outlay.admin.conflicts import first_use, first_zone
 from outlay.errors import BadInput, Rejected, translated
@@ -22,6 +22,7 @@ from outlay.wiring import App
 
 _KEY: Final = "admin:"
 Order = TypeVar("Order", bound=Operation)
+OnHold = Refund | Correct
 R = TypeVar("R")
 
 
@@ -64,18 +65,39 @@ def zone_of(connection: Connection, tenant: str) -> str:
     return "UTC" if found is None else found.timezone
 
 
-def known_hold(app: App, hold_id: str) -> HoldRow:
+def known_hold(app: App, hold_id: str) -> tuple[str, HoldRow | None]:
     """
-    Return a hold by its id.
+    Return the tenant of a hold, and the hold; None where it is archived: what it moved is still there.
 
     Raises:
         Rejected: `unknown_hold`.
     """
     with translated(), app.reading() as connection:
         found = reads.hold(connection, hold_id)
-    if found is None:
+        tenant = None if found is None else found.tenant
+        if tenant is None:
+            drawn = select(tables.draw.c.tenant).where(tables.draw.c.hold_id == hold_id).limit(1)
+            tenant = connection.execute(drawn).scalar_one_or_none()
+    if tenant is None:
         raise Rejected("unknown_hold", f"there is no hold {hold_id}", {"hold_id": hold_id})
-    return found
+    return tenant, found
+
+
+def carry_out_on_hold(app: App, op: OnHold, kind: type[R]) -> R:
+    """
+    Give an order about a known hold to the ledger. Where the hold is archived, one that comes again under its
+    key still gets its answer.
+    """
+    try:
+        return carry_out(app, op, kind)
+    except Rejected as error:
+        if error.code != Reason.UNKNOWN_HOLD:
+            raise
+        text = (
+            f"hold {op.hold_id} is archived: what it cost stands, and can be corrected by an adjustment only"
+        )
+        fix = f'outlay adjust {op.tenant} USD --reason "call {op.hold_id}", with --take to take it'
+        raise Rejected(error.code, text, {**error.details, "tenant": op.tenant, "fix": fix}) from error
 
 
 @contextmanager

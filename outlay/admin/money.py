@@ -17,7 +17,14 @@ from ledger.read_models import AccountRow, HoldRow
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
-from outlay.admin.common import account, carry_out, carry_out_dated, known_hold, known_tenant, order_key
+from outlay.admin.common import (
+    account,
+    carry_out_dated,
+    carry_out_on_hold,
+    known_hold,
+    known_tenant,
+    order_key,
+)
 from outlay.admin.tenants import balance_dict
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
@@ -100,10 +107,11 @@ def refund(
     amount_nanos = None if amount is None else fields.positive(amount, "amount")
     reason, at_us = fields.reason(reason), now_us()
     key = order_key(idempotency_key, at_us)
-    hold = known_hold(app, hold_id)
-    if hold.state != "settled":
+    tenant, hold = known_hold(app, hold_id)
+    if hold is not None and hold.state != "settled":
         raise _not_settled(hold)
-    result = carry_out(app, Refund(hold.tenant, key, at_us, hold.id, amount_nanos, actor, reason), Refunded)
+    op = Refund(tenant, key, at_us, hold_id, amount_nanos, actor, reason)
+    result = carry_out_on_hold(app, op, Refunded)
     return {
         "transfer": result.transfer,
         "amount_usd": usd(result.amount_nanos),

@@ -10,9 +10,22 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text
 
-from ledger.types import Offer, Refund, Release, Reserve, Settle
+from ledger.errors import OperationFailed
+from ledger.types import (
+    Held,
+    Offer,
+    Reason,
+    Refund,
+    Refused,
+    Release,
+    Renew,
+    Reserve,
+    Settle,
+    settle_key,
+)
 from outlay.admin import archive as archives
 from outlay.admin import books, money, statements
+from outlay.admin.captured import settle
 from outlay.calls import Completed
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected
@@ -145,3 +158,53 @@ def test_a_settlement_after_the_archive_is_refused_by_name(ripe: App, tmp_path: 
     assert getattr(refused, "reason", None) == "unknown_hold"
     assert getattr(ripe.ledger.do(Settle("acme", "late2", now_us(), "lost", 3)), "late", False) is True
     assert books.verify(ripe)["problems"] == []
+
+
+def test_an_archived_hold_is_not_closed_renewed_or_refunded_again(ripe: App, tmp_path: Path) -> None:
+    """
+    Whatever names it is refused and books nothing, in words that say what is left to do; an operator's order
+    that comes again under its key still gets its answer.
+    """
+    hold_id = statements.statement(ripe, "acme")["lines"][2]["hold"]
+    first = money.refund(ripe, hold_id, amount="0.000001", idempotency_key="r", actor="t")
+    told = settle(ripe, hold_id, "0.0001", reason="bill", idempotency_key="s", actor="t")
+    archives.archive(ripe, tomorrow(), str(tmp_path / "old"))
+    before, at = money.balance(ripe, "acme"), now_us()
+    for op in (
+        Settle("acme", settle_key(hold_id), at, hold_id, 5),
+        Settle("acme", "late", at, hold_id, 5),
+        Release("acme", "late", at, hold_id),
+        Renew("acme", "late", at, hold_id, DAY_US),
+    ):
+        assert ripe.ledger.do(op) == Refused(Reason.UNKNOWN_HOLD, {"hold_id": hold_id})
+    for order in (
+        lambda: money.refund(ripe, hold_id, actor="t"),
+        lambda: settle(ripe, hold_id, "0.0002", reason="bill", actor="t"),
+    ):
+        with pytest.raises(Rejected, match="is archived: what it cost stands") as caught:
+            order()
+        assert caught.value.code == "unknown_hold"
+        assert "outlay adjust acme" in str(caught.value.details["fix"])
+    again = money.refund(ripe, hold_id, amount="0.000001", idempotency_key="r", actor="t")
+    assert again == {**first, "replayed": True}
+    again = settle(ripe, hold_id, "0.0001", reason="bill", idempotency_key="s", actor="t")
+    assert again == {**told, "replayed": True}
+    assert money.balance(ripe, "acme") == before
+    assert books.verify(ripe)["ok"]
+
+
+def test_an_id_that_a_program_uses_again_after_the_archive_is_found(ripe: App, tmp_path: Path) -> None:
+    """
+    Outlay's own ids never come again. One that does is a new hold to the ledger, which no longer knows the
+    first; `verify` names it.
+    """
+    at = now_us()
+    ripe.ledger.do(Reserve("acme", "mine-1", at, "mine", (Offer(5, 5),)))
+    ripe.ledger.do(Settle("acme", "s1", at, "mine", 5))
+    with pytest.raises(OperationFailed):
+        ripe.ledger.do(Reserve("acme", "mine-2", at, "mine", (Offer(5, 5),)))
+    archives.archive(ripe, tomorrow(), str(tmp_path / "old"))
+    assert books.verify(ripe)["ok"]
+    assert isinstance(ripe.ledger.do(Reserve("acme", "mine-2", at, "mine", (Offer(5, 5),))), Held)
+    ripe.ledger.do(Settle("acme", "s2", at, "mine", 5))
+    assert any("hold mine was charged" in problem for problem in books.verify(ripe)["problems"])
