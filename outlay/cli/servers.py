@@ -71,7 +71,9 @@ def dashboard(common: Common, port: DashboardPort = None) -> Answer:
     with common.opened():
         pass
     environment = {**os.environ, "OUTLAY_DATABASE_URL": common.settings().database_url}
-    words = [sys.executable, "-P", "-m", "dashboard", "--actor", common.actor]
+    from outlay import lifeline
+
+    words = [*lifeline.COMMAND, "dashboard", "--actor", common.actor]
     words += [] if port is None else ["--port", str(port)]
     status = _run(words, environment, as_json=common.as_json)
     return Answer({"status": status}, ("The dashboard has stopped.",), 0 if status == 0 else 1)
@@ -152,9 +154,10 @@ def _several(config: "uvicorn.Config") -> bool:
 
 
 def _run(words: list[str], environment: dict[str, str], *, as_json: bool) -> int:
-    """Run a program to its end; Ctrl-C reaches it by itself, a polite kill is passed on."""
-    said = subprocess.PIPE if as_json else None
-    with subprocess.Popen(words, env=environment, stdout=said, text=True) as child:  # noqa: S603 - no shell
+    """Run a program to its end; Ctrl-C reaches it by itself, a polite kill is passed on, any other it sees."""
+    pipe = subprocess.PIPE
+    said = pipe if as_json else None
+    with subprocess.Popen(words, env=environment, stdin=pipe, stdout=said, text=True) as child:  # noqa: S603 - no shell
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         while True:
             try:

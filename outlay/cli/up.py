@@ -163,9 +163,10 @@ def _serve(common: Common, port: int | None, dashboard_port: int, *, dashboard: 
     from outlay.demo.children import Children, stopped_by_signals
 
     settings = common.settings()
+    port = port or settings.port
+    servers.refuse_ports(port, dashboard_port if dashboard else None)
     tenants = _tenants(settings)
     environ = {**os.environ, "OUTLAY_DATABASE_URL": settings.database_url}
-    port = port or settings.port
     console = _console(errors=False)
     with (
         tempfile.TemporaryDirectory(prefix="outlay-up-") as folder,

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from outlay import lifeline
 from outlay.errors import Rejected
 
 READY_TIMEOUT_S = 60.0
@@ -88,12 +88,12 @@ class Children:
         self, name: str, module: str, arguments: Sequence[str], extra: Mapping[str, str] | None = None
     ) -> Child:
         """
-        Start a module of ours; `-P` keeps a file of the same name in the working folder from shadowing it.
+        Start a module of ours.
         """
         log = self._folder / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603  # our own modules, no shell
-                [sys.executable, "-P", "-m", "outlay.demo.following", module, *arguments],
+                [*lifeline.COMMAND, module, *arguments],
                 env={**self._environ, **(extra or {})},
                 stdin=subprocess.PIPE,  # its end tells a child that nobody is left to stop it
                 stdout=output,

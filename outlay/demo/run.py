@@ -88,9 +88,10 @@ def run_demo(
     Returns:
         Whether the books equal the bill.
     Raises:
-        Rejected: A server did not come up, or ended by itself.
+        Rejected: A port is taken, or a server did not come up, or ended by itself.
     """
     started_s = time.monotonic()
+    servers.refuse_ports(options.port, options.dashboard_port if options.dashboard else None)
     with _folder(options.keep) as folder, stopped_by_signals(), Children(folder, _clean(environ)) as children:
         app = open_app(Settings(database_url=f"sqlite:///{folder / 'outlay.db'}"), migrate=True)
         try:

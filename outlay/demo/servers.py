@@ -8,10 +8,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from outlay.demo.children import Child, Children, answers_http, refuse_taken, wait_until
+from outlay.errors import Rejected
 
 HOST = "127.0.0.1"
 _LINK = "Outlay dashboard: "
 _LISTENING = "listening on "
+
+
+def refuse_ports(gateway: int | None, dashboard: int | None) -> None:
+    """
+    Say that ports cannot be used before anything is made; 0 and None are chosen later.
+
+    Raises:
+        Rejected: Somebody listens there, or both are to be one.
+    """
+    if gateway and gateway == dashboard:
+        fix = {"port": gateway, "fix": "choose another with --port or --dashboard-port"}
+        raise Rejected("address_unavailable", f"the gateway listens on port {gateway} already", fix)
+    for port in (gateway, dashboard):
+        if port:
+            refuse_taken(port)
 
 
 def start_gateway(children: Children, port: int, workers: int, extra: Mapping[str, str]) -> Child:

@@ -246,3 +246,19 @@ def test_dashboard_gives_its_link_and_stops_on_a_signal(books: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=WAIT_S)
     assert "Traceback" not in err
+
+
+def test_no_server_outlives_a_dashboard_that_was_killed(books: Path) -> None:
+    """
+    Killed outright, `outlay dashboard` stops nothing itself: its server ends because it is gone.
+    """
+    with started("dashboard", "--port", "0", "--json", "--database-url", f"sqlite:///{books}") as process:
+        assert process.stdout is not None
+        assert select.select([process.stdout], [], [], WAIT_S)[0], "no link in time"
+        health = json.loads(process.stdout.readline())["dashboard"].partition("?")[0] + "_stcore/health"
+        assert _ready(health)
+        process.kill()
+        until = time.monotonic() + WAIT_S
+        while _ready(health) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not _ready(health)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from outlay.demo.children import answers_http, free_port
 
 Run = Callable[..., subprocess.Popen[str]]
@@ -91,12 +93,29 @@ def test_a_server_that_dies_is_reported(up: Run, sqlite_url: str) -> None:
     assert "the gateway ended with status -9" in json.loads(errors)["error"]["message"]
 
 
-def test_a_port_that_is_taken_is_reported(up: Run, sqlite_url: str) -> None:
-    """Somebody else who answers there is not taken for our gateway."""
+@pytest.mark.parametrize("option", ["--port", "--dashboard-port"])
+@pytest.mark.parametrize("demo", [False, True])
+def test_a_port_that_is_taken_is_reported(option: str, demo: bool, up: Run, tmp_path: Path) -> None:
+    """Who answers there is not taken for our server; no books are made before, and the fix is told."""
+    place = tmp_path / "place"
+    words = ("--demo", "--keep", str(place)) if demo else ("--database-url", f"sqlite:///{place}")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        _, errors = (process := up("--port", str(port), "--database-url", sqlite_url)).communicate(timeout=60)
+        _, errors = (process := up(option, str(port), *words)).communicate(timeout=60)
     assert process.returncode == 1
     assert f"cannot listen on port {port}" in errors
+    assert "choose another with --port or --dashboard-port" in " ".join(errors.split())
+    assert not place.exists()
+
+
+def test_two_servers_do_not_share_a_port(up: Run, tmp_path: Path) -> None:
+    """The gateway's port is none for the dashboard, whose default one it may be."""
+    port = str(free_port())
+    place = tmp_path / "books.db"
+    words = ("--port", port, "--dashboard-port", port, "--database-url", f"sqlite:///{place}")
+    _, errors = (process := up(*words)).communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"the gateway listens on port {port} already" in " ".join(errors.split())
+    assert not place.exists()
