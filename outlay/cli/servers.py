@@ -154,7 +154,7 @@ def _several(config: "uvicorn.Config") -> bool:
 
 
 def _run(words: list[str], environment: dict[str, str], *, as_json: bool) -> int:
-    """Run a program to its end; Ctrl-C reaches it by itself, a polite kill is passed on, any other it sees."""
+    """Run a program to its end; Ctrl-C reaches it by itself, a polite kill is passed on; others it sees."""
     pipe = subprocess.PIPE
     said = pipe if as_json else None
     with subprocess.Popen(words, env=environment, stdin=pipe, stdout=said, text=True) as child:  # noqa: S603 - no shell
