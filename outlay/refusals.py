@@ -146,7 +146,10 @@ def duplicate(decision_id: str, first_id: str) -> Refused:
     """
     Refuse a call whose idempotency key has been used: its answer is not kept, its money is.
     """
-    message = f"this idempotency key was used by call {first_id}; its answer is not kept: use another key"
+    message = (
+        f"this idempotency key has made call {first_id} already, which is accounted for; its answer is not "
+        "kept, and another key makes and pays a new call"
+    )
     return _refused(
         decision_id, LEDGER[ledger.Reason.KEY_CONFLICT], message, None, {"first_decision": first_id}
     )
@@ -178,7 +181,7 @@ _LESS: Final = "ask for less (fewer max_tokens, a shorter prompt, a smaller mode
 _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.QUEUE_FULL: "too many calls are waiting for the books; retry shortly",
     ledger.Reason.UNKNOWN_TENANT: "tenant {tenant} has no account",
-    ledger.Reason.KEY_CONFLICT: "this idempotency key was used for another request; use another key",
+    ledger.Reason.KEY_CONFLICT: "this idempotency key was used for another request; give this one its own",
     ledger.Reason.FROZEN: "tenant {tenant} is frozen by an operator",
     ledger.Reason.IN_DEBT: "tenant {tenant} owes {debt_usd} USD; a top-up repays it",
     ledger.Reason.CREDIT_EXHAUSTED: (

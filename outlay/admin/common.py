@@ -199,13 +199,19 @@ def rejected(refused: Refused) -> Rejected:
     if isinstance(key := details.get("key"), str):
         details["key"] = own_key(key)
     text = _text(refused)
+    if _nothing_left(refused):
+        details["fix"] = "nothing is left to do; see: outlay statement"
     return Rejected(refused.reason.value, text.format_map(Words(details)), details)
 
 
-def _text(refused: Refused) -> str:
+def _nothing_left(refused: Refused) -> bool:
     left = _LEFT.get(refused.reason)
-    if left is not None and refused.numbers.get(left[0]) == 0:
-        return left[1]
+    return left is not None and refused.numbers.get(left[0]) == 0
+
+
+def _text(refused: Refused) -> str:
+    if _nothing_left(refused):
+        return _LEFT[refused.reason][1]
     return _TEXT.get(refused.reason, refused.reason.value.replace("_", " "))
 
 

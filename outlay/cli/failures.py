@@ -126,6 +126,8 @@ def _negative(found: str, context: Any, fix: str) -> Failure:
     meant = next((param for param in params if param.metavar in _NUMBERS), None)
     what, write = ("a number", "write it without a sign") if meant is None else _NUMBERS[meant.metavar]
     message = f"{what} is never negative (found: {found!r})"
+    if any(param.name == "take" for param in params):
+        write = f'{write}, and add "--take" to take it'
     name = None if meant is None else meant.name
     return Failure(USAGE, "bad_input", message, field=name, value=found, fix=f"{write}; {fix}")
 

@@ -164,6 +164,12 @@ def _budget(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _limited(done: dict[str, Any]) -> Answer:
+    """Answer with no limit as the word that sets it."""
+    limits = {name: done[name] or NO_LIMIT for name in ("limit_usd", "limit_before_usd")}
+    return Answer(done, (Pairs(tuple({**done, **limits}.items())),))
+
+
 @command(group, "set")
 def set_limit(
     common: Common, tenant: Tenant, limit: LimitUsd, window: Window = "day", scope: Scope = "tenant",
@@ -178,7 +184,7 @@ def set_limit(
             app, tenant, limit, window=window, scope=scope, until=until, counts=counts,
             idempotency_key=idempotency_key, reason=reason, actor=common.actor,
         )  # fmt: skip
-    return in_pairs(result)
+    return _limited(result)
 
 
 @command(group, "raise")
@@ -194,4 +200,4 @@ def raise_limit(
             app, tenant, limit, until=until, window=window, scope=scope,
             idempotency_key=idempotency_key, reason=reason, actor=common.actor,
         )  # fmt: skip
-    return in_pairs(result)
+    return _limited(result)

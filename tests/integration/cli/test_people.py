@@ -367,3 +367,28 @@ def test_the_list_of_budgets_says_when_a_new_zone_holds(outlay: Outlay) -> None:
     assert "Europe/Berlin, then America/New_York" in said
     assert re.search(r"T00:00:00\+0[12]:00", said)
     assert "America/New_York holds from resets at on." in said
+
+
+def test_a_fix_is_never_one_that_does_not_work(outlay: Outlay, decision: str) -> None:
+    """
+    Where nothing is left nobody is told to take what is left; a negative adjustment is told how to take.
+    """
+    assert "--take" in outlay("adjust", "acme", "-5", "--reason", "x").err
+    assert "--take" not in outlay("topup", "acme", "-5").err
+    for words in (("refund", decision), ("lot", "reverse", "acme-1", "--reason", "x")):
+        assert outlay(*words).status == 0
+        again = outlay(*words)
+        assert (again.status, again.out) == (1, "")
+        assert "nothing is left to do" in again.err
+        assert "what is left" not in again.err
+
+
+def test_no_limit_is_told_by_the_word_that_sets_it(outlay: Outlay) -> None:
+    """
+    People read "none", before and after; scripts get null.
+    """
+    assert re.search(
+        r"limit_usd +none\nlimit_before_usd +5\.00\n", outlay("budget", "set", "acme", "none").out
+    )
+    assert re.search(r"limit_usd +0\.00\nlimit_before_usd +none\n", outlay("budget", "set", "acme", "0").out)
+    assert outlay("budget", "set", "acme", "none", "--json").data["limit_usd"] is None
