@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from ledger import reads, tables
 from ledger.read_models import AccountRow
 from ledger.rows import COUNTS_COST, DAY, KIND_NAMES, WALLET
+from ledger.types import Correct, Refund
 from outlay.reports_budgets import BudgetWindow, day_of, own_budgets
 from outlay.reports_standing import (
     Guards,
@@ -222,7 +223,8 @@ def statement_lines(
     if before_seq is not None:
         query = query.where(transfer.c.seq < before_seq)
     if not calls:
-        query = query.where(transfer.c.hold_id.is_(None) | (transfer.c.kind == KIND_NAMES.index("refund")))
+        ordered = op.c.kind.in_((Refund.__name__, Correct.__name__))
+        query = query.where(transfer.c.hold_id.is_(None) | ordered)
     rows = conn.execute(query.order_by(transfer.c.seq.desc()).limit(limit))
     return tuple(
         Line(

@@ -7,10 +7,21 @@ import pytest
 from dashboard_books import HOUR_US, MINUTE_US, NOON, USD, call
 
 from circuit.types import State
-from ledger.types import Adjust, Attachment, Note, Refund, Release, SetAccount, SetBudget, Settle, TopUp
+from ledger.types import (
+    Adjust,
+    Attachment,
+    Correct,
+    Note,
+    Refund,
+    Release,
+    SetAccount,
+    SetBudget,
+    Settle,
+    TopUp,
+)
 from outlay import reports, reports_calls, reports_log, reports_routing, tables
 from outlay.admin import policies
-from outlay.admin.captured import settle_captured
+from outlay.admin.captured import settle
 from outlay.admin.decisions import explain, list_decisions
 from outlay.reports_calls import LOWERING, LOWERING_ALONE, ONLY_COUNTED, UNTOLD, Count, Refusals, Savings
 from outlay.reports_log import Filter
@@ -170,7 +181,7 @@ def test_a_call_whose_end_nobody_saw_costs_what_the_books_say_now(acme: App) -> 
     assert (shown(), listed()) == (([], [0], None), (None, None))
     acme.ledger.sweep(NOON + 10 * HOUR_US)
     assert (shown(), listed()) == (([80], [80], 80), ("0.00000008",) * 2)
-    settle_captured(acme, unseen, "0.00000003", reason="the provider's bill", actor="fin")
+    settle(acme, unseen, "0.00000003", reason="the provider's bill", actor="fin")
     assert (shown(), listed()) == (([30], [30], 30), ("0.00000003",) * 2)
 
 
@@ -343,8 +354,10 @@ def test_statement_is_newest_first_and_continues(acme: App) -> None:
     assert [line.change_nanos for line in lines[:2]] == [10, -10]
     assert lines[0].balance_nanos == 20 * USD - 20
     assert (lines[0].actor, lines[0].reason) == ("ana", "sorry")
+    acme.ledger.do(Correct("acme", "truth", NOON, holds[1], actor="ana", reason="bill", cost_nanos=7))
     people = reports.statement(acme, "acme", calls=False)
-    assert [line.kind for line in people] == ["refund", "topup"]
+    assert [line.kind for line in people] == ["correction", "refund", "topup"]
+    assert (people[0].change_nanos, people[0].actor) == (3, "ana")
 
 
 def test_every_budget_is_shown_with_its_window_and_its_raise(acme: App) -> None:

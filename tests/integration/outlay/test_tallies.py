@@ -14,7 +14,7 @@ from ledger.types import Attachment, Note
 from outlay import records, reports, reports_log, reports_routing, tables, tallies
 from outlay.admin.archive import archive
 from outlay.admin.books import verify
-from outlay.admin.captured import settle_captured
+from outlay.admin.captured import settle
 from outlay.fields import instant_text
 from outlay.reports_calls import Count, downgraded, lowered
 from outlay.reports_log import Filter
@@ -62,7 +62,7 @@ def test_a_decision_that_is_told_twice_counts_once(app: App) -> None:
     with app.reading() as conn:
         row = dict(conn.execute(tables.decision.select()).one()._mapping)
     app.ledger.do(Note("acme", "again", NOON), [Attachment(tables.decision, row, ignore=True)])
-    settle_captured(app, unseen, "0.00000003", reason="the provider's bill", actor="fin")
+    settle(app, unseen, "0.00000003", reason="the provider's bill", actor="fin")
     seen = reports.overview(app, span=Span.WEEK, now_us=NOON)
     assert seen is not None
     assert seen.outcomes == (Count("uncertain", 1),)
