@@ -30,7 +30,7 @@ def first_use(connection: Connection, tenant: str, key: str) -> tuple[str, Mappi
     Say what an order's key was used for, and the same as details for programs.
 
     Returns:
-        The message; amount_usd and transfer (where it was about money), used_at, used_by.
+        The message; fix, amount_usd and transfer (where it was about money), used_at, used_by.
     """
     found, account = _used(connection, tenant, key), reads.account(connection, tenant)
     if found is None or account is None:
@@ -55,7 +55,13 @@ def _told(connection: Connection, row: Row[Any], zone: str) -> tuple[str, Mappin
     result = result_from_json(row.result)
     amount_usd = usd(_amount_nanos(connection, result))
     words = f"{_words(connection, result, amount_usd, zone)}, on {_clock(row.at, zone)}, by {row.actor}"
+    look = (
+        f"tenant history {row.tenant} --of budget"
+        if isinstance(result, BudgetSet)
+        else f"statement {row.tenant}"
+    )
     details = {
+        "fix": f"look at what is booked first: outlay {look}",
         "amount_usd": amount_usd,
         "transfer": getattr(result, "transfer", None),
         "used_at": instant_text(row.at, zone),

@@ -197,7 +197,7 @@ _REFUSED: Final[Mapping[str, tuple[str | None, str]]] = {
     "unknown_decision": ("decision", "the id is in the answer's header outlay-decision-id"),
     "unknown_key": ("key", "list them with: outlay key list"),
     "unknown_version": ("version", "list them with: outlay policy history"),
-    "key_conflict": ("idempotency_key", "look at what is booked first: outlay statement TENANT"),
+    "key_conflict": ("idempotency_key", "give another order a key of its own"),
     "hold_closed": ("hold_id", "see: outlay explain"),
     "cost_unconfirmed": ("cost", "check the amount, or confirm it with --yes"),
     "unknown_lot": ("lot", "list them with: outlay lot list TENANT"),

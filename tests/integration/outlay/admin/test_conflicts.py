@@ -78,6 +78,8 @@ def test_a_conflict_says_what_the_key_was_used_for(
     details = error.details
     assert (details["key"], details["used_by"], details.get("amount_usd")) == ("k", "ana", amount_usd)
     assert str(details["used_at"]).endswith(("+01:00", "+02:00"))
+    look = "tenant history acme --of budget" if "setting" in words else "statement acme"
+    assert details["fix"] == f"look at what is booked first: outlay {look}"
     assert details["made"] in ("TopUp", "Adjust", "Refund", "Reverse", "SetBudget")  # as it always was
 
 
