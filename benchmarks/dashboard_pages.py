@@ -24,9 +24,10 @@ import sqlalchemy as sa
 
 from benchmarks.databases import postgres
 from ledger.own_driver import connect
-from ledger.store_sql import SqlStore
+from ledger.statements import texts
 from ledger.types import Attachment, Offer, OpenAccount, Refused, Release, Reserve, Settle
 from ledger.writer import Committer, Item
+from ledger.writes import Writes
 from outlay import records, reports, reports_calls, reports_log, reports_routing, tallies
 from outlay.admin.history import history
 from outlay.reports_periods import Span, period
@@ -109,24 +110,24 @@ def _report(app: App, given: argparse.Namespace) -> None:
 def _written(app: App) -> dict[str, int]:
     """
     Write decisions of this instant in batches as the ledger's writer does, with the roll-up's trigger and
-    without; microseconds of a decision, the medians: on SQLite those of the processor. Nothing of it stays.
+    without; microseconds of a decision, the medians: on SQLite those of the processor.
     """
     clock = time.process_time if app.engine.dialect.name == "sqlite" else time.perf_counter
-    driver, store, now_us = connect(app.engine), SqlStore(app.engine), time.time_ns() // 1_000
+    driver, now_us = connect(app.engine), time.time_ns() // 1_000
+    made = Writes(app.engine.dialect, texts(app.engine.dialect.name))
     rows = [{**row, "at_us": now_us} for row in _rows(BATCHES * 64, 12, now_us)]
     found = {}
-    driver.begin_and_select([])
     for name in ("decision_us", "decision_without_roll_up_us"):
         took = []
         for first in range(0, len(rows), 64):
             batch = [{**row, "id": f"{name}-{row['id']}"} for row in rows[first : first + 64]]
-            writes = store._attached([Attachment(decision, row) for row in batch])
+            writes = made.statements({}, [Attachment(decision, row) for row in batch])
+            driver.begin_and_select([])
             began = clock()
-            driver.write(writes)
+            driver.commit(writes)
             took.append((clock() - began) / 64 * 1_000_000)
         found[name] = round(statistics.median(took))
         driver.select([(TRIGGER_OFF[app.engine.dialect.name], ())])
-    driver.recover()
     driver.close()
     return found
 

@@ -96,14 +96,14 @@ def slow(commit_ms: float) -> None:
     from ledger.driver_postgres import PostgresDriver
     from ledger.driver_sqlite import SqliteDriver
 
-    for kind in (SqliteDriver, PostgresDriver):
-        original = kind.commit
+    for kind, name in ((SqliteDriver, "commit"), (PostgresDriver, "commit"), (PostgresDriver, "transact")):
+        original = getattr(kind, name)
 
-        def commit(self: Driver, original: Callable[[Any], None] = original) -> None:
+        def commit(self: Driver, *given: Any, original: Callable[..., Any] = original) -> Any:
             time.sleep(commit_ms / 1_000)
-            original(self)
+            return original(self, *given)
 
-        kind.commit = commit  # type: ignore[method-assign]  # on purpose
+        setattr(kind, name, commit)
 
 
 class Calls:

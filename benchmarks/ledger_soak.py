@@ -45,14 +45,14 @@ QUEUE_MAX = 48  # below the callers' number, so that a full queue is met
 
 def slow(low_ms: float, high_ms: float) -> None:
     """Let every commit take longer, by a random time."""
-    for kind in (SqliteDriver, PostgresDriver):
-        original = kind.commit
+    for kind, name in ((SqliteDriver, "commit"), (PostgresDriver, "commit"), (PostgresDriver, "transact")):
+        original = getattr(kind, name)
 
-        def commit(self: Any, original: Callable[[Any], None] = original) -> None:
+        def commit(self: Any, *given: Any, original: Callable[..., Any] = original) -> Any:
             time.sleep(random.uniform(low_ms, high_ms) / 1_000)
-            original(self)
+            return original(self, *given)
 
-        kind.commit = commit  # type: ignore[method-assign]  # on purpose
+        setattr(kind, name, commit)
 
 
 def memory_mb() -> float:

@@ -8,12 +8,12 @@ types of all are named by the statements. Rows are sent value by value (decision
 
 import select
 from collections.abc import Collection, Sequence
-from itertools import count, islice
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
-from ledger.drivers import Query, Write, check_count, own_connection, processed
+from ledger.drivers import Query, Write, committing, own_connection, processed
 from ledger.statements import Bulk
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _PLANS: Final = (
     "SET jit = off; SET plan_cache_mode = force_generic_plan"
 )
 _REPLAN_EVERY: Final = 1_024
+_COMMIT: Final = ("COMMIT", (), None)
 ANSWER_S: Final = 30.0
 """A server that says nothing for so long is given up: its kernel may answer for it for ever. A batch is
 silent, too, while it waits for several locks, each for less than `lock_timeout`."""
@@ -83,42 +84,34 @@ class PostgresDriver:
         """
         return [self._rows(result) for result in self._exchange(self._asked(queries))]
 
-    def write(self, writes: Sequence[Write]) -> None:
+    def commit(self, writes: Sequence[Write]) -> None:
         """
-        Send all statements in one round trip, then compare the counts.
+        Send all statements and commit in one round trip; an insert makes all its rows or fails, and so does
+        an update.
         """
-        self._check(writes, self._exchange_steps([*map(self._sendable, writes)]))
+        with committing():
+            self._exchange([*self._sendable(writes), _COMMIT])
 
-    def begin_and_write(
-        self, first: Write | None, queries: Sequence[Query], rest: Sequence[Write]
-    ) -> list[list[tuple[Any, ...]]]:
+    def transact(self, first: Write | None, tests: Sequence[Query], rest: Sequence[Write]) -> int | None:
         """
-        Begin, lock, look and write in one round trip.
+        Do all in one round trip: the server carries out nothing behind a statement that fails.
         """
-        locked = [] if first is None else self._sendable(first)
-        steps = [self._beginning(), locked, self._asked(queries), *map(self._sendable, rest)]
-        _, locks, found, *results = self._exchange_steps(steps)
-        self._check(rest, results)
-        return [[row for part in locks for row in self._rows(part)], *map(self._rows, found)]
+        begin = self._beginning()
+        locks = [] if first is None else self._sendable([first])
+        with committing():
+            results = self._exchange([*begin, *locks, *self._asked(tests), *self._sendable(rest), _COMMIT])
+        return int(self._rows(results[len(begin)])[0][0]) if locks else None
 
-    def _exchange_steps(self, steps: Sequence[Sequence[Sent]]) -> "list[list[PGresult]]":
+    def _sendable(self, writes: Sequence[Write]) -> list[Sent]:
         """
-        Send steps of several statements each in one go; returns the results of each step.
+        Return the statements that send all rows: the longest ones of each, and one that fits what is left.
         """
-        results = iter(self._exchange([one for step in steps for one in step]))
-        return [list(islice(results, len(step))) for step in steps]
-
-    def _check(self, writes: Sequence[Write], results: "Sequence[Sequence[PGresult]]") -> None:
-        for write, parts in zip(writes, results, strict=True):
-            check_count(write, sum(part.command_tuples or 0 for part in parts))
-
-    def _sendable(self, write: Write) -> list[Sent]:
-        """
-        Return the statements that send all rows: the longest ones, and one that fits what is left.
-        """
-        bulk, rows = write.bulk, processed(write)
-        longest = bulk.chunks[0][0]
-        return [self._chunk(bulk, rows[at : at + longest]) for at in range(0, len(rows), longest)]
+        statements = []
+        for write in writes:
+            bulk, rows = write.bulk, processed(write)
+            longest = bulk.chunks[0][0]
+            statements += [self._chunk(bulk, rows[at : at + longest]) for at in range(0, len(rows), longest)]
+        return statements
 
     def _chunk(self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> Sent:
         """
@@ -128,16 +121,12 @@ class PostgresDriver:
         encoding = self._encoding
         values = [None if value is None else str(value).encode(encoding) for row in rows for value in row]
         nothing = (None,) * ((size - len(rows)) * len(bulk.as_bytes))
-        return text, (*values, *nothing), bulk.as_bytes * size
+        if not bulk.counts:
+            return text, (*values, *nothing), bulk.as_bytes * size
+        return text, (*values, *nothing, str(len(rows)).encode()), (*bulk.as_bytes * size, False)
 
     def _asked(self, queries: Sequence[Query]) -> list[Sent]:
         return [(text, [self._as_text(value) for value in values], None) for text, values in queries]
-
-    def commit(self) -> None:
-        """
-        Commit and wait for the disk.
-        """
-        self._exchange([("COMMIT", (), None)])
 
     def recover(self) -> bool:
         """

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ledger.connect import SQLITE_FILE
-from ledger.drivers import Query, Write, check_count, own_connection, processed
+from ledger.drivers import Changed, Query, Write, check_count, committing, own_connection, processed
 from ledger.sqlite_file import CommitLog
 from ledger.statements import Bulk
 
@@ -41,29 +41,14 @@ class SqliteDriver:
         execute = self._connection.execute
         return [execute(text, parameters).fetchall() for text, parameters in queries]
 
-    def write(self, writes: Sequence[Write]) -> None:
-        """
-        Send each statement with its rows.
-        """
-        for write in writes:
-            rows = processed(write)
-            count = 0
-            if write.bulk.chunks:
-                count, rows = self._insert_chunks(write.bulk, rows)
-            if rows:
-                count += self._connection.executemany(write.bulk.text, rows).rowcount
-            check_count(write, count)
-
-    def begin_and_write(
-        self, first: Write | None, queries: Sequence[Query], rest: Sequence[Write]
-    ) -> list[list[tuple[Any, ...]]]:
-        """
-        Take the write lock, look, and send the statements.
-        """
-        assert first is None, "beginning has locked"
-        found = self.begin_and_select(queries)
-        self.write(rest)
-        return [[], *found]
+    def _write(self, write: Write) -> None:
+        rows = processed(write)
+        count = 0
+        if write.bulk.chunks:
+            count, rows = self._insert_chunks(write.bulk, rows)
+        if rows:
+            count += self._connection.executemany(write.bulk.text, rows).rowcount
+        check_count(write, count)
 
     def _insert_chunks(
         self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]
@@ -82,12 +67,26 @@ class SqliteDriver:
                 done += size
         return done, rows[done:]
 
-    def commit(self) -> None:
+    def commit(self, writes: Sequence[Write]) -> None:
         """
-        Commit and wait for the disk; then see that it went to the file that has the name.
+        Send each statement with its rows, commit and wait for the disk; then see that it went to the file of
+        that name.
         """
-        self._connection.execute("COMMIT")
-        self._log.check()
+        for write in writes:
+            self._write(write)
+        with committing():
+            self._connection.execute("COMMIT")
+            self._log.check()
+
+    def transact(self, first: Write | None, tests: Sequence[Query], rest: Sequence[Write]) -> None:
+        """
+        Take the write lock, test, write and commit.
+        """
+        assert first is None, "beginning has locked"
+        for (found,), *_ in self.begin_and_select(tests):
+            if not found:
+                raise Changed
+        self.commit(rest)
 
     def recover(self) -> bool:
         """

@@ -3,7 +3,8 @@ The face of a database driver: begin, select, write, commit, and what an error m
 """
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -56,22 +57,21 @@ class Driver(Protocol):
         Run queries inside the transaction.
         """
 
-    def write(self, writes: Sequence[Write]) -> None:
+    def commit(self, writes: Sequence[Write]) -> None:
         """
-        Send the bulk statements.
+        Send the bulk statements and commit; once this returns the batch is durable.
+
+        Raises:
+            Unanswered: It may be, or it may not.
         """
 
-    def begin_and_write(
-        self, first: Write | None, queries: Sequence[Query], rest: Sequence[Write]
-    ) -> list[list[tuple[Any, ...]]]:
+    def transact(self, first: Write | None, tests: Sequence[Query], rest: Sequence[Write]) -> int | None:
         """
-        Begin a transaction, look under its lock, and send the bulk statements; `first` is what locks where
-        beginning does not. Returns what `first` and the queries gave.
-        """
+        Carry out a whole transaction, or nothing where one of the tests fails; `first` is what locks where
+        beginning does not. Returns what `first` gave.
 
-    def commit(self) -> None:
-        """
-        Commit; once this returns the batch is durable.
+        Raises:
+            Unanswered: The same as of `commit`.
         """
 
     def recover(self) -> bool:
@@ -99,6 +99,31 @@ class RowMissing(Exception):  # noqa: N818 - says what is so
     """
     An update did not find the row that was read under the lock.
     """
+
+
+class Changed(Exception):  # noqa: N818 - says what is so
+    """
+    A test failed: something is not as it was kept.
+    """
+
+
+class Unanswered(Exception):  # noqa: N818 - says what is so
+    """
+    The answer to a COMMIT did not come, for the reason that is its cause: it may have been carried out.
+    """
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """
+    Say of what is lost while a COMMIT is under way that its answer is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if trouble(error) in (Trouble.LOST, Trouble.MOVED):
+            raise Unanswered from error
+        raise
 
 
 def check_count(write: Write, count: int) -> None:
@@ -139,6 +164,8 @@ def trouble(error: BaseException) -> Trouble:
     """
     Say what an error means.
     """
+    if isinstance(error, Unanswered) and error.__cause__ is not None:
+        return trouble(error.__cause__)
     if isinstance(error, sqlite3.Error):
         return _sqlite_trouble(error)
     if type(error).__module__.split(".")[0] == "psycopg":

@@ -66,14 +66,17 @@ class Bulk:
     Args:
         text: For one row.
         chunks: For so many rows each, the largest first. On PostgreSQL rows of NULL write nothing.
-        as_bytes: Of each column, whether its value is sent as bytes with their length, not as text up to
+        as_bytes: Of each parameter of a row, whether it is sent as bytes with their length, not as text up to
             a NUL (PostgreSQL only).
+        counts: Whether the statement is told, last, how many rows it has to find, and fails where it does not
+            (PostgreSQL only).
         processors: Of each column, what converts its value; empty where none needs it.
     """
 
     text: str
     chunks: tuple[tuple[int, str], ...] = ()
     as_bytes: tuple[bool, ...] = ()
+    counts: bool = False
     processors: tuple[Processor, ...] = ()
 
 
@@ -84,8 +87,10 @@ class Texts:
     """
 
     lock: str
-    confirm: str | None
-    next_version: str | None
+    unchanged: str
+    unused_key: str
+    unanswered_key: str
+    unmade: str
     by_key: str
     by_id: str
     due: str
@@ -133,11 +138,28 @@ def _lock(among: str, dialect: str) -> str:
     return f'SELECT {names}, xmin::text::bigint, {_XMIN_NEXT} FROM {table} WHERE tenant {among} ORDER BY tenant COLLATE "C" FOR UPDATE'  # noqa: S608, E501 - our own names
 
 
-_CONFIRM: Final = (
-    "SELECT count(*) FROM unnest(%s::text[], %s::xid[]) AS p(tenant, version) JOIN ledger_account AS a "
-    "ON a.tenant = p.tenant AND a.xmin = p.version"
-)
-"""The count of those accounts that still have their versions; on SQLite there is only that of the file."""
+def _must(condition: str, dialect: str) -> str:
+    """
+    Write the test of a condition: on PostgreSQL it fails, by a division by zero, where that is not so, and
+    what was sent behind it is not carried out; on SQLite it says so.
+    """
+    return f"SELECT {condition}" if dialect == "sqlite" else f"SELECT 1 / ({condition})::int"
+
+
+def _unchanged(dialect: str) -> str:
+    """
+    Write the test that accounts still have their versions; on SQLite, whichever they are, that of the file.
+    """
+    if dialect == "sqlite":
+        version = "CAST(json_extract(value, '$[1]') AS INTEGER)"
+        changed = f"SELECT 1 FROM json_each(?), {_FILE_VERSION} WHERE {version} <> data_version"  # noqa: S608 - our own names
+    else:
+        changed = (
+            "SELECT 1 FROM unnest(%s::text[], %s::xid[]) AS p(tenant, version) "
+            "LEFT JOIN ledger_account AS a ON a.tenant = p.tenant AND a.xmin = p.version "
+            "WHERE a.tenant IS NULL"
+        )
+    return _must(f"NOT EXISTS ({changed})", dialect)
 
 
 def _windows(among: str, dialect: str) -> str:
@@ -193,16 +215,21 @@ def texts(dialect: str) -> Texts:
     among = "IN (SELECT value FROM json_each(?))" if lite else "= ANY(%s::text[])"
     each = "json_each(?) AS p" if lite else "unnest(%s::text[]) AS p(value)"
     mark, latest = ("?", "max") if lite else ("%s", "greatest")
+    by_key = _select_pairs(Hold, "op_key", dialect, "{0}.op_key <> 'hold:' || {0}.id")
+    by_id = _select(Hold, f"id {among}")
+    ops = _select_pairs(Op, "key", dialect)
     clock = f"{latest}({mark}, (SELECT max(last_at) FROM ledger_account WHERE tenant {among}))"  # noqa: S608 - our own names
     return Texts(
         lock=_lock(among, dialect),
-        confirm=None if lite else _CONFIRM,
-        next_version=f"SELECT data_version FROM {_FILE_VERSION}" if lite else None,  # noqa: S608 - our own names
-        by_key=_select_pairs(Hold, "op_key", dialect, "{0}.op_key <> 'hold:' || {0}.id"),
-        by_id=_select(Hold, f"id {among}"),
+        unchanged=_unchanged(dialect),
+        unused_key=_must(f"NOT EXISTS ({by_key})", dialect),
+        unanswered_key=_must(f"NOT EXISTS ({ops})", dialect),
+        unmade=_must(f"NOT EXISTS ({by_id})", dialect),
+        by_key=by_key,
+        by_id=by_id,
         due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),
         due_next=_due_next(each, clock),
-        ops=_select_pairs(Op, "key", dialect),
+        ops=ops,
         budgets=_select(Budget, f"tenant {among}"),
         windows=_windows(among, dialect),
         lots=_select(Lot, f"tenant {among} AND {tables.UNSPENT}"),
@@ -307,54 +334,43 @@ def _update(row_type: type, changed: tuple[str, ...], dialect: str) -> Bulk:
         sets = ", ".join(f"{name} = ?" for name in changed)
         where = " AND ".join(f"{name} = ?" for name in guard)
         return Bulk(f"UPDATE {table.name} SET {sets} WHERE {where}")  # noqa: S608 - our own names
-    update = _Update(table, changed, guard)
-    return _bulk(update.text, dialect, update.as_bytes)
+    return _update_from_values(table, changed, guard)
 
 
 def _update_confirmed() -> Bulk:
     """
-    Write the update of accounts whose rows have the versions that are sent. It returns the version that they
-    have then, or fails where one was not found: then nothing that was sent behind it is carried out.
+    Write the update of accounts whose rows have the versions that are sent; it returns the one that they have
+    then.
     """
-    update = _Update(ROWS[Account], MUTABLE[Account][: OFTEN[Account]], guard_of(Account), (("xmin", "xid"),))
-    every = "(SELECT count(*) FROM found) = (SELECT count(g_tenant) FROM v)"
+    often = MUTABLE[Account][: OFTEN[Account]]
+    return _update_from_values(ROWS[Account], often, guard_of(Account), (("xmin", "xid"),), f"{_XMIN_NEXT}, ")
+
+
+def _update_from_values(
+    table: Table,
+    changed: Sequence[str],
+    guard: Sequence[str],
+    more: Sequence[tuple[str, str]] = (),
+    asked: str = "",
+) -> Bulk:
+    """
+    Write the update of rows on PostgreSQL, which fails where it does not find all; `more` are system columns
+    to compare, with their types.
+    """
+    sent = (*changed, *guard)
+    types = [*_types(table, sent), *(kind for _, kind in more)]
+    compared = (*guard, *(name for name, _ in more))
+    sets = ", ".join(f"{name} = v.{name}" for name in changed)
+    where = " AND ".join(f"t.{name} = v.g_{name}" for name in compared)
+    names = ", ".join((*changed, *(f"g_{name}" for name in compared)))
 
     def write(rows: int) -> str:
-        given = f"v({update.names}) AS MATERIALIZED {_values(update.types, rows)}"
-        found = f"found AS ({update.text_from('v')} RETURNING 1)"
-        return f"WITH {given}, {found} SELECT {_XMIN_NEXT}, 1 / ({every})::int"  # a division by zero fails
+        given = f"{_values(types, rows)} AS v({names})"
+        update = f"UPDATE {table.name} AS t SET {sets} FROM {given} WHERE {where} RETURNING 1"  # noqa: S608 - our own names
+        return f"WITH found AS ({update}) SELECT {asked}1 / (count(*) = %s)::int FROM found"  # noqa: S608 - our own names
 
-    return _bulk(write, "postgresql", update.as_bytes)
-
-
-class _Update:
-    """
-    The update of rows on PostgreSQL; `more` are system columns to compare, with their types.
-    """
-
-    def __init__(
-        self, table: Table, changed: Sequence[str], guard: Sequence[str], more: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        compared = (*guard, *(name for name, _ in more))
-        sent = (*changed, *guard)
-        self._table = table.name
-        self._sets = ", ".join(f"{name} = v.{name}" for name in changed)
-        self._where = " AND ".join(f"t.{name} = v.g_{name}" for name in compared)
-        self.names = ", ".join((*changed, *(f"g_{name}" for name in compared)))
-        self.types = [*_types(table, sent), *(kind for _, kind in more)]
-        self.as_bytes = [*_as_bytes(table, sent), *(False for _ in more)]
-
-    def text(self, rows: int) -> str:
-        """
-        Write the update of so many rows.
-        """
-        return self.text_from(f"{_values(self.types, rows)} AS v({self.names})")
-
-    def text_from(self, given: str) -> str:
-        """
-        Write the update of rows that are given as `v`.
-        """
-        return f"UPDATE {self._table} AS t SET {self._sets} FROM {given} WHERE {self._where}"  # noqa: S608 - our own names
+    made = _bulk(write, "postgresql", [*_as_bytes(table, sent), *(False for _ in more)])
+    return replace(made, counts=True)
 
 
 def attachment(

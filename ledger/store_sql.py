@@ -125,20 +125,14 @@ class SqlStore:
         """
         Return the queries of every transaction that locks first.
         """
-        queries = {"lock": (self._texts.lock, (driver.many(tenants),))} | self._key_queries(driver)
+        queries: dict[str, Query] = {"lock": (self._texts.lock, (driver.many(tenants),))}
+        if self._keys:
+            pairs = driver.pairs(self._keys)
+            queries |= {"ops": (self._texts.ops, pairs), "by_key": (self._texts.by_key, pairs)}
         orders = [op for op in ops if type(op) in ORDERS]
         if orders:
             queries |= self._for_orders(driver, orders)
         return queries
-
-    def _key_queries(self, driver: Driver) -> dict[str, Query]:
-        """
-        Return the queries for what the keys of the operations may have made before.
-        """
-        if not self._keys:
-            return {}
-        pairs = driver.pairs(self._keys)
-        return {"ops": (self._texts.ops, pairs), "by_key": (self._texts.by_key, pairs)}
 
     def _due_queries(self, driver: Driver, tenants: list[str], now_us: int) -> dict[str, Query]:
         """
@@ -234,27 +228,28 @@ class SqlStore:
             (sql.lots_of, (driver.many(drawn),)),
         ]
 
-    def write(self, driver: Driver, books: Sequence[Books], attached: Sequence[Attachment]) -> bool:
+    def commit(self, driver: Driver, books: Sequence[Books], attached: Sequence[Attachment]) -> bool:
         """
-        Send the changes; False where the books were not as they were kept: then nothing is written, and the
-        next look is at the database.
+        Make the changes durable; False where the books were not as they were kept: then nothing is written,
+        and the next look is at the database.
+
+        Raises:
+            Unanswered: They may be durable.
         """
         changed = changed_rows(books)
         if not self._assumed:
-            driver.write(self._writes.statements(changed, attached))
+            driver.commit(self._writes.statements(changed, attached))
             return True
         try:
-            confirmed = self._write_confirmed(driver, books, changed, attached)
+            self._commit_confirmed(driver, books, changed, attached)
         except Exception as error:
             if trouble(error) not in (Trouble.INTEGRITY, Trouble.POISON):
                 raise
-            confirmed = False  # such as a number of the chain that another writer has used
-        if confirmed:
-            self._wary_next = max(1, self._wary_next // 2)
-        else:
             self.doubt()
             driver.recover()
-        return confirmed
+            return False
+        self._wary_next = max(1, self._wary_next // 2)
+        return True
 
     def doubt(self) -> bool:
         """
@@ -265,53 +260,47 @@ class SqlStore:
             self._wary_next = min(_WARY_MAX, 2 * self._wary_next)
         return self._assumed
 
-    def _write_confirmed(
+    def _commit_confirmed(
         self,
         driver: Driver,
         books: Sequence[Books],
         changed: dict[type, list[Any]],
         attached: Sequence[Attachment],
-    ) -> bool:
+    ) -> None:
         """
-        Write in a transaction that begins here; True where all accounts had the versions that were kept, and
-        no key was used before.
+        Write in a transaction of its own, if all accounts have the versions that were kept, and no key was
+        used before; else it fails.
         """
         unwritten = self._lent
         first = self._writes.confirmed(changed[Account], unwritten)
         if first is not None:
             written = {one.tenant for one in changed.pop(Account)}
             unwritten = {tenant: one for tenant, one in unwritten.items() if tenant not in written}
-        queries = self._confirming(driver, unwritten, {one.tenant: one for one in books})
-        rest = self._writes.statements(changed, attached)
-        updated, *answers = driver.begin_and_write(first, list(queries.values()), rest)
-        found = dict(zip(queries, answers, strict=True))
-        versions = found.get("next", updated)
-        next_version = versions[0][0] if versions else 0  # no account was written: nobody gets it
-        self._versions = {tenant: (one.version, next_version) for tenant, one in self._lent.items()}
-        if any(found.get(slot) for slot in ("ops", "by_key", "by_id")):
-            return False
-        if "confirm" in found:
-            return bool(found["confirm"][0][0] == len(unwritten))
-        # on SQLite, that of the file; on PostgreSQL nobody is left here
-        return all(one.version == next_version for one in unwritten.values())
+        tests = self._tests(driver, unwritten, {one.tenant: one for one in books})
+        found = driver.transact(first, tests, self._writes.statements(changed, attached))
+        self._versions = {
+            tenant: (one.version, one.version if found is None else found)
+            for tenant, one in self._lent.items()
+        }
 
-    def _confirming(
-        self, driver: Driver, unwritten: dict[str, Lent], books: dict[str, Books]
-    ) -> dict[str, Query]:
+    def _tests(self, driver: Driver, unwritten: dict[str, Lent], books: dict[str, Books]) -> list[Query]:
         """
-        Return the queries for what else must be as it was: used keys, holds that are not made, accounts that
-        are not written.
+        Return the tests that used keys, holds that are not made and accounts that are not written are as
+        they were decided on.
         """
-        sql, queries = self._texts, self._key_queries(driver)
-        if sql.next_version is not None:
-            queries["next"] = (sql.next_version, ())
-        if unwritten and sql.confirm is not None:
-            pairs = driver.pairs([(tenant, str(one.version)) for tenant, one in unwritten.items()])
-            queries["confirm"] = (sql.confirm, pairs)
+        sql, tests = self._texts, list[Query]()
+        if unwritten:
+            versions = {(tenant, str(one.version)) for tenant, one in unwritten.items()}
+            if sql.update_confirmed is None:  # they are all the file's
+                versions = {("", version) for _, version in versions}
+            tests.append((sql.unchanged, driver.pairs(versions)))
+        if self._keys:
+            pairs = driver.pairs(self._keys)
+            tests += [(sql.unanswered_key, pairs), (sql.unused_key, pairs)]
         unmade = [name for name, tenant in self._made.items() if name not in books[tenant].holds]
         if unmade:  # refused: no row of theirs will tell that there is that hold
-            queries["by_id"] = (sql.by_id, (driver.many(unmade),))
-        return queries
+            tests.append((sql.unmade, (driver.many(unmade),)))
+        return tests
 
 
 def _named(ops: Sequence[Operation]) -> dict[str, str]:

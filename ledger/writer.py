@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 
 from ledger.books import Books
 from ledger.clocks import ClockCheck
-from ledger.drivers import Driver, Trouble, trouble
+from ledger.drivers import Driver, Trouble, Unanswered, trouble
 from ledger.errors import LedgerClosed, LedgerError, OperationFailed, OutcomeUnknown, StoreUnavailable
 from ledger.outcome import Outcome
 from ledger.own_driver import connect
@@ -109,14 +109,13 @@ class Committer:
         Run the batch in one transaction.
         """
         outcomes: list[Outcome] = []
-        committing = False
         try:
             driver = self._connected()
             items = self._timely(driver, items)
             if not items:
                 return
-            written = False
-            while not written:
+            committed = False
+            while not committed:
                 books = self._store.load(driver, [item.op for item in items])
                 try:
                     outcomes = _decided(items, books)
@@ -125,15 +124,13 @@ class Committer:
                         raise
                     continue  # it may only seem impossible: what was kept is old
                 attached = self._attachments(items, outcomes, books)
-                written = self._store.write(driver, list(books.values()), attached)
-            committing = True
-            driver.commit()
+                committed = self._store.commit(driver, list(books.values()), attached)
+        except Unanswered as error:
+            for item, outcome in zip(items, outcomes, strict=True):
+                item.ambiguous = item.ambiguous or outcome.applied
+            raise _Failed(trouble(error)) from error.__cause__
         except Exception as error:
-            kind = trouble(error)
-            if committing and kind in (Trouble.LOST, Trouble.MOVED):
-                for item, outcome in zip(items, outcomes, strict=True):
-                    item.ambiguous = item.ambiguous or outcome.applied
-            raise _Failed(kind) from error
+            raise _Failed(trouble(error)) from error
         for item, outcome in zip(items, outcomes, strict=True):
             item.applied = outcome.applied or item.ambiguous
             item.result = unrepeated(outcome.result) if item.ambiguous else outcome.result

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from ledger.drivers import Driver
+from ledger.driver_sqlite import SqliteDriver
+from ledger.drivers import Changed, Driver, committing
 
 
 class Place(StrEnum):
@@ -69,25 +70,35 @@ class FaultyDriver:
         self.plan.step(Place.AFTER_LOOK)
         return rows
 
-    def write(self, writes: Sequence[Any]) -> None:
-        """Write, statement by statement."""
-        for one in writes:
-            self.inner.write([one])
-            self.plan.step(Place.AFTER_WRITE)
+    def commit(self, writes: Sequence[Any]) -> None:
+        """Write and commit; a failure before it undoes everything, one after it is a lost answer."""
+        apart = isinstance(self.inner, SqliteDriver)  # PostgreSQL is sent all at once
+        with committing():
+            for one in writes:
+                if apart:
+                    self.inner._write(one)  # type: ignore[attr-defined]
+                self.plan.step(Place.AFTER_WRITE)
+            self.plan.step(Place.BEFORE_COMMIT)
+            self.inner.commit(() if apart else writes)
+            self.plan.step(Place.AFTER_COMMIT)
 
-    def begin_and_write(self, first: Any, queries: Sequence[Any], rest: Sequence[Any]) -> Any:
-        """Begin, lock and look, then write statement by statement."""
+    def transact(self, first: Any, tests: Sequence[Any], rest: Sequence[Any]) -> Any:
+        """A whole transaction, step by step where it is not sent all at once."""
         self.plan.step(Place.BEFORE_BEGIN)
-        rows = self.inner.begin_and_write(first, queries, ())
+        if isinstance(self.inner, SqliteDriver):
+            found = self.inner.begin_and_select(tests)
+            self.plan.step(Place.AFTER_LOCK)
+            if not all(row[0] for rows in found for row in rows):
+                raise Changed
+            return self.commit(rest)
         self.plan.step(Place.AFTER_LOCK)
-        self.write(rest)
-        return rows
-
-    def commit(self) -> None:
-        """Commit; a failure before it undoes everything, one after it is a lost answer."""
-        self.plan.step(Place.BEFORE_COMMIT)
-        self.inner.commit()
-        self.plan.step(Place.AFTER_COMMIT)
+        with committing():
+            for _ in rest:
+                self.plan.step(Place.AFTER_WRITE)
+            self.plan.step(Place.BEFORE_COMMIT)
+            version = self.inner.transact(first, tests, rest)
+            self.plan.step(Place.AFTER_COMMIT)
+        return version
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

@@ -202,6 +202,8 @@ def test_the_simulation_notices_a_commit_that_was_none(rig: Rig, monkeypatch: py
     assert rig.run(script[:10])
     driver = rig.committer._driver
     assert driver is not None
-    monkeypatch.setattr(driver.inner, "commit", driver.inner.recover)  # type: ignore[attr-defined]
+    inner = driver.inner  # type: ignore[attr-defined]
+    for name in ("commit", "transact"):
+        monkeypatch.setattr(inner, name, lambda *_: inner.recover())
     with pytest.raises(AssertionError):
         rig.run(script[10:])

@@ -143,10 +143,10 @@ class Counting:
         self.asked += [query[0] for query in queries]
         return self.inner.begin_and_select(queries)
 
-    def write(self, writes: Sequence[Write]) -> None:
+    def commit(self, writes: Sequence[Write]) -> None:
         """Note the statements."""
         self.written += writes
-        self.inner.write(writes)
+        self.inner.commit(writes)
 
 
 def test_calls_ask_nothing_of_the_journal(filled: Engine) -> None:
@@ -162,9 +162,8 @@ def test_calls_ask_nothing_of_the_journal(filled: Engine) -> None:
     books = store.load(driver, calls)
     assert not any("ledger_setting" in text for text in driver.asked)
     assert books["acme"].settings_n == 0
-    assert store.write(driver, list(books.values()), ())
+    assert store.commit(driver, list(books.values()), ())
     assert not any("ledger_setting" in write.bulk.text for write in driver.written)
-    driver.recover()
     driver.asked.clear()
     books = store.load(driver, [*calls, SetBudget(*head, 5)])
     assert sum("ledger_setting" in text for text in driver.asked) == 1

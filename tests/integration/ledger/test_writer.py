@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Column, Engine, MetaData, Table, Text, select, text
 
 from ledger import Ledger, LedgerClosed, OperationFailed, OutcomeUnknown, StoreUnavailable, reading, writer
-from ledger.drivers import Driver
+from ledger.drivers import Driver, committing
 from ledger.own_driver import connect
 from ledger.reads import balance, hold, open_holds
 from ledger.types import (
@@ -91,25 +91,22 @@ class Faulty:
         self._fail("after_lock")
         return rows
 
-    def write(self, writes: Sequence[Any]) -> None:
-        """Fail amid the writes."""
-        self._inner.write(writes[: len(writes) // 2])
-        self._fail("amid_writes")
-        self._inner.write(writes[len(writes) // 2 :])
+    def commit(self, writes: Sequence[Any]) -> None:
+        """Fail amid the writes, before COMMIT, or after it, before its answer."""
+        with committing():
+            self._fail("amid_writes")
+            self._fail("before_commit")
+            self._inner.commit(writes)
+            self._fail("after_commit")
 
-    def begin_and_write(self, first: Any, queries: Sequence[Any], rest: Sequence[Any]) -> Any:
-        """Fail before BEGIN, after the lock, or amid the writes."""
-        self._fail("before_begin")
-        rows = self._inner.begin_and_write(first, queries, ())
-        self._fail("after_lock")
-        self.write(rest)
-        return rows
-
-    def commit(self) -> None:
-        """Fail before COMMIT, or after it, before its answer."""
-        self._fail("before_commit")
-        self._inner.commit()
-        self._fail("after_commit")
+    def transact(self, first: Any, tests: Sequence[Any], rest: Sequence[Any]) -> Any:
+        """Fail at any place of a whole transaction."""
+        with committing():
+            for place in PLACES[:-1]:
+                self._fail(place)
+            found = self._inner.transact(first, tests, rest)
+            self._fail(PLACES[-1])
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
