@@ -200,6 +200,9 @@ _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.UNKNOWN_HOLD: "there is no such hold",
     ledger.Reason.HOLD_CLOSED: "this hold is {state} already",
 }
+_SETTLED: Final = (
+    "this hold is settled already, at {cost_usd} USD; an operator corrects that with: outlay settle"
+)
 _NO_CREDIT: Final = f"tenant {{tenant}} has no credits left, and {_NEEDED}; top up the tenant"
 _NO_BUDGET: Final = "{budget} is {limit_usd} USD: nothing may be spent until it is raised"
 _SPENT: Final = (
@@ -216,6 +219,8 @@ def _said(reason: ledger.Reason, numbers: Mapping[str, object], zone: str, tenan
     text = _MONEY_TEXT.get(reason, "{reason}")
     if reason is ledger.Reason.CREDIT_EXHAUSTED and _reaches(numbers, "spent_nanos"):
         text = _NO_CREDIT
+    if reason is ledger.Reason.HOLD_CLOSED and numbers.get("cost_nanos") is not None:
+        text = _SETTLED
     if reason is ledger.Reason.BUDGET_EXHAUSTED:
         if numbers.get("limit_nanos") == 0:
             text = _NO_BUDGET

@@ -115,6 +115,7 @@ def test_a_wrong_settlement_is_corrected_by_an_operator(gateway: Any, http: Any)
     assert http("POST", f"{base}/holds/{hold}/settle", json={"cost_usd": "14"}, key=own)[0] == 200
     wrong = http("POST", f"{base}/holds/{hold}/settle", json={"cost_usd": "0.14"}, key=own)
     assert (wrong[0], wrong[1]["error"]["details"]["cost_usd"]) == (409, "14.00")
+    assert "already, at 14.00 USD; an operator corrects that" in wrong[1]["error"]["message"]
     truth = {"hold": hold, "cost": "0.14", "reason": "typo"}
     key = {"Idempotency-Key": "truth-1"}
     once = [http("POST", f"{base}/settlements", json=truth, headers=key)[1] for _ in range(2)]
