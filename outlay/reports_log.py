@@ -188,9 +188,7 @@ def _stops_us(conn: Connection, wanted: Filter, before: Place | None, stretch: i
     """Return the instant at which the next stretch of the log ends; None where it reaches the log's end."""
     if wanted.outcome == "refused" and wanted.task is None and not wanted.downgraded:
         return None  # all that is asked stands in the index of refused calls
-    at = sa.select(decision.c.at_us).where(*_indexed(wanted))
-    if before is not None:
-        at = at.where(decision.c.at_us <= before[0] if before[1] else decision.c.at_us < before[0])
+    at = sa.select(decision.c.at_us).where(*_indexed(wanted), _older(before))
     return conn.execute(at.order_by(decision.c.at_us.desc()).offset(stretch).limit(1)).scalar()
 
 

@@ -8,6 +8,7 @@ from dashboard_books import HOUR_US, MINUTE_US, NOON, call
 from sqlalchemy import event
 
 from outlay import reports_log
+from outlay.admin.decisions import list_decisions
 from outlay.reports_log import Filter, LogPage, Place
 from outlay.wiring import App
 
@@ -41,6 +42,37 @@ def test_the_log_is_paged_newest_first_without_loss(acme: App, look_s: float, st
     assert sorted(seen) == sorted(made)
     assert seen[:3] == made[:3:-1]
     assert len(set(seen)) == 7
+
+
+@pytest.mark.parametrize("outcome", [None, "refused"])
+@pytest.mark.parametrize(
+    ("limit", "look_s", "stretch"), [(2, 60.0, 100), (2, 60.0, 1), (9, 0.0, 1), (9, 0.0, 3)]
+)
+def test_a_walk_by_ids_misses_nothing_behind_its_cursor(
+    acme: App, outcome: str | None, limit: int, look_s: float, stretch: int
+) -> None:
+    """
+    Among calls of one microsecond the id decides: also of those that are written while somebody walks, each
+    that stands behind the cursor comes, and each call comes once.
+    """
+
+    def some() -> set[str]:
+        other = {"outcome": "refused", "code": "outlay_frozen"}
+        made = {call(acme, 5, cost_nanos=1) for _ in range(3)}
+        refused = {call(acme, 5, **other) for _ in range(3)}
+        return refused if outcome == "refused" else made | refused
+
+    wanted, seen, cursor, pages = some(), list[str](), None, 0
+    while pages == 0 or cursor is not None:
+        page = list_decisions(
+            acme, tenant="acme", outcome=outcome, limit=limit, before=cursor, look_s=look_s, stretch=stretch
+        )
+        seen += [one["id"] for one in page["decisions"]]
+        cursor, pages = page["next"], pages + 1
+        assert pages < 50
+        if cursor is not None and pages < 3:
+            wanted |= {late for late in some() if late < cursor}
+    assert sorted(seen) == sorted(wanted)
 
 
 def test_the_log_is_filtered(acme: App) -> None:
