@@ -25,10 +25,12 @@ Sent = tuple[str, Sequence[bytes | None], Sequence[int] | None]
 # Every statement of the writer finds its rows by an index. A planner that knows only old statistics of a
 # table that grows fast would scan it whole, under the lock: it is told not to, and to keep its plans. Plans
 # made for an empty table may take the wrong index of a full one: they are made again, ever more rarely.
-_PLANS: Final = (
+_SETTINGS: Final = (
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
     "SET enable_bitmapscan = off; SET enable_sort = off; SET enable_incremental_sort = off; "
-    "SET jit = off; SET plan_cache_mode = force_generic_plan"
+    "SET jit = off; SET plan_cache_mode = force_generic_plan; "
+    # a process that is stopped amid a transaction keeps others from its tenants no longer than this
+    "SET idle_in_transaction_session_timeout = '5s'"
 )
 _REPLAN_EVERY: Final = 1_024
 _COMMIT: Final = ("COMMIT", (), None)
@@ -49,7 +51,7 @@ class PostgresDriver:
 
         connection = own_connection(engine)
         connection.autocommit = True  # transactions are begun in the first round trip
-        connection.execute(_PLANS, prepare=False)
+        connection.execute(_SETTINGS, prepare=False)
         self._connection = connection
         self._pgconn = connection.pgconn
         self._status, self._lost, self._error = ExecStatus, OperationalError, error_from_result

@@ -196,6 +196,7 @@ def _sqlite_trouble(error: sqlite3.Error) -> Trouble:
 _POSTGRES_BUSY: Final = frozenset({"40001", "40P01", "55P03", "57014"})
 _POSTGRES_READ_ONLY: Final = "25006"
 _POSTGRES_FULL: Final = "53100"
+_POSTGRES_UNPREPARED: Final = "26000"
 
 
 def _postgres_trouble(error: BaseException) -> Trouble:
@@ -208,6 +209,8 @@ def _postgres_trouble(error: BaseException) -> Trouble:
         return Trouble.READ_ONLY
     if state == _POSTGRES_FULL:
         return Trouble.FULL
+    if state == _POSTGRES_UNPREPARED:  # another connection of the server's: a pooler changed it
+        return Trouble.LOST
     if isinstance(error, psycopg.IntegrityError):
         return Trouble.INTEGRITY
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

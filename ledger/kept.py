@@ -48,14 +48,16 @@ class Kept:
     def keep(self, books: Books, version: int, found: Sequence[Hold] | None) -> None:
         """
         Keep what a batch has committed, but for what it closed or found closed; `found` is None where it
-        looked for nothing.
+        looked for nothing. Where that is too much, those go that were not used for the longest time.
         """
         _tidy(books, found)
         size = 1 + len(books.budgets) + len(books.windows) + len(books.lots) + len(books.holds)
+        if size > ROWS_MAX:
+            return
         self._tenants[books.tenant] = Lent(books, version, size)
         self._rows += size
-        if self._rows > ROWS_MAX:
-            self.forget()
+        while self._rows > ROWS_MAX:
+            self._rows -= self._tenants.pop(next(iter(self._tenants))).size
 
     def forget(self) -> None:
         """

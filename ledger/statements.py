@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import String, Text
+from sqlalchemy.types import Boolean, Float, Integer, String, Text
 
 from ledger import tables
 from ledger.rows import Account, Budget, Draw, Hold, HoldWindow, Lot, Op, Setting, Transfer, Window, columns
@@ -293,7 +293,11 @@ def _types(table: Table, names: Sequence[str]) -> list[str]:
 
 
 def _as_bytes(table: Table, names: Sequence[str]) -> list[bool]:
-    return [type(table.c[name].type) in (Text, String) for name in names]
+    types = [table.c[name].type for name in names]
+    assert all(isinstance(one, Integer | String | Float | Boolean) for one in types), (
+        "others have no plain text"
+    )
+    return [type(one) in (Text, String) for one in types]
 
 
 def insert(table: Table, names: Sequence[str], dialect: str, ending: str = "") -> Bulk:

@@ -24,6 +24,7 @@ from ledger.rows import EXPIRED, RELEASED, Account, Hold
 from ledger.statements import Texts, texts
 from ledger.types import (
     Attachment,
+    Note,
     Operation,
     Refund,
     Release,
@@ -35,7 +36,7 @@ from ledger.types import (
 )
 from ledger.writes import Writes, changed_rows
 
-_CALLS: Final = frozenset((Reserve, Settle, Release, Renew))
+_CALLS: Final = frozenset((Reserve, Settle, Release, Renew, Note))
 _WARY_MAX: Final = 64
 """At most so many batches lock first after a wrong guess: one that was decided on what had changed, that has
 used keys, or that cannot be carried out. Each time they are twice as many; a right guess halves them."""

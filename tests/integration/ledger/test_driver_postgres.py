@@ -167,6 +167,20 @@ def test_backends_that_are_killed_cost_no_answer(engine: Engine, postgres_url: s
         assert verify(connection).ok
 
 
+def test_another_server_behind_the_connection_is_noticed(engine: Engine) -> None:
+    """
+    A pooler that gave the connection another server, where nothing is prepared, costs no call its answer.
+    """
+    with Ledger(engine) as ledger:
+        ledger.do(OpenAccount("t", "open", NOW_US, "UTC", 10**12, None))
+        for n in range(3):
+            assert isinstance(ledger.do(Reserve("t", f"hold:{n}", NOW_US, str(n), (Offer(9, 3),))), Held)
+            driver = ledger._writer._committer._driver
+            assert isinstance(driver, PostgresDriver)
+            driver._connection.execute("DEALLOCATE ALL")
+            assert isinstance(ledger.do(Settle("t", f"settle:{n}", NOW_US, str(n), 3)), Settled)
+
+
 def test_a_server_that_hangs_is_given_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A server process that stands still, while its kernel still answers, keeps nobody waiting for ever; once it

@@ -390,6 +390,32 @@ def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, l
         assert isinstance(ledger.do(Settle("acme", f"settle:{name}", NOW_US, name, 5)), Settled)
 
 
+def test_who_was_not_heard_of_for_longest_is_forgotten(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, lent: list[str]
+) -> None:
+    """
+    Room for two tenants: the third takes the place of the first; one that is too large takes nobody's.
+    """
+    monkeypatch.setattr(kept_rows, "ROWS_MAX", 10)  # four rows each, and a hold
+    for tenant in ("acme", "bolt", "cord"):
+        ledger.do(OpenAccount(tenant, "open", NOW_US, "UTC", 1_000, 600))
+
+    def call(tenant: str, number: int) -> bool:
+        lent.clear()
+        ledger.do(Reserve(tenant, f"hold:{tenant}{number}", NOW_US, f"{tenant}{number}", (Offer(1, 1),)))
+        ledger.do(Settle(tenant, f"settle:{tenant}{number}", NOW_US, f"{tenant}{number}", 1))
+        return len(lent) == 2
+
+    assert [call(tenant, 0) for tenant in ("acme", "bolt", "cord")] == [False] * 3
+    assert call("bolt", 1)
+    assert not call("acme", 1)
+    for number in range(20):
+        ledger.do(Reserve("acme", f"hold:{number}", NOW_US, str(number), (Offer(1, 1),)))
+    assert not call("bolt", 2)
+    assert not call("acme", 2)
+    assert call("bolt", 3)
+
+
 def test_a_refusal_of_old_rows_is_not_given(open_ledger: Callable[..., Ledger]) -> None:
     """
     A call that what was kept would refuse is held for where another process topped up; refusing writes

@@ -4,11 +4,12 @@ A backup made while calls go on is one instant, restores into an empty place, an
 
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 
 from ledger import make_engine
 from ledger.types import TopUp
@@ -17,6 +18,7 @@ from outlay.admin import books, money, statements
 from outlay.clock import now_us
 from outlay.errors import BadInput, SchemaMismatch
 from outlay.settings import Settings
+from outlay.tables import decision
 from outlay.wiring import App, open_app
 
 
@@ -61,6 +63,36 @@ def test_a_backup_under_writes_restores_and_verifies(
         assert 20 <= len(lines) - 1 <= at_end + 1
         assert lines == statements.statement(app, "acme")["lines"][: len(lines)]
         assert money.top_up(restored, "acme", "1", actor="t")["replayed"] is False
+    finally:
+        restored.close()
+
+
+def test_decisions_and_their_roll_up_come_back(
+    app: App, acme: dict[str, Any], make_call: Callable[..., Any], other_url: str, tmp_path: Path
+) -> None:
+    """
+    Books with calls restore, the roll-up counts each call once, and goes on counting.
+    """
+
+    def counted(of: App) -> list[tuple[Any, ...]]:
+        with of.reading() as conn:
+            return sorted(tuple(row) for row in conn.execute(text("SELECT * FROM outlay_tally")))
+
+    make_call()
+    make_call(outcome=None)
+    file, before = tmp_path / "backup", counted(app)
+    assert before
+    backups.backup(app.settings.database_url, str(file))
+    backups.restore(other_url, str(file))
+    restored = open_app(Settings(database_url=other_url))
+    try:
+        assert counted(restored) == before
+        assert books.verify(restored)["problems"] == []
+        with restored.engine.begin() as conn:
+            row = dict(conn.execute(select(decision)).mappings().first() or {})
+            conn.execute(insert(decision).values({**row, "id": "another"}))
+        assert counted(restored) != before
+        assert books.verify(restored)["checks"]["tallies"] is True
     finally:
         restored.close()
 
