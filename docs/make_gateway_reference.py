@@ -5,11 +5,17 @@ A table stands between two marks. A test fails while the page differs from what 
 """
 
 import inspect
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gateway.control import holds, operations
+from gateway.control.bodies import Body
 from outlay import refusals
+
+sys.path.insert(0, str(Path(__file__).parent))
+from order_examples import EXAMPLES
 
 TARGET = Path(__file__).parent / "reference" / "gateway.md"
 
@@ -18,7 +24,8 @@ def text(before: str) -> str:
     """
     Put the tables into a page.
     """
-    for name, rows in (("refusals", refusal_rows()), ("endpoints", endpoint_rows())):
+    tables = {"refusals": refusal_rows(), "endpoints": endpoint_rows(), "orders": order_rows()}
+    for name, rows in tables.items():
         start, end = f"<!-- {name}: made by docs/make_gateway_reference.py -->\n", f"<!-- end of {name} -->"
         head, _, rest = before.partition(start)
         _, found, tail = rest.partition(end)
@@ -50,10 +57,44 @@ def endpoint_rows() -> list[str]:
     """
     List the control plane's endpoints, and who may use them.
     """
+    return ["| request | what it does | who |", "|---|---|---|", *(_endpoint(route) for route in _routes())]
+
+
+def order_rows() -> list[str]:
+    """
+    List the orders that have a body: its fields, an example, and the command that does the same.
+    """
+    bodies = order_bodies()
+    rows = [f"| `{request}` | {_fields(bodies[request])} | `{body}` | `{command}` |"
+            for request, (body, command) in EXAMPLES.items()]  # fmt: skip
+    return [
+        "| request | fields, the required ones bold | example | the same command |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+
+
+def order_bodies() -> dict[str, type[Body]]:
+    """
+    Return the body of each order that has one, by its request.
+    """
+    found = {
+        f"{' '.join(route.methods)} {route.path}": route.body_field.field_info.annotation
+        for route in _routes()
+        if route.body_field is not None
+    }
+    return {name: kind for name, kind in found.items() if inspect.isclass(kind) and issubclass(kind, Body)}
+
+
+def _routes() -> Iterator[Any]:
     house: Any = None  # routes keep it for later; none is called here
-    routers = (*operations.routes(house), holds.routes(house))
-    rows = [_endpoint(route) for router in routers for route in router.routes]
-    return ["| request | what it does | who |", "|---|---|---|", *rows]
+    for router in (*operations.routes(house), holds.routes(house)):
+        yield from router.routes
+
+
+def _fields(body: type[Body]) -> str:
+    named = body.model_fields.items()
+    return " ".join(f"**`{name}`**" if field.is_required() else f"`{name}`" for name, field in named)
 
 
 def _endpoint(route: Any) -> str:

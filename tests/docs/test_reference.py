@@ -5,15 +5,19 @@ The reference says what the code does: every code, status, name, variable and en
 import importlib.util
 import inspect
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import typer
 
 import outlay
 from circuit.types import HaltCode
 from outlay import refusals
+from outlay.cli.main import build
 from outlay.errors import OutlayError
 from outlay.settings import Settings
 from outlay.tables import metadata
@@ -99,6 +103,19 @@ def test_every_refusal_is_explained() -> None:
     found = {code for path in places for code in CODE.findall(path.read_text("utf-8"))}
     rows = {row[0] for row in table(section(page("reasons.md"), "## Refusals"))}
     assert rows == (found | set(shapes())) - NO_CODES
+
+
+def test_every_order_has_an_example() -> None:
+    """Each body is read as the gateway reads it, each command as the command line does."""
+    made = script("make_gateway_reference")
+    assert set(made.EXAMPLES) == set(made.order_bodies())
+    for request, (body, line) in made.EXAMPLES.items():
+        made.order_bodies()[request].model_validate_json(body)
+        command: Any = typer.main.get_command(build())
+        words = shlex.split(line)[1:]
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context(line, words)
 
 
 def test_every_code_has_its_status_tabled() -> None:
