@@ -146,7 +146,6 @@ def _listed(connection: Connection, row: AccountRow, halts: Mapping[str, str], a
     return {
         **balance_dict(connection, row.tenant, at_us),
         "timezone": row.timezone,
-        "frozen": row.frozen,
         "halted": GLOBAL in halts or tenant_scope(row.tenant) in halts,
     }
 
@@ -231,6 +230,7 @@ def balance_dict(connection: Connection, tenant: str, at_us: int) -> dict[str, A
         "held_usd": usd(row.held_nanos),
         "available_usd": usd(row.available_nanos),
         "debt_usd": usd(row.debt_nanos),
+        "frozen": row.frozen,
         "day": None if found.day is None else _gauge(found.day, row.timezone),
         "budgets": [{"scope": g.scope, "window": g.window, **_gauge(g, row.timezone)} for g in others],
     }

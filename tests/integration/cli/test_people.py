@@ -340,6 +340,7 @@ def test_a_chargeback_after_an_adjustment_says_that_it_may_be_the_same_money(out
     assert "was spent" not in said
     assert "from that" not in said
     assert "outlay tenant set acme --active" in said
+    assert re.search(r"\nfrozen +yes\n", outlay("balance", "acme").out)
     command = next(line for line in said.splitlines() if line.startswith("  outlay adjust")).split('"')
     assert command[0].split()[1:4] == ["adjust", "acme", "15.00"]
     done = outlay("adjust", "acme", "15.00", "--reason", command[1], "--json").data
