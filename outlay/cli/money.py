@@ -57,6 +57,7 @@ def topup(
     effective: Effective = None, priority: Priority = 0, idempotency_key: Once = None, reason: Reason = "",
 ) -> Answer:  # fmt: skip
     """Add credit to a tenant."""
+    from outlay.admin.common import account
     from outlay.admin.money import top_up
 
     with common.opened() as app:
@@ -64,9 +65,11 @@ def topup(
             app, tenant, amount, kind=kind, expires=expires, effective=effective, priority=priority,
             idempotency_key=idempotency_key, reason=reason, actor=common.actor,
         )  # fmt: skip
+        frozen = account(app, tenant).frozen
     later = done["effective_at"]
     said = f"{amount} USD is scheduled: it is credit from {later} on, and not in credit_usd before."
-    return in_pairs(done, *([said] if later is not None else ()))
+    stops = f"{tenant} is frozen: its calls are refused until: outlay tenant set {tenant} --active"
+    return in_pairs(done, *([said] if later is not None else ()), *([stops] if frozen else ()))
 
 
 def refund(

@@ -345,6 +345,9 @@ def test_a_chargeback_after_an_adjustment_says_that_it_may_be_the_same_money(out
     assert command[0].split()[1:4] == ["adjust", "acme", "15.00"]
     done = outlay("adjust", "acme", "15.00", "--reason", command[1], "--json").data
     assert (done["repaid_usd"], done["debt_usd"]) == ("15.00", "0.00006")
+    assert "acme is frozen: its calls are refused until" in outlay("topup", "acme", "1").out
+    outlay("tenant", "set", "acme", "--active")
+    assert "frozen" not in outlay("topup", "acme", "1").out
 
 
 def test_debt_is_settled_from_other_credit_only_as_far_as_there_is_some(outlay: Outlay) -> None:
