@@ -14,6 +14,7 @@ from ledger import ClockAhead
 from outlay import errors
 from outlay.admin.lots import seal
 from outlay.clock import now_us
+from outlay.engine import Engine
 from outlay.wiring import App
 
 SWEEP_S = 5.0
@@ -63,15 +64,17 @@ def _log_failure(task: "asyncio.Task[None]") -> None:
         logger.error("a call failed after its client had left", exc_info=task.exception())
 
 
-async def care(app: App, every_s: float) -> None:
+async def care(app: App, engine: Engine, every_s: float) -> None:
     """
-    Capture expired holds every few seconds, drop old meters now and then, seal ended days, until cancelled.
+    Capture expired holds and write counted refusals every few seconds, drop old meters now and then, seal
+    ended days, until cancelled.
 
     A round that fails is logged, and the next one tries again. Nothing is done by a clock that runs ahead.
     """
     rounds = 0
     while True:
         try:
+            await asyncio.to_thread(engine.write_counts)
             await asyncio.to_thread(app.ledger.sweep, now_us())
             if rounds % PRUNE_EVERY == 0:
                 await asyncio.to_thread(app.circuit.prune, now_us())

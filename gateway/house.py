@@ -48,7 +48,7 @@ class House:
             self.app = self._given
         self.calls = AsyncCalls(self.app)
         self.upstream = UpstreamClient()
-        self._care = asyncio.create_task(care(self.app, SWEEP_S))
+        self._care = asyncio.create_task(care(self.app, self.calls.engine, SWEEP_S))
         if self._given is None:  # the process is the gateway's own
             spare_collector()
             follow_parent()

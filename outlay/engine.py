@@ -17,7 +17,7 @@ from circuit.rules import ProviderRule, Rules, SpendRule
 from circuit.switch import halted, switch_scopes
 from circuit.types import GLOBAL, Halted, model_scope, tenant_scope
 from ledger import LedgerError, OperationFailed, OutcomeUnknown, reads
-from ledger.types import Attachment, Operation, Release, Reserve, Result, Settle
+from ledger.types import Attachment, Noted, Operation, Release, Reserve, Result, Settle
 from ledger.types import Note as LedgerNote
 from ledger.types import Refused as LedgerRefused
 from outlay.calls import Refused, Upstream
@@ -51,7 +51,7 @@ from outlay.leases import Leases
 from outlay.levels_sql import read_standing, write_level
 from outlay.prices_sql import keep_prices
 from outlay.refusals import from_circuit
-from outlay.storms import Storms
+from outlay.storms import Kind, Storms
 from outlay.tables import EVERYBODY, decision, refusal_count
 from outlay.typical import Typical
 from outlay.views import View
@@ -62,7 +62,6 @@ from router.types import Known
 
 CREDIT_FULL_DAYS: Final = 3
 MEAN_SPEND_KEPT_S: Final = 60.0
-MINUTE_US: Final = 60 * 1_000_000
 SWITCH_FRESH_S: Final = 0.020
 """A reading of the kill switch is good for this long; whoever halts waits a little longer."""
 RECHECKS_MAX: Final = 10
@@ -103,8 +102,22 @@ class Engine:
         """
         Write what still waits to be written.
         """
+        self.write_counts()
         self.leases.close()
         self._later.close()
+
+    def write_counts(self) -> None:
+        """
+        Write the refusals that were only counted; a gateway does it every few seconds.
+        """
+        counted = _counts(self._storms.take_counts())
+        if counted:
+            at_us = self.tools.now_us()
+            tenant = str(counted[0].values["tenant"])
+            try:
+                self._app.ledger.do(LedgerNote(tenant, f"note:{new_id(at_us)}", at_us), counted)
+            except LedgerError as error:
+                _log.warning("counted refusals were not written: %s", error)
 
     def perform(self, effect: Effect[Any]) -> Any:
         """
@@ -115,6 +128,8 @@ class Engine:
         """
         if isinstance(effect, LedgerEffect):
             op, attach = self.operation(effect)
+            if _empty(op, attach):
+                return None
             try:
                 return self.reply(effect, self._app.ledger.do(op, attach))
             except LedgerError as error:
@@ -175,15 +190,20 @@ class Engine:
             case CloseHold(op, row, health):
                 return op, (*_decision(row), *attachments(row), *_health(health))
             case Note(row, health):
-                record = self._record(row)
                 key = f"note:{row['id']}"
-                return LedgerNote(str(row["tenant"]), key, self.tools.now_us()), (record, *_health(health))
+                note = LedgerNote(str(row["tenant"]), key, self.tools.now_us())
+                return note, (*self._record(row), *_health(health))
 
     def submit(self, effect: LedgerEffect) -> Future[Result]:
         """
         Queue the ledger's operation of an effect; `reply` and `failed` take its answer or error.
         """
-        return self._app.ledger.submit(*self.operation(effect))
+        op, attach = self.operation(effect)
+        if _empty(op, attach):
+            done: Future[Result] = Future()
+            done.set_result(Noted())
+            return done
+        return self._app.ledger.submit(op, attach)
 
     def reply(self, effect: LedgerEffect, result: Result) -> Result | None:
         """
@@ -230,14 +250,15 @@ class Engine:
             case Commit(Reserve() as op, _):
                 self._later.add(_give_back(op, self.tools.now_us()))
 
-    def _record(self, row: Any) -> Attachment:
-        """Keep a refusal as a record of its own, unless there is a storm of its like."""
-        tenant, code = str(row["tenant"]), row["code"]
-        if row["outcome"] != "refused" or self._storms.is_calm(tenant, str(code), row["at_us"]):
-            return Attachment(decision, row, ignore=True)
-        minute_us = row["at_us"] - row["at_us"] % MINUTE_US
-        counted = {"tenant": tenant, "code": str(code), "minute_us": minute_us, "count": 1}
-        return Attachment(refusal_count, counted, add=("count",))
+    def _record(self, row: Any) -> list[Attachment]:
+        """Keep a refusal as a record of its own, unless there is a storm of its like; those are counted."""
+        tenant, code, at_us = str(row["tenant"]), str(row["code"]), row["at_us"]
+        records = []
+        if row["outcome"] != "refused" or self._storms.is_calm(tenant, code, at_us):
+            records.append(Attachment(decision, row, ignore=True))
+        else:
+            self._storms.count(tenant, code, at_us)
+        return records + _counts(self._storms.take_counts(at_us))
 
     # reading
 
@@ -366,6 +387,24 @@ def _health(delta: CallDelta | None) -> tuple[Attachment, ...]:
     if delta is None:
         return ()
     return (Attachment(circuit.tables.call_bucket, delta.row, add=("calls", "failures")),)
+
+
+def _counts(counted: Mapping[Kind, int]) -> list[Attachment]:
+    return [
+        Attachment(
+            refusal_count,
+            {"tenant": tenant, "code": code, "minute_us": minute_us, "count": count},
+            add=("count",),
+        )
+        for (tenant, code, minute_us), count in counted.items()
+    ]
+
+
+def _empty(op: Operation, attached: Sequence[Attachment]) -> bool:
+    """
+    Tell whether there is nothing to write: a refusal that was only counted.
+    """
+    return isinstance(op, LedgerNote) and not attached
 
 
 def _give_back(op: Reserve, at_us: int) -> Release:

@@ -87,8 +87,11 @@ def test_the_care_of_the_books_survives_failures(caplog: pytest.LogCaptureFixtur
         ledger=SimpleNamespace(sweep=sweep), circuit=SimpleNamespace(prune=lambda now_us: 0)
     )
 
+    counts: list[str] = []
+    engine: Any = SimpleNamespace(write_counts=lambda: counts.append("written"))
+
     async def run() -> None:
-        task = asyncio.create_task(care(app, 0.01))
+        task = asyncio.create_task(care(app, engine, 0.01))
         while len(sweeps) < 3:
             await asyncio.sleep(0.005)
         task.cancel()
@@ -96,3 +99,4 @@ def test_the_care_of_the_books_survives_failures(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
     assert "the care of the books failed" in caplog.text
+    assert len(counts) >= 3

@@ -31,3 +31,18 @@ def test_threads_share_one_count() -> None:
     with ThreadPoolExecutor(4) as pool:
         calm = list(pool.map(lambda _: storms.is_calm("acme", "x", 1), range(400)))
     assert calm.count(True) == 50
+
+
+def test_counts_are_taken_once_a_second_and_once() -> None:
+    """What is counted waits for the second to pass, or until all is asked for; nothing is told twice."""
+    storms = Storms()
+    for at_us in (MINUTE, MINUTE + 5, 2 * MINUTE):
+        storms.count("acme", "x", at_us)
+    assert storms.take_counts(MINUTE) == {("acme", "x", MINUTE): 2, ("acme", "x", 2 * MINUTE): 1}
+    storms.count("zeta", "y", MINUTE)
+    assert storms.take_counts(MINUTE + 999_999) == {}
+    assert storms.take_counts(MINUTE - 999_999) == {}
+    assert storms.take_counts(MINUTE + 1_000_000) == {("zeta", "y", MINUTE): 1}
+    storms.count("zeta", "y", MINUTE)
+    assert storms.take_counts() == {("zeta", "y", MINUTE): 1}
+    assert storms.take_counts() == {}
