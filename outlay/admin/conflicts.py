@@ -81,11 +81,11 @@ def _words(connection: Connection, result: Result, amount_usd: str | None, zone:
         case Adjusted():
             return f"an adjustment of {amount_usd} USD"
         case Refunded():
-            return f"a refund of {amount_usd} USD"
+            return f"a refund of {amount_usd} USD of call {_moved(connection, result.transfer).hold_id}"
         case Corrected():
             return f"settling call {result.hold_id} at {amount_usd} USD"
         case Reversed():
-            return f"taking {amount_usd} USD of a lot back"
+            return f"taking {amount_usd} USD of lot {_moved(connection, result.transfer).lot_id} back"
         case BudgetSet():
             limit = "no limit" if amount_usd is None else f"{amount_usd} USD"
             until_us = result.valid_until_us
@@ -93,6 +93,15 @@ def _words(connection: Connection, result: Result, amount_usd: str | None, zone:
             return f"setting {budget_name(result.scope, result.window)} to {limit}{until}"
         case _:
             return _ELSE
+
+
+def _moved(connection: Connection, transfer: str) -> Row[Any, Any]:
+    """
+    Return the call and the lot that a transfer was about.
+    """
+    table, (tenant, _, seq) = tables.transfer.c, transfer.rpartition("-")
+    query = select(table.hold_id, table.lot_id).where(table.tenant == tenant, table.seq == int(seq))
+    return connection.execute(query).one()
 
 
 def _top_up(connection: Connection, result: ToppedUp, zone: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ledger import tables
 from ledger.chain import list_hash
 from ledger.journal_reads import changes
-from outlay.admin import lots, money, tenants
+from outlay.admin import lots, money, statements, tenants
 from outlay.errors import BadInput, Rejected
 from outlay.wiring import App
 
@@ -57,8 +57,8 @@ def _budget(app: App, amount: str, _call: Any) -> object:
         (_top_up, "5", "a paid top-up of 5.00 USD", "5.00"),
         (_promo_of_debt, "5", "a promo top-up of 5.00 USD", "5.00"),
         (_adjust, "0.30", "an adjustment of -0.30 USD", "-0.30"),
-        (_refund, "0.0001", "a refund of 0.0001 USD", "0.0001"),
-        (_reverse, "0.40", "taking 0.40 USD of a lot back", "0.40"),
+        (_refund, "0.0001", "a refund of 0.0001 USD of call CALL", "0.0001"),
+        (_reverse, "0.40", "taking 0.40 USD of lot acme-1 back", "0.40"),
         (_budget, "7", "setting the monthly budget of task crm/x to 7.00 USD", "7.00"),
         (_budget, "none", "setting the monthly budget of task crm/x to no limit", None),
     ],
@@ -72,6 +72,8 @@ def test_a_conflict_says_what_the_key_was_used_for(
         money.top_up(app, "acme", "11", idempotency_key="k", actor="bob")
     error = caught.value
     assert error.code == "key_conflict"
+    calls = (line["hold"] for line in statements.statement(app, "acme")["lines"])
+    words = words.replace("CALL", next((hold for hold in calls if hold is not None), ""))
     assert error.message.startswith(f"this idempotency key is booked already: {words}, on 2")
     assert " Europe/Berlin, by ana. " in error.message
     assert error.message.endswith("under another key it is booked as well, beside the first")
