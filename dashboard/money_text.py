@@ -61,13 +61,14 @@ def amount(nanos: int | None) -> Decimal | None:
 def cells(amounts: Sequence[int | None]) -> str:
     """
     Choose how a column of amounts is written: whole cents, with two more digits where all are small, and with
-    so many that the smallest shows two that say something: 0.004233 is not $0.00.
+    so many that the smallest shows two that say something: 0.004233 is not $0.00. Nothing is $0.00.
     """
     sizes = [abs(nanos) for nanos in amounts if nanos]
-    digits = 2 if max(sizes, default=0) >= _SMALL_NANOS else 4
-    smallest = min(sizes, default=_CENT_NANOS)
-    if smallest < _CENT_NANOS:
-        digits = max(digits, min(9, 11 - len(str(smallest))))
+    if not sizes:
+        return "$%,.2f"
+    digits = 2 if max(sizes) >= _SMALL_NANOS else 4
+    if min(sizes) < _CENT_NANOS:
+        digits = max(digits, min(9, 11 - len(str(min(sizes)))))
     return f"$%,.{digits}f"
 
 

@@ -76,9 +76,13 @@ def told(report: PaceReport, zone: str) -> str:
         "off": "Degradation is off.",
     }
     days = f"{plural(report.days, 'day')} of history" if report.days else "no history yet: an even day"
-    end = (
-        "as today goes, the budget lasts until it resets"
-        if report.exhausted_us is None
-        else f"as today goes, the budget is spent at {zoned(report.exhausted_us, zone)}"
-    )
-    return f"{modes[report.mode]} Dotted: the usual curve ({days}). Dashed: {end}."
+    curve = f"Dotted: the usual curve ({days}). Dashed: as today goes"
+    return f"{modes[report.mode]} {curve}; {_end(report, zone)}."
+
+
+def _end(report: PaceReport, zone: str) -> str:
+    if any(point.spent is not None and point.spent >= 1.0 for point in report.points):
+        return "the budget is spent already"
+    if report.exhausted_us is None:
+        return "the budget lasts until it resets"
+    return f"the budget is spent at {zoned(report.exhausted_us, zone)}"

@@ -68,6 +68,13 @@ def test_the_caption_says_which_mode_decides(mode: str, says: str) -> None:
     assert {line["encoding"]["x"]["title"] for line in drawn} == {"UTC"}
 
 
+def test_what_is_spent_already_is_not_foretold() -> None:
+    """A day that has spent its budget by now, as observe mode lets it, is not told when that will be."""
+    said = told(report(900, 12), "UTC")
+    assert "the budget is spent already" in said
+    assert "the budget is spent at" not in said
+
+
 @pytest.mark.parametrize(("spent", "hours", "top"), [(10, 6, 1.0), (100, 12, 1.0), (600, 1, 1.5)])
 def test_a_day_that_began_fast_does_not_flatten_the_chart(spent: int, hours: int, top: float) -> None:
     """The axis ends at the whole budget, or not far above it, whatever is projected."""
