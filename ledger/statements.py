@@ -235,16 +235,9 @@ def texts(dialect: str) -> Texts:
         lots=_select(Lot, f"tenant {among} AND {tables.UNSPENT}"),
         lots_by_id=_select(Lot, f"id {among}"),
         hold_windows=_select(HoldWindow, f"hold_id {among}"),
-        windows_of=_select(
-            Window,
-            "(budget_id, starts_at) IN (SELECT budget_id, starts_at FROM ledger_hold_window "  # noqa: S608 - our own names
-            f"WHERE hold_id {among})",
-        ),
+        windows_of=_select(Window, f"(budget_id, starts_at) IN ({_PLACES_OF} {among})"),
         draws=_select(Draw, f"hold_id {among} ORDER BY place"),
-        lots_of=_select(
-            Lot,
-            f"id IN (SELECT lot_id FROM ledger_draw WHERE hold_id {among})",  # noqa: S608 - our own names
-        ),
+        lots_of=_select(Lot, f"id IN ({_LOTS_OF} {among})"),
         settings=f"{_SETTINGS} {among}",
         insert={row_type: insert(table, columns(row_type), dialect) for row_type, table in ROWS.items()},
         update={row_type: _update(row_type, names, dialect) for row_type, names in MUTABLE.items()},
@@ -256,6 +249,8 @@ def texts(dialect: str) -> Texts:
     )
 
 
+_PLACES_OF: Final = "SELECT budget_id, starts_at FROM ledger_hold_window WHERE hold_id"
+_LOTS_OF: Final = "SELECT lot_id FROM ledger_draw WHERE hold_id"
 _SETTINGS: Final = (
     "SELECT s.tenant, s.n, s.hash FROM ledger_account AS a JOIN ledger_setting AS s "
     "ON s.tenant = a.tenant AND s.n = (SELECT max(n) FROM ledger_setting WHERE tenant = a.tenant) "

@@ -51,8 +51,8 @@ from outlay.leases import Leases
 from outlay.levels_sql import read_standing, write_level
 from outlay.prices_sql import keep_prices
 from outlay.refusals import from_circuit
-from outlay.storms import Kind, Storms
-from outlay.tables import EVERYBODY, decision, refusal_count
+from outlay.storms import Storms
+from outlay.tables import EVERYBODY, decision
 from outlay.typical import Typical
 from outlay.views import View
 from outlay.wiring import App
@@ -110,10 +110,9 @@ class Engine:
         """
         Write the refusals that were only counted; a gateway does it every few seconds.
         """
-        counted = _counts(self._storms.take_counts())
+        counted = self._storms.take_counts()
         if counted:
-            at_us = self.tools.now_us()
-            tenant = str(counted[0].values["tenant"])
+            tenant, at_us = str(counted[0].values["tenant"]), self.tools.now_us()
             try:
                 self._app.ledger.do(LedgerNote(tenant, f"note:{new_id(at_us)}", at_us), counted)
             except LedgerError as error:
@@ -253,12 +252,10 @@ class Engine:
     def _record(self, row: Any) -> list[Attachment]:
         """Keep a refusal as a record of its own, unless there is a storm of its like; those are counted."""
         tenant, code, at_us = str(row["tenant"]), str(row["code"]), row["at_us"]
-        records = []
         if row["outcome"] != "refused" or self._storms.is_calm(tenant, code, at_us):
-            records.append(Attachment(decision, row, ignore=True))
-        else:
-            self._storms.count(tenant, code, at_us)
-        return records + _counts(self._storms.take_counts(at_us))
+            return [Attachment(decision, row, ignore=True), *self._storms.take_counts(at_us)]
+        self._storms.count(tenant, code, at_us)
+        return self._storms.take_counts(at_us)
 
     # reading
 
@@ -387,17 +384,6 @@ def _health(delta: CallDelta | None) -> tuple[Attachment, ...]:
     if delta is None:
         return ()
     return (Attachment(circuit.tables.call_bucket, delta.row, add=("calls", "failures")),)
-
-
-def _counts(counted: Mapping[Kind, int]) -> list[Attachment]:
-    return [
-        Attachment(
-            refusal_count,
-            {"tenant": tenant, "code": code, "minute_us": minute_us, "count": count},
-            add=("count",),
-        )
-        for (tenant, code, minute_us), count in counted.items()
-    ]
 
 
 def _empty(op: Operation, attached: Sequence[Attachment]) -> bool:

@@ -8,6 +8,9 @@ and a process that dies loses what it counted since.
 import threading
 from typing import Final
 
+from ledger.types import Attachment
+from outlay.tables import refusal_count
+
 CALM_PER_MINUTE: Final = 30
 _MINUTE_US: Final = 60 * 1_000_000
 _KEPT_MAX: Final = 10_000
@@ -50,13 +53,19 @@ class Storms:
         with self._lock:
             self._counted[kind] = self._counted.get(kind, 0) + 1
 
-    def take_counts(self, at_us: int | None = None) -> dict[Kind, int]:
+    def take_counts(self, at_us: int | None = None) -> list[Attachment]:
         """
-        Return what was counted and not taken yet; at an instant only once a second.
+        Return the rows of what was counted and not taken yet; at an instant only once a second.
         """
         with self._lock:
             if not self._counted or (at_us is not None and abs(at_us - self._taken_us) < _WRITE_EVERY_US):
-                return {}
+                return []
             self._taken_us = self._taken_us if at_us is None else at_us
             counted, self._counted = self._counted, {}
-            return counted
+        return [_row(kind, count) for kind, count in counted.items()]
+
+
+def _row(kind: Kind, count: int) -> Attachment:
+    tenant, code, minute_us = kind
+    values = {"tenant": tenant, "code": code, "minute_us": minute_us, "count": count}
+    return Attachment(refusal_count, values, add=("count",))

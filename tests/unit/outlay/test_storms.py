@@ -36,13 +36,16 @@ def test_threads_share_one_count() -> None:
 def test_counts_are_taken_once_a_second_and_once() -> None:
     """What is counted waits for the second to pass, or until all is asked for; nothing is told twice."""
     storms = Storms()
+
+    def taken(at_us: int | None = None) -> list[tuple[object, ...]]:
+        return [tuple(row.values.values()) for row in storms.take_counts(at_us)]
+
     for at_us in (MINUTE, MINUTE + 5, 2 * MINUTE):
         storms.count("acme", "x", at_us)
-    assert storms.take_counts(MINUTE) == {("acme", "x", MINUTE): 2, ("acme", "x", 2 * MINUTE): 1}
+    assert taken(MINUTE) == [("acme", "x", MINUTE, 2), ("acme", "x", 2 * MINUTE, 1)]
     storms.count("zeta", "y", MINUTE)
-    assert storms.take_counts(MINUTE + 999_999) == {}
-    assert storms.take_counts(MINUTE - 999_999) == {}
-    assert storms.take_counts(MINUTE + 1_000_000) == {("zeta", "y", MINUTE): 1}
+    assert taken(MINUTE + 999_999) == taken(MINUTE - 999_999) == []
+    assert taken(MINUTE + 1_000_000) == [("zeta", "y", MINUTE, 1)]
     storms.count("zeta", "y", MINUTE)
-    assert storms.take_counts() == {("zeta", "y", MINUTE): 1}
-    assert storms.take_counts() == {}
+    assert taken() == [("zeta", "y", MINUTE, 1)]
+    assert taken() == []
