@@ -198,7 +198,8 @@ def _money(found: Why, zone: str) -> None:
         st.caption("Nothing was held, nothing was spent.")
         return
     lines = {
-        "Held": exact(hold.amount_nanos),
+        "Held of the credit": exact(hold.amount_nanos),
+        "At most, as billed": exact(hold.cost_bound_nanos),
         "Cost, as billed": exact(hold.cost_nanos),
         "Charged to the tenant": exact(hold.charge_nanos),
         "Cost as asked": exact(record["asked_cost_nanos"]),

@@ -485,6 +485,21 @@ def test_a_decision_is_explained_by_its_id(page: Page, app: App, books: ModuleTy
     assert "role planner" in said
 
 
+def test_an_explained_hold_says_what_is_charge_and_what_is_cost(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """With a multiplier of 1.5 more is held of the credit than the call may cost at the provider."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    app.ledger.do(SetAccount("acme", "dear", now_us - 50_000_000, multiplier_ppm=1_500_000))
+    decision = books.play(app, books.Call("acme", now_us, cost_nanos=20_000_000))
+    test = page("routing", "acme")
+    test.text_input(key="decision_id").input(decision).run()
+    shown = next(table.value for table in test.dataframe if "Value" in table.value)
+    lines = dict(shown.to_numpy().tolist())
+    assert (lines["Held of the credit"], lines["At most, as billed"]) == ("$0.06", "$0.04")
+    assert (lines["Charged to the tenant"], lines["Cost, as billed"]) == ("$0.03", "$0.02")
+
+
 def test_a_refused_call_is_explained_as_one(page: Page, app: App, books: ModuleType, now_us: int) -> None:
     """Nothing served it, so nobody is asked to judge an answer."""
     books.tenant(app, "acme", now_us - 60_000_000)
