@@ -228,14 +228,18 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
-class Correct(Refund):
+class Correct:
     """
     Book what a closed hold has truly cost, as an operator knows it: above or below what is booked.
-
-    It is a `Refund` for what has to be loaded, the draws of a hold that is closed; `amount_nanos` stays None.
     """
 
-    cost_nanos: int = 0
+    tenant: str
+    key: str
+    now_us: int
+    hold_id: str
+    cost_nanos: int
+    actor: str = "system"
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,9 @@ def _same_order(row: Op, op: Operation, body: str) -> bool:
     )
 
 
-def _has_reason(op: Operation) -> TypeGuard[TopUp | Adjust | Reverse | SetBudget | SetAccount | Refund]:
+def _has_reason(
+    op: Operation,
+) -> TypeGuard[TopUp | Adjust | Reverse | SetBudget | SetAccount | Refund | Correct]:
     return hasattr(op, "reason")
 
 

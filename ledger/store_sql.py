@@ -24,6 +24,7 @@ from ledger.rows import EXPIRED, RELEASED, Account, Hold
 from ledger.statements import Texts, texts
 from ledger.types import (
     Attachment,
+    Correct,
     Note,
     Operation,
     Refund,
@@ -214,8 +215,8 @@ class SqlStore:
         """
         Return the queries for what the holds of a batch need besides; mostly there are none.
         """
-        refunded = {op.hold_id for op in ops if isinstance(op, Refund)}
-        drawn = [h.id for h in found if h.state in (EXPIRED, RELEASED) or h.id in refunded]
+        returned = {op.hold_id for op in ops if isinstance(op, Refund | Correct)}
+        drawn = [h.id for h in found if h.state in (EXPIRED, RELEASED) or h.id in returned]
         unseen = [h.id for h in found if h.id not in named and not books[h.tenant].hold_windows[h.id]]
         unplaced = [h.id for h in found if window_missing(books[h.tenant], h.id)]
         elsewhere = [*unseen, *unplaced]
