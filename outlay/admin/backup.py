@@ -136,14 +136,21 @@ def _restore_sqlite(source: Path, target: Path, engine: Engine) -> str:
             found = schema.current(old)
     except Exception as error:
         raise _no_backup(source) from error
-    if found not in schema.revisions():
+    if found is None:
         raise _no_backup(source)
+    _check_revision(source, found)
     engine.dispose()
     make_private(target)
     with closing(sqlite3.connect(source)) as old_file, closing(sqlite3.connect(target)) as new:
         old_file.backup(new)
     _sync(target)
     return str(found)
+
+
+def _check_revision(source: Path, revision: str) -> None:
+    if revision not in schema.revisions():
+        problem = f"was made by a newer Outlay, at revision {revision}"
+        raise BadInput("file", str(source), problem, "Install that version, then restore.")
 
 
 def _no_backup(source: Path) -> BadInput:
@@ -199,8 +206,9 @@ def _restore_zip(source: Path, engine: Engine) -> str:
     try:
         with zipfile.ZipFile(source) as file:
             manifest = json.loads(file.read(_MANIFEST))
-            if manifest["format"] != FORMAT or manifest["revision"] not in schema.revisions():
+            if manifest["format"] != FORMAT:
                 raise _no_backup(source)
+            _check_revision(source, manifest["revision"])
             schema.upgrade(engine, manifest["revision"])
             _copy_all(engine, file, manifest["tables"])
     except (zipfile.BadZipFile, KeyError, ValueError) as error:

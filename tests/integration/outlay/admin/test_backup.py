@@ -2,9 +2,11 @@
 A backup made while calls go on is one instant, restores into an empty place, and verifies.
 """
 
+import sqlite3
 import threading
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sqlalchemy import insert, select, text
 
 from ledger import make_engine
 from ledger.types import TopUp
+from outlay import schema
 from outlay.admin import backup as backups
 from outlay.admin import books, money, statements
 from outlay.clock import now_us
@@ -139,6 +142,26 @@ def test_a_damaged_backup_restores_nothing(
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM ledger_account")).scalar_one() == 1
     engine.dispose()
+
+
+def test_a_backup_of_a_newer_version_says_so(
+    app: App, acme: dict[str, Any], other_url: str, tmp_path: Path
+) -> None:
+    """
+    Books of a revision that this version does not know are not called damaged, and nothing is made of them.
+    """
+    file, newer = tmp_path / "backup", tmp_path / "newer"
+    backups.backup(app.settings.database_url, str(file))
+    if app.engine.dialect.name == "postgresql":
+        with zipfile.ZipFile(file) as old, zipfile.ZipFile(newer, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name).replace(schema.head().encode(), b"9999_later"))
+    else:
+        file.rename(newer)
+        with closing(sqlite3.connect(newer)) as books_of_later, books_of_later:
+            books_of_later.execute("UPDATE alembic_version SET version_num = '9999_later'")
+    with pytest.raises(BadInput, match="newer Outlay, at revision 9999_later"):
+        backups.restore(other_url, str(newer))
 
 
 def test_no_books_no_backup(other_url: str, tmp_path: Path) -> None:
