@@ -231,12 +231,16 @@ def savings(tallies: Iterable[Tally], tiers: Sequence[str]) -> Savings:
     )
 
 
-def reasons(tallies: Iterable[Tally]) -> tuple[Count, ...]:
+def reasons(tallies: Iterable[Tally], refusals: Iterable[Refusals]) -> tuple[Count, ...]:
     """
     Count decisions by the reasons that they name, the most frequent first.
+
+    Args:
+        refusals: Of those that have no record only the code is known, which a recorded one names as well.
     """
     alike = counts((one.codes, one.calls) for one in tallies)
-    return counts((code, one.count) for one in alike for code in one.name.split())
+    named = ((code, one.count) for one in alike for code in one.name.split())
+    return counts([*named, *((group.code, group.count - group.kept) for group in refusals)])
 
 
 def downgrades(tallies: Iterable[Tally], tiers: Sequence[str]) -> tuple[Count, ...]:

@@ -147,7 +147,7 @@ def routing(
             period=seen,
             tiers=tiers,
             cells=_cells(counted, refusals),
-            reasons=reports_calls.reasons(counted),
+            reasons=reports_calls.reasons(counted, refusals),
             outcomes=reports_calls.outcomes(counted),
             savings=reports_calls.savings(counted, tiers),
             tasks=_tasks(conn, seen, tenant),

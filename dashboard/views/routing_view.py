@@ -75,12 +75,12 @@ def _summary(seen: Routing) -> None:
 
 
 def _only_counted(seen: Routing) -> str:
-    """Say which refusals the chart of reasons cannot know, where there are some."""
+    """Say of which refusals the charts know the code only, where there are some."""
     calls = reports_calls.only_counted(seen.refusals)
     if calls == 0:
         return ""
     were = plural(calls, "refused call of a storm was", "refused calls of storms were")
-    return f" {were} only counted, without a record: a row of its own on the left, and in no reason."
+    return f" {were} only counted: a row of its own on the left; of their reasons only the refusal is known."
 
 
 def _suppressed(seen: Routing) -> str:

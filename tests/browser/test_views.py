@@ -578,7 +578,7 @@ def test_a_storm_of_refusals_is_one_line(page: Page, app: App, books: ModuleType
 def test_a_storm_that_was_only_counted_is_told_below_the_reasons(
     page: Page, app: App, books: ModuleType, now_us: int
 ) -> None:
-    """Reasons know only what has a record; the page says of how many refusals they know nothing."""
+    """What has no record has no reasons but its refusal; the page says of how many calls that is so."""
     books.tenant(app, "acme", now_us - 60_000_000)
     books.play(app, books.Call("acme", now_us - 8_000_000, outcome="refused", code="outlay_frozen"))
     assert "only counted" not in texts(page("routing", "acme"))
@@ -587,7 +587,7 @@ def test_a_storm_that_was_only_counted_is_told_below_the_reasons(
     app.ledger.do(Note("acme", "storm", now_us), [Attachment(tables.refusal_count, counted)])
     told = texts(page("routing", "acme"))
     assert "1,470 refused calls of storms were only counted" in told
-    assert "in no reason" in told
+    assert "of their reasons only the refusal is known" in told
 
 
 def test_a_rare_task_is_looked_for_bit_by_bit(

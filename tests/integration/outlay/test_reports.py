@@ -297,9 +297,13 @@ def test_routing_counts_what_was_asked_against_what_served(acme: App) -> None:
 
 
 def test_routing_counts_refusals_that_were_only_counted(acme: App) -> None:
-    """Whoever adds up the matrix gets as many refusals as the overview: a storm has a row of its own."""
+    """
+    Matrix and reasons have as many refusals as the overview: a storm has a row of its own, and the code of
+    each is its reason.
+    """
     call(acme, 50)
-    call(acme, 20, asked="small", served="small", outcome="refused", code="outlay_frozen")
+    told = {"code": "outlay_frozen", "text": "frozen", "numbers": {}}
+    call(acme, 20, asked="small", served="small", outcome="refused", code="outlay_frozen", refusal=told)
     call(acme, 10, asked="small", served="small", outcome="failed")
     counted = {"tenant": "acme", "code": "outlay_frozen", "minute_us": NOON - 20 * MINUTE_US, "count": 90}
     acme.ledger.do(Note("acme", "storm", NOON), [Attachment(tables.refusal_count, counted)])
@@ -310,6 +314,8 @@ def test_routing_counts_refusals_that_were_only_counted(acme: App) -> None:
     unserved = {(cell.asked, cell.refused): cell.calls for cell in seen.cells if cell.served is None}
     assert unserved == {("small", True): 1, ("small", False): 1, (ONLY_COUNTED, True): 90}
     assert reports_calls.total(overview.refusals) == 91
+    assert Count("outlay_frozen", 91) in seen.reasons
+    assert Count("outlay_frozen", 91) in overview.refusals
 
 
 def test_why_tells_reasons_offers_hold_and_the_road_not_taken(acme: App) -> None:
