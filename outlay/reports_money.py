@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ledger import reads, tables
 from ledger.read_models import AccountRow
-from ledger.rows import COUNTS_COST, DAY, KIND_NAMES, WALLET
+from ledger.rows import COUNTS_COST, DAY, KIND_NAMES, RECEIVABLE, WALLET
 from ledger.types import Correct, Refund
 from outlay.reports_budgets import BudgetWindow, day_of, own_budgets
 from outlay.reports_standing import (
@@ -87,7 +87,8 @@ class BurnPoint:
 @dataclass(frozen=True, slots=True)
 class Line:
     """
-    One line of a statement: `change_nanos` is what it did to the credit, `balance_nanos` the credit after it.
+    One line of a statement: `change_nanos` is what it did to the credit, `balance_nanos` the credit after it,
+    `debt_change_nanos` what it did to the debt.
     """
 
     seq: int
@@ -95,6 +96,7 @@ class Line:
     kind: str
     change_nanos: int
     balance_nanos: int
+    debt_change_nanos: int
     hold_id: str | None
     actor: str
     reason: str
@@ -230,8 +232,9 @@ def statement_lines(
         Line(
             seq=row.seq, at_us=row.at, kind=KIND_NAMES[row.kind],
             change_nanos=row.amount * ((row.credit == WALLET) - (row.debit == WALLET)),
-            balance_nanos=row.wallet_after, hold_id=row.hold_id, actor=row.actor or "",
-            reason=row.reason or "",
+            balance_nanos=row.wallet_after,
+            debt_change_nanos=row.amount * ((row.debit == RECEIVABLE) - (row.credit == RECEIVABLE)),
+            hold_id=row.hold_id, actor=row.actor or "", reason=row.reason or "",
         )
         for row in rows
     )  # fmt: skip

@@ -184,12 +184,15 @@ def _statement(row: TenantRow) -> None:
 
 
 def _lines(lines: tuple[Line, ...], zone: str) -> None:
+    owing = any(line.debt_change_nanos != 0 for line in lines)
+    owed = {"Change of debt": [exact(line.debt_change_nanos) for line in lines]} if owing else {}
     st.dataframe(
         {
             "Time": [moment(line.at_us, zone, seconds=True) for line in lines],
             "Kind": [words(line.kind) for line in lines],
             "Change": [exact(line.change_nanos) for line in lines],
             "Credit after": [exact(line.balance_nanos) for line in lines],
+            **owed,
             "Who": [line.actor or None for line in lines],
             "Reason": [line.reason or None for line in lines],
             "Call": [line.hold_id for line in lines],
@@ -197,6 +200,7 @@ def _lines(lines: tuple[Line, ...], zone: str) -> None:
         column_config={
             "Change": st.column_config.TextColumn(alignment="right"),
             "Credit after": st.column_config.TextColumn(alignment="right"),
+            "Change of debt": st.column_config.TextColumn(alignment="right"),
             "Call": st.column_config.TextColumn(help="Explain it on the Routing page"),
         },
         hide_index=True,

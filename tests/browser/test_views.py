@@ -15,7 +15,7 @@ from dashboard.kinds import KINDS
 from dashboard.money_text import moment
 from ledger import reads
 from ledger.rows import KIND_NAMES
-from ledger.types import Attachment, Note, SetAccount, SetBudget, TopUp
+from ledger.types import Attachment, Note, Offer, Reserve, SetAccount, SetBudget, Settle, TopUp
 from outlay import reports_log, tables
 from outlay.admin import policies, quality
 from outlay.wiring import App
@@ -177,6 +177,18 @@ def test_the_statement_shows_every_digit(page: Page, app: App, books: ModuleType
     lines = next(table.value for table in page("tenants", "acme").dataframe if "Change" in table.value)
     assert "−$0.012345679" in set(lines["Change"])
     assert lines["Credit after"][0] == "$19.987654321"
+    assert "Change of debt" not in lines  # nothing was owed
+
+
+def test_the_statement_shows_what_became_debt(page: Page, app: App, books: ModuleType, now_us: int) -> None:
+    """A line that takes no credit, but makes debt, says how much."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    app.ledger.do(Reserve("acme", "ask", now_us, "h", (Offer(10, 10),)))
+    app.ledger.do(Settle("acme", "bill", now_us, "h", 20 * USD + 3))
+    lines = next(table.value for table in page("tenants", "acme").dataframe if "Change" in table.value)
+    assert list(zip(lines["Change"], lines["Change of debt"], strict=True))[:2] == [
+        ("$0.00", "$0.000000003"), ("−$20.00", "$0.00"),
+    ]  # fmt: skip
 
 
 def test_a_frozen_tenant_reads_as_frozen(page: Page, app: App, books: ModuleType, now_us: int) -> None:

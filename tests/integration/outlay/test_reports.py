@@ -12,8 +12,10 @@ from ledger.types import (
     Attachment,
     Correct,
     Note,
+    Offer,
     Refund,
     Release,
+    Reserve,
     SetAccount,
     SetBudget,
     Settle,
@@ -364,6 +366,17 @@ def test_statement_is_newest_first_and_continues(acme: App) -> None:
     people = reports.statement(acme, "acme", calls=False)
     assert [line.kind for line in people] == ["correction", "refund", "topup"]
     assert (people[0].change_nanos, people[0].actor) == (3, "ana")
+
+
+def test_a_statement_tells_what_became_debt(acme: App) -> None:
+    """A call that the credit does not cover moves credit and debt, each on a line of its own."""
+    acme.ledger.do(Reserve("acme", "ask", NOON, "h", (Offer(10, 10),)))
+    acme.ledger.do(Settle("acme", "bill", NOON, "h", 20 * USD + 3))
+    debt, credit, *_ = reports.statement(acme, "acme")
+    assert (credit.change_nanos, credit.debt_change_nanos) == (-20 * USD, 0)
+    assert (debt.change_nanos, debt.debt_change_nanos) == (0, 3)
+    acme.ledger.do(TopUp("acme", "more", NOON, 5))
+    assert [line.debt_change_nanos for line in reports.statement(acme, "acme", limit=2)] == [0, -3]
 
 
 def test_every_budget_is_shown_with_its_window_and_its_raise(acme: App) -> None:
