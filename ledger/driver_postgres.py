@@ -34,6 +34,7 @@ _SETTINGS: Final = (
 )
 _REPLAN_EVERY: Final = 1_024
 _COMMIT: Final = ("COMMIT", (), None)
+_CANCEL_S: Final = 1.0
 ANSWER_S: Final = 30.0
 """A server that says nothing for so long is given up: its kernel may answer for it for ever. A batch is
 silent, too, while it waits for several locks, each for less than `lock_timeout`."""
@@ -47,7 +48,7 @@ class PostgresDriver:
     def __init__(self, engine: Engine) -> None:
         from psycopg.adapt import Transformer
         from psycopg.errors import OperationalError, error_from_result
-        from psycopg.pq import ExecStatus
+        from psycopg.pq import ExecStatus, TransactionStatus
 
         connection = own_connection(engine)
         connection.autocommit = True  # transactions are begun in the first round trip
@@ -55,6 +56,7 @@ class PostgresDriver:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._status, self._lost, self._error = ExecStatus, OperationalError, error_from_result
+        self._active = TransactionStatus.ACTIVE
         self._encoding = connection.info.encoding
         self._reader = Transformer(connection)
         self._poll = select.poll()
@@ -139,8 +141,10 @@ class PostgresDriver:
 
     def close(self) -> None:
         """
-        Close the connection.
+        Close the connection. What the server still works on is called off: its COMMIT would be carried out.
         """
+        if self._pgconn.transaction_status == self._active:
+            self._connection.cancel_safe(timeout=_CANCEL_S)
         self._connection.close()
 
     def many(self, values: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ class Item:
     One operation in the writer's hands.
 
     A caller that cannot give up sleeps on `asleep`, which costs a third of a ticket. `ambiguous` is set when
-    a COMMIT that carried it out got no answer: if the key is then found, it was ours.
+    a COMMIT that carried it out got no answer: if the key is then found, with its hold, it was ours.
     """
 
     op: Operation

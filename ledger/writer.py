@@ -132,8 +132,9 @@ class Committer:
         except Exception as error:
             raise _Failed(trouble(error)) from error
         for item, outcome in zip(items, outcomes, strict=True):
-            item.applied = outcome.applied or item.ambiguous
-            item.result = unrepeated(outcome.result) if item.ambiguous else outcome.result
+            ours = item.ambiguous and _is_of(item.op, outcome.result)
+            item.applied = outcome.applied or ours
+            item.result = unrepeated(outcome.result) if ours else outcome.result
             item.error = None
         self._keep(books)
 
@@ -193,11 +194,9 @@ class Committer:
         Run both halves apart, until the operation that fails stands alone.
         """
         if len(items) == 1:
-            _fail(
-                items[0],
-                OperationFailed(f"{type(items[0].op).__name__} failed: {failed.__cause__!r}"),
-                failed,
-            )
+            (item,) = items
+            why = f"{type(item.op).__name__} failed: {failed.__cause__!r}"
+            _fail(item, OutcomeUnknown(why) if item.ambiguous else OperationFailed(why), failed)
             return
         middle = len(items) // 2
         self.run(items[:middle])
@@ -224,6 +223,14 @@ def _decided(items: Sequence[Item], books: dict[str, Books]) -> list[Outcome]:
     for one in books.values():
         check_books(one)
     return outcomes
+
+
+def _is_of(op: Operation, result: Result) -> bool:
+    """
+    Tell whether an answer that a key has may be that of this operation: a hold of another id was made under
+    the key before, by whoever used it first.
+    """
+    return getattr(result, "hold_id", None) == getattr(op, "hold_id", None)
 
 
 def _fail(item: Item, error: LedgerError, failed: _Failed) -> None:

@@ -262,6 +262,8 @@ _PUBLIC: Final[Mapping[str, _Make]] = {
     "ledger.errors.LedgerClosed": _unavailable,
     "ledger.sqlite_file.BooksMoved": _unreachable,
     "ledger.drivers.RowMissing": _rejected("operation_failed"),
+    "ledger.drivers.Changed": _rejected("operation_failed"),
+    "ledger.drivers.Unanswered": _unavailable,
     "ledger.connect.DatabaseUrlError": _input("database_url"),
     "ledger.seals.SealFileError": _input("seal"),
     "router.codec.CodecError": _rejected("record_unreadable"),

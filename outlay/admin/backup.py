@@ -153,6 +153,16 @@ def _check_revision(source: Path, revision: str) -> None:
         raise BadInput("file", str(source), problem, "Install that version, then restore.")
 
 
+def _check_empty(engine: Engine, revision: str) -> None:
+    """
+    Refuse tables of another revision: what the upgrades since do with rows would not be done with these.
+    """
+    found = schema.current(engine)
+    if found not in (None, revision):
+        problem = f"has the tables of revision {found}, the backup those of {revision}"
+        raise BadInput("database_url", None, problem, "Restore into a new database; that upgrades it, too.")
+
+
 def _no_backup(source: Path) -> BadInput:
     return BadInput("file", str(source), "is no backup for this engine, or damaged", "Name another file.")
 
@@ -203,15 +213,18 @@ def _copy_out(connection: Connection, file: zipfile.ZipFile, name: str, columns:
 
 
 def _restore_zip(source: Path, engine: Engine) -> str:
+    from psycopg import DataError, IntegrityError
+
     try:
         with zipfile.ZipFile(source) as file:
             manifest = json.loads(file.read(_MANIFEST))
             if manifest["format"] != FORMAT:
                 raise _no_backup(source)
             _check_revision(source, manifest["revision"])
+            _check_empty(engine, manifest["revision"])
             schema.upgrade(engine, manifest["revision"])
             _copy_all(engine, file, manifest["tables"])
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, DataError, IntegrityError) as error:
         raise _no_backup(source) from error
     return str(manifest["revision"])
 

@@ -181,6 +181,36 @@ def test_another_server_behind_the_connection_is_noticed(engine: Engine) -> None
             assert isinstance(ledger.do(Settle("t", f"settle:{n}", NOW_US, str(n), 3)), Settled)
 
 
+def test_what_a_caller_broke_off_is_not_committed_later(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    An interrupt while the server waits for another's lock: it is called off, or its COMMIT would follow.
+    """
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    committer = Committer(engine, None)
+    open_account = OpenAccount("acme", "open", NOW_US, "UTC", 10**6, None)
+    for op in (open_account, Reserve("acme", "hold:a", NOW_US, "a", (Offer(9, 3),))):
+        committer.run((Item(op, ()),))
+    with engine.connect() as other:
+        other.execute(text("SELECT 1 FROM ledger_account FOR UPDATE"))
+        with monkeypatch.context() as patch:
+            patch.setattr(PostgresDriver, "_wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                committer.run((Item(Reserve("acme", "hold:leak", NOW_US, "leak", (Offer(9, 3),)), ()),))
+    held = Item(Reserve("acme", "hold:b", NOW_US, "b", (Offer(9, 3),)), ())  # waits for what was under way
+    committer.run((held,))
+    committer.disconnect()
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT id FROM ledger_hold ORDER BY id")).scalars().all() == [
+            "a",
+            "b",
+        ]
+
+
 def test_a_server_that_hangs_is_given_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A server process that stands still, while its kernel still answers, keeps nobody waiting for ever; once it

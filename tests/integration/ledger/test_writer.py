@@ -2,6 +2,7 @@
 The writer: answers after COMMIT, failures, attachments, cancellation, shutdown.
 """
 
+import dataclasses
 import gc
 import os
 import signal
@@ -169,6 +170,29 @@ def test_lost_for_good_is_unknown_only_around_commit(
         ledger.do(reserve("a"))
     faults.clear()
     assert isinstance(ledger.do(reserve("a")), Held)
+
+
+@pytest.mark.parametrize("place", PLACES[:-1])
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_used_key_stays_used_when_a_connection_is_lost(
+    faults: dict[str, list[Exception | None]], open_ledger: Callable[..., Ledger], place: str, closed: bool
+) -> None:
+    """
+    Whoever repeats a key is told so, also where the first look at it was lost with its connection: the answer
+    that the key has then is that of another hold.
+    """
+    ledger = open_ledger()
+    opened(ledger)
+    ledger.do(reserve("a"))
+    if closed:
+        ledger.do(Settle("acme", "s1", NOW_US, "h-a", 70))
+    ledger.do(reserve("b"))
+    faults[place] = [ConnectionResetError("gone")]
+    again = ledger.do(dataclasses.replace(reserve("a"), hold_id="another"))
+    assert isinstance(again, Held)
+    assert (again.hold_id, again.replayed) == ("h-a", True)
+    settled = ledger.do(Settle("acme", "s1", NOW_US, "h-a", 70))
+    assert isinstance(settled, Settled)
 
 
 def test_a_database_that_takes_no_writes_fails_at_once(engine: Engine, ledger: Ledger) -> None:
