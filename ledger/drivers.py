@@ -34,7 +34,8 @@ class Trouble(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Write:
     """
-    Rows for one bulk statement; `counted`: each row must find its row in the database.
+    Rows for one bulk statement; `counted`: each row must make or find its row in the database. On PostgreSQL
+    the statement itself sees to it.
     """
 
     bulk: Bulk

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,7 +19,7 @@ import pytest
 
 from outlay.admin import money, tenants
 from outlay.settings import Settings
-from outlay.wiring import open_app
+from outlay.wiring import App, open_app
 from simulator import bill
 from simulator.run import start
 
@@ -93,11 +94,16 @@ def test_workers_share_the_books_and_stop_cleanly(database_url: str, tmp_path: A
         _, errors = gateway.communicate(timeout=30)
         provider.terminate()
         provider.wait()
+    check_paid(app, tmp_path / "bill.jsonl")
+    assert "Traceback" not in errors
+
+
+def check_paid(app: App, file: Path) -> None:
+    """The tenant has paid what the provider billed, and nothing is held any more; closes the books."""
     balance = money.balance(app, "acme")
     app.close()
-    assert Decimal(balance["credit_usd"]) == 5 - bill.total(tmp_path / "bill.jsonl")
+    assert Decimal(balance["credit_usd"]) == 5 - bill.total(file)
     assert balance["held_usd"] == "0.00"
-    assert "Traceback" not in errors
 
 
 def test_workers_do_not_outlive_their_parent(tmp_path: Any) -> None:
@@ -119,10 +125,7 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Any) -> None:
         gateway.wait()
         provider.terminate()
         provider.wait()
-    balance = money.balance(app, "acme")
-    app.close()
-    assert Decimal(balance["credit_usd"]) == 5 - bill.total(tmp_path / "bill.jsonl")
-    assert balance["held_usd"] == "0.00"
+    check_paid(app, tmp_path / "bill.jsonl")
 
 
 async def calls_while(happens: Callable[[], None], url: str, key: str) -> list[int]:

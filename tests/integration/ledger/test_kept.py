@@ -374,7 +374,7 @@ def _full_disk(*_: object) -> None:
 
 def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, lent: list[str]) -> None:
     """
-    Rows beyond the bound empty what is kept; nothing else changes.
+    A tenant with more rows than the bound is not kept; nothing else changes.
     """
     monkeypatch.setattr(kept_rows, "ROWS_MAX", 7)  # the tenant, its budget, window and lot, three holds
     opened(ledger)
