@@ -21,6 +21,7 @@ from dashboard.money_text import (
     words,
     zoned,
 )
+from ledger.read_models import HoldRow
 from outlay import reports_routing
 from outlay.reports_routing import Why
 from pricing.money import PPM
@@ -201,6 +202,7 @@ def _money(found: Why, zone: str) -> None:
         "Held of the credit": exact(hold.amount_nanos),
         "At most, as billed": exact(hold.cost_bound_nanos),
         "Cost, as billed": exact(hold.cost_nanos),
+        "Cost, as recorded at first": _recorded(record, hold),
         "Charged to the tenant": exact(hold.charge_nanos),
         "Cost as asked": exact(record["asked_cost_nanos"]),
         "Refunded": exact(hold.refunded_nanos) if hold.refunded_nanos else None,
@@ -216,6 +218,12 @@ def _money(found: Why, zone: str) -> None:
     st.caption(times_of(zone))
     if record["outcome"] == "uncertain":
         st.caption(_UNSEEN[hold.state])
+
+
+def _recorded(record: Mapping[str, Any], hold: HoldRow) -> str | None:
+    """Write the cost that was recorded, where the books have another one since."""
+    first = record["recorded_nanos"]
+    return None if first is None or first == hold.cost_nanos else exact(first)
 
 
 def _usage(usage: object) -> dict[str, str]:

@@ -38,17 +38,28 @@ def cost() -> ColumnElement[int]:
     Return what the provider bills for a call, as the books have it now.
 
     A record is never changed. Of a call whose end nobody saw it says no cost, and of one that was given back
-    it says 0; the hold knows what was captured, and what was told later. Only for those it is looked at.
+    it says 0; the hold knows what was captured, what was told later, and what was corrected since.
     """
     booked = case((hold.c.state == RELEASED, 0), else_=hold.c.actual)
     told = select(booked).where(hold.c.id == table.c.hold_id).scalar_subquery()
-    return case((UNSEEN, func.coalesce(told, table.c.cost_nanos)), else_=table.c.cost_nanos)
+    return func.coalesce(told, table.c.cost_nanos)
 
 
-COLUMNS: Final = tuple(
-    cost().label(column.name) if column is table.c.cost_nanos else column for column in table.c
+def asked_cost() -> ColumnElement[int]:
+    """
+    Return what the usage of a call had cost at the model asked for; nothing where its cost was corrected.
+
+    Its usage is not what was billed then, and a saving made of the two would be nobody's.
+    """
+    return case((cost() == table.c.cost_nanos, table.c.asked_cost_nanos))
+
+
+_NOW: Final = {"cost_nanos": cost(), "asked_cost_nanos": asked_cost()}
+COLUMNS: Final = (
+    *(_NOW[column.name].label(column.name) if column.name in _NOW else column for column in table.c),
+    table.c.cost_nanos.label("recorded_nanos"),
 )
-"""What is shown of a decision: the record, with the cost as the books have it now."""
+"""What is shown of a decision: the record, with the cost as the books have it now beside the recorded one."""
 
 
 class Decisions:

@@ -2,7 +2,8 @@
 What the decisions of a period come to, counted by what they have in common: outcome, tiers, reasons.
 
 Whole days and quarters of an hour are read from the roll-up, what is left at the edges from the log itself,
-by the same rule. What calls cost whose end nobody saw is what the books say now.
+by the same rule. What calls cost whose end nobody saw, and those that an operator corrected, is what the
+books say now.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,20 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ledger.tables import hold
+from outlay.corrected import corrected
 from outlay.decisions_sql import UNSEEN, cost, of_tenant
 from outlay.reports_periods import Period
 from outlay.tables import decision, tally
 from outlay.tally_sql import KEY, LIKE, SUMS, UNLISTED, WIDTHS_US, counted, summed
 
 _LIKE: Final = len(LIKE)
+_ASKED: Final = sa.func.coalesce(decision.c.asked_tier, "").label("asked")
+_SERVED: Final = sa.case(
+    (decision.c.served_model.is_(None), ""), else_=sa.func.coalesce(decision.c.served_tier, UNLISTED)
+).label("served")
+_IDS: Final = 500
+"""Calls that are asked for at once."""
 _SUMS: Final = tuple(sa.cast(sa.func.sum(tally.c[name]), sa.BigInteger) for name in SUMS)
 
 
@@ -60,11 +69,12 @@ def of_period(
     Args:
         rolled: False reads all of it from the log: the same, slower.
     """
-    found = []
+    found, corrections = [], _corrections(conn, period, tenant)
     for starts_us, ends_us in period.buckets():
         within = max(starts_us, period.from_us), min(ends_us, period.to_us)
         sums: dict[tuple[str, ...], Sequence[int]] = {}
-        for row in _rows(conn, *within, tenant, rolled=rolled):
+        later = (row for at_us, row in corrections if within[0] <= at_us < within[1])
+        for row in (*_rows(conn, *within, tenant, rolled=rolled), *later):
             like, amounts = tuple(row[:_LIKE]), row[_LIKE:]
             before = sums.get(like)
             sums[like] = (
@@ -123,10 +133,7 @@ def _logged(conn: Connection, from_us: int, to_us: int, tenant: str | None) -> I
 
 def _told_later(conn: Connection, from_us: int, to_us: int, tenant: str | None) -> Iterator[Sequence[Any]]:
     """Yield what calls cost whose record does not say it: they are few, and an index has all of them."""
-    asked = sa.func.coalesce(decision.c.asked_tier, "").label("asked")
-    tier = sa.func.coalesce(decision.c.served_tier, UNLISTED)
-    served = sa.case((decision.c.served_model.is_(None), ""), else_=tier).label("served")
-    each = sa.select(decision.c.outcome, asked, served, cost().label("nanos")).where(
+    each = sa.select(decision.c.outcome, _ASKED, _SERVED, cost().label("nanos")).where(
         UNSEEN, decision.c.at_us >= from_us, decision.c.at_us < to_us
     )
     if tenant is not None:
@@ -137,6 +144,30 @@ def _told_later(conn: Connection, from_us: int, to_us: int, tenant: str | None) 
     nothing = [0] * (len(SUMS) - 3)
     for *values, costed, nanos in conn.execute(known.group_by(*like)).all():
         yield [*values, "", 0, costed, int(nanos), *nothing]
+
+
+def _corrections(
+    conn: Connection, period: Period, tenant: str | None
+) -> tuple[tuple[int, Sequence[Any]], ...]:
+    """
+    Return the instants of corrected calls, and what is to be added to what was counted of each.
+
+    What it had cost at the model asked for goes: that was of its usage, which is not what was billed.
+    """
+    ids, found = corrected(conn, tenant), []
+    among = [~UNSEEN, hold.c.actual != decision.c.cost_nanos, decision.c.at_us >= period.from_us]
+    among.append(decision.c.at_us < period.to_us)
+    more = (hold.c.actual - decision.c.cost_nanos).label("more")
+    row = decision.c
+    query = sa.select(
+        row.at_us, row.outcome, _ASKED, _SERVED, row.codes, more, row.cost_nanos, row.asked_cost_nanos
+    ).join_from(decision, hold, hold.c.id == row.hold_id)
+    for start in range(0, len(ids), _IDS):
+        these = query.where(row.id.in_(ids[start : start + _IDS]), *among)
+        for at_us, *like, nanos, recorded, asked in conn.execute(these).all():
+            priced = (0, 0, 0) if asked is None else (-1, -recorded, -asked)
+            found.append((at_us, [*like, 0, 0, nanos, *priced, 0, 0, 0]))
+    return tuple(found)
 
 
 def differing(conn: Connection, most: int) -> tuple[tuple[str, int], ...]:

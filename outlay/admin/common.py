@@ -15,12 +15,12 @@ from ledger.results import Reason, Refused
 from ledger.types import Attachment, Correct, Operation, Refund
 from outlay import fields
 from outlay.admin.conflicts import first_use, first_zone
+from outlay.corrected import ORDER_KEY
 from outlay.errors import BadInput, Rejected, translated
 from outlay.ids import new_id
 from outlay.refusals import Words, shown
 from outlay.wiring import App
 
-_KEY: Final = "admin:"
 Order = TypeVar("Order", bound=Operation)
 OnHold = Refund | Correct
 R = TypeVar("R")
@@ -120,14 +120,14 @@ def order_key(idempotency_key: object, now_us: int) -> str:
     new one.
     """
     given = fields.idempotency_key(idempotency_key)
-    return f"{_KEY}{new_id(now_us) if given is None else given}"
+    return f"{ORDER_KEY}{new_id(now_us) if given is None else given}"
 
 
 def own_key(key: str) -> str:
     """
     Return the key of an order as its operator gave it.
     """
-    return key.removeprefix(_KEY)
+    return key.removeprefix(ORDER_KEY)
 
 
 def period_us(since: str | None, until: str | None, zone: str) -> tuple[int | None, int | None]:

@@ -58,9 +58,7 @@ def explain(app: App, decision_id: str) -> dict[str, Any]:
         first = wanted if row is None else row["parent"] or row["id"]
         attempts = _attempts(app, connection, first, zone)
     if row is not None:
-        told = {**decision_dict(row, zone), "recorded": True}
-        if hold is not None and hold.state == "settled":  # the record is never changed
-            told["cost_usd"] = usd(hold.cost_nanos)
+        told = {**decision_dict(row, zone), "recorded": True, "recorded_cost_usd": usd(row["recorded_nanos"])}
     else:
         assert hold is not None
         told = {**_from_plan(hold, zone), "recorded": False}

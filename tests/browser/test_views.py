@@ -3,6 +3,7 @@ Every page without a browser: empty, with one row, with a day of traffic, with w
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from ledger.rows import KIND_NAMES
 from ledger.types import Attachment, Note, Offer, Reserve, SetAccount, SetBudget, Settle, TopUp
 from outlay import reports_log, tables
 from outlay.admin import policies, quality
+from outlay.admin.captured import settle
 from outlay.wiring import App
 from router.policy import default_policy_text
 
@@ -510,6 +512,28 @@ def test_an_explained_hold_says_what_is_charge_and_what_is_cost(
     lines = dict(shown.to_numpy().tolist())
     assert (lines["Held of the credit"], lines["At most, as billed"]) == ("$0.06", "$0.04")
     assert (lines["Charged to the tenant"], lines["Cost, as billed"]) == ("$0.03", "$0.02")
+
+
+def test_a_corrected_call_is_shown_at_its_corrected_cost(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """The log and the explanation have the corrected cost, and no cost as asked; why names the first one."""
+    books.tenant(app, "acme", now_us - 60_000_000)
+    kept, told = (
+        books.play(app, books.Call("acme", now_us - turn, cost_nanos=20_000_000)) for turn in (9, 0)
+    )
+    settle(app, told, "0.03", reason="invoice", actor="ana")
+    test = page("routing", "acme")
+    log = next(table.value for table in test.dataframe if "As asked" in table.value)
+    shown = dict(zip(log["Cost"], log["As asked"], strict=True))
+    assert shown == {Decimal("0.02"): Decimal("0.02"), Decimal("0.03"): None}
+    lines = {}
+    for decision in (kept, told):
+        test.text_input(key="decision_id").input(decision).run()
+        shown = next(table.value for table in test.dataframe if "Value" in table.value)
+        lines[decision] = dict(shown.to_numpy().tolist())
+    assert (lines[told]["Cost, as billed"], lines[told]["Cost, as recorded at first"]) == ("$0.03", "$0.02")
+    assert "Cost, as recorded at first" not in lines[kept]
 
 
 def test_a_refused_call_is_explained_as_one(page: Page, app: App, books: ModuleType, now_us: int) -> None:
