@@ -164,6 +164,7 @@ def set_budget(books: Books, op: SetBudget, now_us: int, _digest: str) -> Outcom
     invalid = _invalid_limit("limit_nanos", op.limit_nanos)
     if invalid is not None:
         return invalid
+    assert books.knows(op.scope), f"the budgets of {op.scope} are not loaded"
     kind = WINDOW_NAMES.index(op.window)
     budget = books.budgets.get((op.scope, kind))
     counts = _counts(op, budget)
@@ -254,6 +255,7 @@ def _move_to_zone(books: Books, op: SetAccount, zone: str, now_us: int) -> int |
     Returns:
         The instant from which the tenant's day budget follows the new zone.
     """
+    assert books.scopes is None, "not all budgets are loaded"
     account_of(books).timezone = zone
     since = None
     for (scope, kind), budget in sorted(books.budgets.items(), key=itemgetter(0)):

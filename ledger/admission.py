@@ -193,7 +193,6 @@ def _open(books: Books, op: Reserve, index: int, worst: Price, now_us: int, dige
     account.held += hold.amount
     account.held_expected += hold.expected
     books.add_hold(hold)
-    books.hold_windows[hold.id] = []
     books.changes.account = True
     books.changes.holds[hold.id] = hold
     books.changes.events.append(event("held", hold, exposure(hold), now_us))
@@ -219,7 +218,7 @@ def _count(books: Books, hold: Hold, limits: list[Meter], worst: Price) -> None:
         window.held_expected += part.expected
         meter.held, meter.expected = window.held, window.held_expected
         keep_window(books, budget, window)
-        books.hold_windows[hold.id].append(part)
+        books.add_part(part)
         books.changes.hold_windows[(part.hold_id, part.budget_id, part.starts_at)] = part
 
 

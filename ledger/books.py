@@ -59,6 +59,13 @@ _DUE_SPARE: Final = 64
 _CONTAINERS: Final = tuple(one.name for one in fields(Changes) if one.name != "account")
 
 
+def _chars(hold: Hold) -> int:
+    """
+    Count what an open hold has in texts of any length.
+    """
+    return len(hold.plan) + len(hold.scopes)
+
+
 @dataclass(slots=True)
 class Books:
     """
@@ -67,7 +74,9 @@ class Books:
     `windows` has, by budget, the rows that have not ended and those of the loaded holds. `due` is a heap of
     the instants at which loaded holds expire, with some that no longer matter; before `others_due_us` no hold
     expires that is not loaded, before `lots_due_us` no loaded lot takes effect or ends. The end of the
-    journal of settings is loaded for orders, which may write to it, and for nothing else.
+    journal of settings is loaded for orders, which may write to it, and for nothing else. `scopes` are those
+    of which the budgets are loaded, with those of every loaded hold; None is all. `parts` and `chars` count
+    what the loaded holds have in windows, and in the texts of any length.
     """
 
     tenant: str
@@ -85,6 +94,9 @@ class Books:
     lots_due_us: int = NEVER_US
     settings_n: int = 0
     settings_head: str = ""
+    scopes: set[str] | None = None
+    parts: int = 0
+    chars: int = 0
     changes: Changes = field(default_factory=Changes)
 
     def add_lot(self, lot: Lot) -> None:
@@ -100,8 +112,17 @@ class Books:
         """
         self.holds[hold.id] = hold
         self.holds_by_key[hold.op_key] = hold
+        self.hold_windows[hold.id] = []
+        self.chars += _chars(hold)
         if hold.state == OPEN:
             self.watch(hold)
+
+    def add_part(self, part: HoldWindow) -> None:
+        """
+        Make a part of a known hold known.
+        """
+        self.hold_windows[part.hold_id].append(part)
+        self.parts += 1
 
     def watch(self, hold: Hold) -> None:
         """
@@ -134,9 +155,11 @@ class Books:
         """
         Make a hold unknown.
         """
-        self.holds.pop(hold.id, None)
+        if self.holds.pop(hold.id, None) is None:
+            return
         self.holds_by_key.pop(hold.op_key, None)
-        self.hold_windows.pop(hold.id, None)
+        self.parts -= len(self.hold_windows.pop(hold.id))
+        self.chars -= _chars(hold)
 
     def none_due(self, now_us: int) -> bool:
         """
@@ -147,6 +170,12 @@ class Books:
                 return False
             heappop(self.due)
         return now_us < self.others_due_us
+
+    def knows(self, scope: str) -> bool:
+        """
+        Tell whether all budgets of a scope are loaded, if it has any.
+        """
+        return self.scopes is None or scope in self.scopes
 
     def window(self, budget_id: str, starts_at: int) -> Window:
         """

@@ -229,6 +229,7 @@ def meters(books: Books, scopes: tuple[str, ...], now_us: int) -> list[Meter]:
     assert books.account is not None
     found = [credit_meter(books.account)]
     for scope in dict.fromkeys(("tenant", *scopes)):
+        assert books.knows(scope), f"the budgets of {scope} are not loaded"
         for kind in (HOUR, DAY, WEEK, MONTH):
             budget = books.budgets.get((scope, kind))
             if budget is not None:

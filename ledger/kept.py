@@ -7,14 +7,17 @@ tells the version of a row (`ledger.statements`): nothing is trusted for its age
 of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ledger.books import Books
 from ledger.rows import OPEN, Hold
 
 ROWS_MAX: Final = 50_000
-"""About one kilobyte each, plans apart."""
+"""About one kilobyte each, or less; so much of plans counts as one, too."""
+CHARS_A_ROW: Final = 1_024
+WHOLE_MAX: Final = 1_000
+"""Of a tenant with more budgets than these only those are loaded, and kept, that its operations need."""
 
 
 class Lent(NamedTuple):
@@ -35,15 +38,19 @@ class Kept:
     def __init__(self) -> None:
         self._tenants: dict[str, Lent] = {}
         self._rows = 0
+        self.by_scope: set[str] = set()
 
-    def take(self, tenants: Iterable[str]) -> dict[str, Lent]:
+    def take(self, tenants: Iterable[str], scopes: Collection[str]) -> dict[str, Lent]:
         """
-        Take the books of some tenants out, as far as there are any: only a commit brings them back.
+        Take the books of some tenants out, as far as there are any: only a commit brings them back. `scopes`
+        has the tenants that need not have all of their budgets; books of others that lack some are dropped.
         """
         found = {tenant: self._tenants.pop(tenant) for tenant in tenants if tenant in self._tenants}
         for lent in found.values():
             self._rows -= lent.size
-        return found
+        return {
+            tenant: lent for tenant, lent in found.items() if lent.books.scopes is None or tenant in scopes
+        }
 
     def keep(self, books: Books, version: int, found: Sequence[Hold] | None) -> None:
         """
@@ -51,7 +58,10 @@ class Kept:
         looked for nothing. Where that is too much, those go that were not used for the longest time.
         """
         _tidy(books, found)
-        size = 1 + len(books.budgets) + len(books.windows) + len(books.lots) + len(books.holds)
+        if books.scopes is None and len(books.budgets) > WHOLE_MAX:
+            self.by_scope.add(books.tenant)
+            return
+        size = _size(books)
         if size > ROWS_MAX:
             return
         self._tenants[books.tenant] = Lent(books, version, size)
@@ -61,10 +71,18 @@ class Kept:
 
     def forget(self) -> None:
         """
-        Keep nothing: the next batch of each tenant reads it all.
+        Keep nothing but who has many budgets: the next batch of each tenant reads all that it needs.
         """
         self._tenants.clear()
         self._rows = 0
+
+
+def _size(books: Books) -> int:
+    """
+    Count what books take in rows: by sums that they keep, as this is asked for every batch.
+    """
+    rows = len(books.budgets) + len(books.windows) + len(books.lots) + len(books.holds) + books.parts
+    return 1 + rows + len(books.scopes or ()) + books.chars // CHARS_A_ROW
 
 
 def _tidy(books: Books, found: Sequence[Hold] | None) -> None:

@@ -47,10 +47,10 @@ def take_rows(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -
         op = Op(*row)
         op.fresh = False
         books[op.tenant].ops[op.key] = op
-    for row in rows.get("budgets", ()):
-        budget = Budget(*row)
-        books[budget.tenant].budgets[(budget.scope, budget.window_kind)] = budget
-    _take_windows(books, rows.get("windows", ()))
+    for slot in ("budgets", "budgets_by_id"):
+        _take_budgets(books, rows.get(slot, ()))
+    for slot in ("windows", "windows_last"):
+        _take_windows(books, rows.get(slot, ()))
     for slot in ("lots", "lots_by_id"):
         _take_lots(books, rows.get(slot, ()))
     found = [hold for slot in ("by_key", "by_id", "due") for hold in _take_holds(books, rows.get(slot, ()))]
@@ -60,6 +60,12 @@ def take_rows(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -
     for tenant, n, head in rows.get("settings", ()):
         books[tenant].settings_n, books[tenant].settings_head = n, head
     return found
+
+
+def _take_budgets(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
+    for row in rows:
+        budget = Budget(*row)
+        books[budget.tenant].budgets[(budget.scope, budget.window_kind)] = budget
 
 
 def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -88,7 +94,6 @@ def _take_holds(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> lis
             hold = Hold(*row)
             hold.was = hold.state
             owner.add_hold(hold)
-            owner.hold_windows[hold.id] = []
         found.append(owner.holds[row[0]])
     return found
 
@@ -99,11 +104,11 @@ def _take_hold_windows(
     """
     Put in the parts of the holds that were found, but of those that have them.
     """
-    every = {hold.id: books[hold.tenant].hold_windows[hold.id] for hold in found}
-    bare = {hold_id: parts for hold_id, parts in every.items() if not parts}
+    owners = {hold.id: books[hold.tenant] for hold in found}
+    bare = {hold_id: owner for hold_id, owner in owners.items() if not owner.hold_windows[hold_id]}
     for row in rows:
         if row[0] in bare:
-            bare[row[0]].append(HoldWindow(*row))
+            bare[row[0]].add_part(HoldWindow(*row))
 
 
 def window_missing(books: Books, hold_id: str) -> bool:
@@ -120,7 +125,7 @@ def take_second(
     books: dict[str, Books], found: Sequence[Hold], rows: Sequence[Sequence[tuple[Any, ...]]]
 ) -> None:
     """
-    Put in what holds of other days, captured or refunded holds need.
+    Put in what holds of other days, of other scopes, captured or refunded holds need.
     """
     _take_hold_windows(books, found, rows[0])
     _take_windows(books, rows[1])
@@ -128,3 +133,5 @@ def take_second(
         draw = Draw(*row)
         books[draw.tenant].draws.setdefault(draw.hold_id, []).append(draw)
     _take_lots(books, rows[3])
+    _take_budgets(books, rows[4])
+    _take_windows(books, rows[5])

@@ -97,7 +97,9 @@ class Texts:
     due_next: str
     ops: str
     budgets: str
+    budgets_by_id: str
     windows: str
+    windows_last: str
     lots: str
     lots_by_id: str
     hold_windows: str
@@ -231,7 +233,9 @@ def texts(dialect: str) -> Texts:
         due_next=_due_next(each, clock),
         ops=ops,
         budgets=_select(Budget, f"tenant {among}"),
+        budgets_by_id=_select(Budget, f"id {among}"),
         windows=_windows(among, dialect),
+        windows_last=f"SELECT {_names(Window)} FROM {each} CROSS JOIN ledger_budget_window AS w WHERE w.budget_id = p.value AND w.starts_at >= ({_LAST_TWO})",  # noqa: S608, E501 - our own names
         lots=_select(Lot, f"tenant {among} AND {tables.UNSPENT}"),
         lots_by_id=_select(Lot, f"id {among}"),
         hold_windows=_select(HoldWindow, f"hold_id {among}"),
@@ -249,6 +253,10 @@ def texts(dialect: str) -> Texts:
     )
 
 
+_LAST_TWO: Final = (  # of a budget: the window that runs, and one that a change of zone has laid behind it
+    "SELECT min(at) FROM (SELECT starts_at AS at FROM ledger_budget_window WHERE budget_id = p.value "
+    "ORDER BY starts_at DESC LIMIT 2) AS two"
+)
 _PLACES_OF: Final = "SELECT budget_id, starts_at FROM ledger_hold_window WHERE hold_id"
 _LOTS_OF: Final = "SELECT lot_id FROM ledger_draw WHERE hold_id"
 _SETTINGS: Final = (

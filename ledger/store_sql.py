@@ -21,6 +21,7 @@ from ledger.journal import ORDERS
 from ledger.kept import Kept, Lent
 from ledger.loaded import as_read, take_rows, take_second, window_missing
 from ledger.rows import EXPIRED, RELEASED, Account, Hold
+from ledger.scopes import Scopes, all_known, held_scopes, named_scopes, take_unknown
 from ledger.statements import Texts, texts
 from ledger.types import (
     Attachment,
@@ -53,6 +54,7 @@ class SqlStore:
         self._writes = Writes(engine.dialect, self._texts)
         self._kept = Kept()
         self._lent: dict[str, Lent] = {}
+        self._scopes: Scopes = {}
         self._versions: dict[str, tuple[int, int]] = {}
         self._found: list[Hold] | None = None
         self._keys: dict[tuple[str, str], None] = {}
@@ -68,7 +70,8 @@ class SqlStore:
         """
         tenants = sorted({op.tenant for op in ops})
         named = _named(ops)
-        self._lent = self._kept.take(tenants)
+        self._scopes = named_scopes(ops, self._kept.by_scope)
+        self._lent = self._kept.take(tenants, self._scopes)
         self._keys = dict.fromkeys((op.tenant, op.key) for op in ops if _leaves_answer(op))
         self._made = _made(ops)
         self._found = None
@@ -89,6 +92,8 @@ class SqlStore:
             return False
         if not all(type(op) in _CALLS for op in ops):
             return False
+        if not all(all_known(lent[tenant].books, scopes) for tenant, scopes in self._scopes.items()):
+            return False
         clock_us = max(op.now_us for op in ops)
         return all(_unmoved(one.books, clock_us) for one in lent.values()) and all(
             _placed(lent[tenant].books, name) for name, tenant in named.items()
@@ -101,7 +106,7 @@ class SqlStore:
         Begin a transaction, lock the accounts, and load what is not kept, or no longer true.
         """
         lent = self._lent
-        books = {tenant: lent[tenant].books if tenant in lent else Books(tenant) for tenant in tenants}
+        books = {tenant: lent[tenant].books if tenant in lent else self._empty(tenant) for tenant in tenants}
         known = {name: one for name, one in named.items() if name in books[one].holds}
         clock_us = max(op.now_us for op in ops)
         due = [t for t in tenants if t not in lent or not _unmoved(books[t], clock_us)]
@@ -109,12 +114,14 @@ class SqlStore:
         asked |= self._due_queries(driver, due, clock_us)
         unread = [tenant for tenant in tenants if tenant not in lent]
         asked |= self._state_queries(driver, unread, [name for name in named if name not in known])
+        asked |= self._budget_queries(driver, books, self._scopes)
         rows = dict(zip(asked, driver.begin_and_select(list(asked.values())), strict=True))
         stale = self._take_accounts(books, rows["lock"])
         found = take_rows(books, rows)
         if stale:
             again = [name for name, tenant in known.items() if tenant in stale]
             asked = self._state_queries(driver, stale, again) | self._due_queries(driver, stale, clock_us)
+            asked |= self._budget_queries(driver, books, self._scopes)
             found += take_rows(books, dict(zip(asked, driver.select(list(asked.values())), strict=True)))
         self._found = found
         found = found + [books[one].holds[name] for name, one in known.items() if one not in stale]
@@ -151,15 +158,33 @@ class SqlStore:
         """
         sql, queries = self._texts, dict[str, Query]()
         if tenants:
-            among = driver.many(tenants)
+            queries["lots"] = (sql.lots, (driver.many(tenants),))
+        whole = [tenant for tenant in tenants if tenant not in self._scopes]
+        if whole:
+            among = driver.many(whole)
             queries["budgets"] = (sql.budgets, (among,))
             queries["windows"] = (sql.windows, (among,))
-            queries["lots"] = (sql.lots, (among,))
         if holds:
             ids = driver.many(holds)
             queries["by_id"] = (sql.by_id, (ids,))
             queries["hold_windows"] = (sql.hold_windows, (ids,))
         return queries
+
+    def _budget_queries(self, driver: Driver, books: dict[str, Books], scopes: Scopes) -> dict[str, Query]:
+        """
+        Return the queries for the budgets of scopes that are not loaded, of tenants that do not have all.
+        """
+        sql, missing = self._texts, take_unknown(books, scopes)
+        if not missing:
+            return {}
+        ids = driver.many(missing)
+        return {"budgets_by_id": (sql.budgets_by_id, (ids,)), "windows_last": (sql.windows_last, (ids,))}
+
+    def _empty(self, tenant: str) -> Books:
+        """
+        Return books of which nothing is loaded yet.
+        """
+        return Books(tenant, scopes=set() if tenant in self._scopes else None)
 
     def _take_accounts(self, books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> list[str]:
         """
@@ -170,7 +195,7 @@ class SqlStore:
         self._versions = {}
         stale = [t for t, one in self._lent.items() if t not in accounts or accounts[t][-2] != one.version]
         for tenant in stale:
-            books[tenant] = Books(tenant)
+            books[tenant] = self._empty(tenant)
             del self._lent[tenant]
         for tenant, (*columns_, version, next_version) in accounts.items():
             books[tenant].account = as_read(Account(*columns_))
@@ -220,7 +245,8 @@ class SqlStore:
         unseen = [h.id for h in found if h.id not in named and not books[h.tenant].hold_windows[h.id]]
         unplaced = [h.id for h in found if window_missing(books[h.tenant], h.id)]
         elsewhere = [*unseen, *unplaced]
-        if not drawn and not elsewhere:
+        missing = take_unknown(books, held_scopes(books, found))
+        if not drawn and not elsewhere and not missing:
             return []
         sql = self._texts
         return [
@@ -228,6 +254,8 @@ class SqlStore:
             (sql.windows_of, (driver.many(elsewhere),)),
             (sql.draws, (driver.many(drawn),)),
             (sql.lots_of, (driver.many(drawn),)),
+            (sql.budgets_by_id, (driver.many(missing),)),
+            (sql.windows_last, (driver.many(missing),)),
         ]
 
     def commit(self, driver: Driver, books: Sequence[Books], attached: Sequence[Attachment]) -> bool:

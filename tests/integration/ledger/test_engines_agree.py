@@ -13,13 +13,20 @@ import pytest
 from ledger_world import rows_of_model, stored_rows
 from sqlalchemy import Engine
 
-from ledger import Ledger, reading
+from ledger import Ledger, kept, reading
 from ledger.store_memory import ROW_TYPES, MemoryLedger
 from ledger.types import Held, OpenAccount, Operation, Result
 from ledger.verify import verify
 
 LONG = "OUTLAY_TEST_LONG" in os.environ
 SEEDS = range(60 if LONG else 4)
+
+
+@pytest.fixture(params=["whole", "by scope"])
+def loading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tenants are loaded whole, or only the budgets that their operations need, as of those with many."""
+    if request.param == "by scope":
+        monkeypatch.setattr(kept, "WHOLE_MAX", 0)
 
 
 def rows_of(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
@@ -42,6 +49,7 @@ def same_rows(engine: Engine, model: MemoryLedger) -> None:
         assert verify(connection).problems == ()
 
 
+@pytest.mark.usefixtures("loading")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_one_by_one_gives_the_rows_of_the_model(engine: Engine, ledger: Ledger, seed: int) -> None:
     """
@@ -54,6 +62,7 @@ def test_one_by_one_gives_the_rows_of_the_model(engine: Engine, ledger: Ledger, 
     same_rows(engine, model)
 
 
+@pytest.mark.usefixtures("loading")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_batches_of_many_tenants_give_the_rows_of_the_model(
     engine: Engine, open_ledger: Callable[..., Ledger], seed: int

@@ -63,9 +63,12 @@ def compare(driver: Driver, books: Books) -> None:
         return {tuple(row) for row in driver.select([(query, (name,))])[0]}
 
     assert books.account is not None
-    assert values(books.budgets.values()) == stored(Budget, "tenant", books.tenant)
+    budgets = {row for row in stored(Budget, "tenant", books.tenant) if books.knows(Budget(*row).scope)}
+    assert values(books.budgets.values()) == budgets
+    known = {Budget(*row).id for row in budgets}
     windows = stored(Window, "tenant", books.tenant)
-    running = {row for row in windows if Window(*row).ends_at > books.account.last_at}
+    lasting = {row for row in windows if Window(*row).ends_at > books.account.last_at}
+    running = {row for row in lasting if Window(*row).budget_id in known}
     assert running <= values(one for known in books.windows.values() for one in known.values()) <= windows
     lots = stored(Lot, "tenant", books.tenant)
     assert {row for row in lots if Lot(*row).remaining > 0} <= values(books.lots.values()) <= lots
@@ -153,13 +156,21 @@ def opened(ledger: Ledger) -> None:
     ledger.do(OpenAccount("acme", "open", NOW_US, "UTC", 1_000, 600))
 
 
+@pytest.mark.parametrize("whole_max", [kept_rows.WHOLE_MAX, 0])
 @pytest.mark.parametrize("seed", range(3))
 def test_kept_rows_are_those_of_the_database(
-    engine: Engine, open_ledger: Callable[..., Ledger], lent: list[str], seed: int
+    engine: Engine,
+    open_ledger: Callable[..., Ledger],
+    lent: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    whole_max: int,
 ) -> None:
     """
-    Two writers in turn, and days that are sealed: every batch works on what is true.
+    Two writers in turn, and days that are sealed: every batch works on what is true, also where only the
+    budgets of named scopes are kept.
     """
+    monkeypatch.setattr(kept_rows, "WHOLE_MAX", whole_max)
     rng, model = random.Random(seed), MemoryLedger()
     writers = (open_ledger(), open_ledger())
     one = writers[0]
@@ -376,7 +387,7 @@ def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, l
     """
     A tenant with more rows than the bound is not kept; nothing else changes.
     """
-    monkeypatch.setattr(kept_rows, "ROWS_MAX", 7)  # the tenant, its budget, window and lot, three holds
+    monkeypatch.setattr(kept_rows, "ROWS_MAX", 10)  # the tenant, its budget, window, lot; three holds in one
     opened(ledger)
     for name in "stuvwxyz":  # what is closed is no row
         assert isinstance(ledger.do(reserve(name)), Held)
@@ -390,13 +401,35 @@ def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, l
         assert isinstance(ledger.do(Settle("acme", f"settle:{name}", NOW_US, name, 5)), Settled)
 
 
+def test_what_a_hold_says_and_counts_in_is_within_the_bound(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, lent: list[str]
+) -> None:
+    """
+    A plan takes as much room as so many rows, and so does each window that a hold counts in, until it closes.
+    """
+    monkeypatch.setattr(kept_rows, "ROWS_MAX", 20)
+    opened(ledger)
+    ledger.do(SetBudget("acme", "week", NOW_US, 900, window="week"))
+    ledger.do(reserve("plain"))  # the tenant, its lot, two budgets and their windows; the hold and its parts
+    for name, kilobytes, kept in (("small", 8, 2), ("large", 9, 1)):
+        asked = reserve(name)
+        ledger.do(replace(asked, offers=(replace(asked.offers[0], plan="p" * 1_024 * kilobytes),)))
+        lent.clear()
+        assert isinstance(ledger.do(Settle("acme", f"settle:{name}", NOW_US, name, 5)), Settled)
+        assert isinstance(ledger.do(reserve(f"after {name}", 0)), Held)
+        assert isinstance(
+            ledger.do(Settle("acme", f"settle:after {name}", NOW_US, f"after {name}", 0)), Settled
+        )
+        assert len(lent) == kept + 1
+
+
 def test_who_was_not_heard_of_for_longest_is_forgotten(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, lent: list[str]
 ) -> None:
     """
     Room for two tenants: the third takes the place of the first; one that is too large takes nobody's.
     """
-    monkeypatch.setattr(kept_rows, "ROWS_MAX", 10)  # four rows each, and a hold
+    monkeypatch.setattr(kept_rows, "ROWS_MAX", 11)  # four rows each, and a hold with its part
     for tenant in ("acme", "bolt", "cord"):
         ledger.do(OpenAccount(tenant, "open", NOW_US, "UTC", 1_000, 600))
 

@@ -22,6 +22,8 @@ BY = {
     "due_next": "ix_ledger_hold_due (tenant=? AND expires_at>?)",
     "ops": "tenant=? AND key=?",
     "budgets": "(tenant=?)",
+    "budgets_by_id": "(id=?)",
+    "windows_last": "PRIMARY KEY (budget_id=? AND starts_at>?)",
     "windows": "ix_ledger_budget_window_tenant (tenant=? AND ends_at>?)",
     "lots": "ix_ledger_grant_lot_left (tenant=?)",
     "hold_windows": "PRIMARY KEY (hold_id=?)",

@@ -16,6 +16,7 @@ def made(name: str, expires_us: int) -> Hold:
     """Make an open hold of which only id, key and expiry matter."""
     hold = Hold(*(0 for _ in columns(Hold)))  # type: ignore[arg-type]
     hold.id, hold.op_key, hold.state, hold.expires_at = name, name, OPEN, expires_us
+    hold.plan = hold.scopes = ""
     return hold
 
 

@@ -1,0 +1,205 @@
+"""
+A tenant with a budget for each of its end users: a batch loads and keeps those that its operations need.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from sqlalchemy import Engine
+
+from ledger import Ledger, kept, reading
+from ledger.books import Books
+from ledger.drivers import Driver
+from ledger.store_sql import SqlStore
+from ledger.types import (
+    AccountSet,
+    BudgetSet,
+    Held,
+    Offer,
+    OpenAccount,
+    Operation,
+    Reason,
+    Refused,
+    Reserve,
+    SetAccount,
+    SetBudget,
+    Settle,
+    Settled,
+)
+from ledger.verify import verify
+
+NOW_US = 1_763_700_000 * 1_000_000
+DAY_US = 86_400 * 1_000_000
+USERS = tuple(f"user:u{number}" for number in range(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one batch had: how many budgets, and whether it looked at the database before its lock."""
+
+    budgets: int
+    looked: bool
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
+    """A tenant with more than three budgets has many; lists what each batch of one had."""
+    monkeypatch.setattr(kept, "WHOLE_MAX", 3)
+    seen: list[Loaded] = []
+    load = SqlStore.load
+
+    def listed(self: SqlStore, driver: Driver, ops: Sequence[Operation]) -> dict[str, Books]:
+        books = load(self, driver, ops)
+        seen.append(Loaded(len(books["acme"].budgets), not self._assumed))
+        return books
+
+    monkeypatch.setattr(SqlStore, "load", listed)
+    return seen
+
+
+def opened(ledger: Ledger) -> None:
+    """Open the tenant with 1,000 of credit and 600 a day, and each user with 100 a day."""
+    ledger.do(OpenAccount("acme", "open", NOW_US, "UTC", 1_000, 600))
+    for user in USERS:
+        ledger.do(SetBudget("acme", f"limit {user}", NOW_US, 100, user))
+
+
+def reserve(name: str, user: str, cost: int = 10) -> Reserve:
+    """Ask for a hold of a user."""
+    return Reserve("acme", f"hold:{name}", NOW_US, name, (Offer(cost, cost),), scopes=("key:k", user))
+
+
+def spent(held: object) -> dict[str, tuple[int, int]]:
+    """Return what a hold's gauges say is spent and held, by scope."""
+    assert isinstance(held, Held), held
+    return {gauge.scope: (gauge.spent_nanos, gauge.held_nanos) for gauge in held.gauges[1:]}
+
+
+def test_of_many_budgets_only_those_that_are_named_are_loaded(
+    ledger: Ledger, open_ledger: Callable[..., Ledger], loads: list[Loaded]
+) -> None:
+    """
+    Whoever does not know how many there are reads all, once; from then on a user's first call reads that
+    user's, and the next one nothing, whatever other users there are.
+    """
+    opened(ledger)
+    fresh = open_ledger()
+    loads.clear()
+    for number, user in enumerate(
+        ("user:u0", "user:u0", "user:u1", "user:u0", "user:stranger", "user:stranger")
+    ):
+        assert isinstance(fresh.do(reserve(f"h{number}", user)), Held)
+    assert [one.budgets for one in loads] == [9, 2, 3, 3, 3, 3]
+    assert [one.looked for one in loads] == [True, True, True, False, True, False]
+    loads.clear()
+    assert isinstance(fresh.do(Settle("acme", "settle:h2", NOW_US, "h2", 7)), Settled)
+    assert loads == [Loaded(3, looked=False)]
+    ledger.do(reserve("theirs", "user:u2"))
+    loads.clear()
+    assert spent(fresh.do(reserve("after", "user:u1"))) == {"tenant": (7, 70), "user:u1": (7, 10)}
+    assert loads[-1] == Loaded(2, looked=True), "what another writer has changed was read whole"
+
+
+@pytest.mark.usefixtures("loads")
+def test_every_limit_counts_also_where_it_was_not_loaded(
+    ledger: Ledger, open_ledger: Callable[..., Ledger]
+) -> None:
+    """
+    The budget of a user who was never heard of refuses the user's first call.
+    """
+    opened(ledger)
+    fresh = open_ledger()
+    fresh.do(reserve("warm", "user:u0"))
+    for user in USERS[1:]:
+        refused = fresh.do(reserve(f"much {user}", user, 101))
+        assert isinstance(refused, Refused)
+        assert (refused.reason, refused.numbers["budget_scope"]) == (Reason.BUDGET_EXHAUSTED, user)
+    assert spent(fresh.do(reserve("fits", "user:u5", 100)))["user:u5"] == (0, 100)
+    refused = fresh.do(reserve("more", "user:u5", 1))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.BUDGET_BUSY
+
+
+@pytest.mark.usefixtures("loads")
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_repetition_shows_the_scopes_of_its_hold(
+    ledger: Ledger, open_ledger: Callable[..., Ledger], *, settled: bool
+) -> None:
+    """
+    Asked again for another user under the same request, with the hold of another writer: the gauges are
+    those that limit the hold.
+    """
+    opened(ledger)
+    mine = replace(reserve("mine", "user:u3", 40), key="request", request_hash="the same")
+    open_ledger().do(mine)
+    ledger.do(reserve("warm", "user:u0"))
+    if settled:
+        assert isinstance(ledger.do(Settle("acme", "settle:mine", NOW_US, "mine", 25)), Settled)
+    again = ledger.do(replace(mine, hold_id="other", scopes=("user:u4",)))
+    assert isinstance(again, Held)
+    assert (again.hold_id, again.replayed) == ("mine", True)
+    assert spent(again)["user:u3"] == ((25, 0) if settled else (0, 40))
+
+
+def test_an_order_finds_the_budget_that_it_changes(
+    ledger: Ledger, open_ledger: Callable[..., Ledger], loads: list[Loaded]
+) -> None:
+    """
+    A limit that is not loaded is changed, not made a second time; a scope that cannot be is refused as ever.
+    """
+    opened(ledger)
+    fresh = open_ledger()
+    fresh.do(reserve("warm", "user:u0"))
+    answer = fresh.do(SetBudget("acme", "lower", NOW_US, 5, "user:u6"))
+    assert isinstance(answer, BudgetSet)
+    assert answer.limit_before_nanos == 100
+    assert loads[-1].budgets == 2
+    for scope in ("user:\0", "user:a\nb", "", "nobody"):
+        refused = fresh.do(SetBudget("acme", f"wrong {scope!r}", NOW_US, 5, scope))
+        assert isinstance(refused, Refused)
+        assert refused.numbers["field"] == "scope"
+    assert isinstance(fresh.do(reserve("odd", "user:\0")), Held)
+
+
+def test_a_new_zone_moves_every_budget(
+    engine: Engine, ledger: Ledger, open_ledger: Callable[..., Ledger], loads: list[Loaded]
+) -> None:
+    """
+    Also those that were not loaded; afterwards the window that runs and the one behind it are both found.
+    """
+    opened(ledger)
+    ledger.do(reserve("warm", "user:u0"))
+    moved = ledger.do(SetAccount("acme", "move", NOW_US, timezone="Asia/Tokyo"))
+    assert isinstance(moved, AccountSet)
+    assert loads[-1].budgets == 9
+    assert moved.timezone_from_us is not None
+    ledger.do(reserve("back", "user:u1"))
+    other = open_ledger()
+    for writer in (ledger, other, ledger):
+        for user in USERS[2:4]:
+            held = writer.do(reserve(f"{len(loads)}", user))
+            assert isinstance(held, Held)
+            assert {gauge.resets_us for gauge in held.gauges[1:]} == {moved.timezone_from_us}
+    held = other.do(replace(reserve("next", "user:u7"), now_us=moved.timezone_from_us))
+    assert isinstance(held, Held)
+    assert {gauge.starts_us for gauge in held.gauges[1:]} == {moved.timezone_from_us}
+    with reading(engine) as connection:
+        assert verify(connection).problems == ()
+
+
+def test_ever_more_users_stay_within_the_bound(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, loads: list[Loaded]
+) -> None:
+    """
+    What is known of users counts, also that they have no budget; at the bound it is read anew as it is named.
+    """
+    monkeypatch.setattr(kept, "ROWS_MAX", 30)
+    opened(ledger)
+    for number in range(60):
+        ledger.do(replace(reserve(f"h{number}", f"user:new{number}", 0), offers=(Offer(0, 0),)))
+        ledger.do(Settle("acme", f"settle:h{number}", NOW_US, f"h{number}", 0))
+        store = ledger._writer._committer._store
+        books = store._kept._tenants.get("acme")
+        assert books is None or len(books.books.scopes or ()) <= 30
+    assert sum(not one.looked for one in loads) >= 50, "the settlements had all that they need"
