@@ -19,9 +19,11 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 
 from ledger.sqlite_file import SqliteFile
+from ledger.sqlite_fork import Connections
 
 READ_ONLY = "ledger_read_only"
 SQLITE_FILE = "ledger_sqlite_file"
+SQLITE_CONNECTIONS = "ledger_sqlite_connections"
 BUSY_TIMEOUT_MS = 10_000
 _WAL_ATTEMPTS = 500
 _WAL_PAUSE_S = 0.02
@@ -58,7 +60,7 @@ def make_engine(url: str) -> Engine:
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
-        return _within_process(_sqlite_engine(parsed))
+        return _sqlite_engine(parsed)
     if parsed.get_backend_name() in ("postgresql", "postgres"):
         address = parsed.set(drivername="postgresql+psycopg")
         options = {"connect_args": _POSTGRESQL, "pool_pre_ping": True, "pool_size": 5, "max_overflow": 20}
@@ -82,17 +84,20 @@ def _sqlite_engine(url: URL) -> Engine:
     path = Path(str(url.database).removeprefix("file:")).absolute()  # a process may change its folder
     path.parent.mkdir(parents=True, exist_ok=True)
     file = SqliteFile(str(path), make="mode" not in url.query)
+    connections = Connections(file)
     engine = create_engine(
         url.set(database=f"{scheme}{path}"),
-        connect_args={"check_same_thread": False},
+        connect_args={"check_same_thread": False, "factory": connections.connect},
         pool_size=10,
         max_overflow=40,
-        execution_options={SQLITE_FILE: file},
+        execution_options={SQLITE_FILE: file, SQLITE_CONNECTIONS: connections},
     )
+    connections.watch(engine)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "connect", lambda *_: file.opened())
     event.listen(engine, "begin", _begin_sqlite)
     event.listen(engine, "do_connect", lambda *_: file.opening())
+    event.listen(engine, "checkin", connections.returned)
     event.listen(engine, "checkout", lambda *_: file.check_lately())
     event.listen(engine, "commit", lambda *_: file.check())
     return engine

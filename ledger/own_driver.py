@@ -2,9 +2,13 @@
 The writer's own connection to whichever database an engine is for.
 """
 
+import threading
+
 from sqlalchemy import Engine
 
+from ledger.connect import SQLITE_CONNECTIONS
 from ledger.drivers import Driver
+from ledger.sqlite_fork import Disconnects
 
 
 def connect(engine: Engine) -> Driver:
@@ -18,3 +22,12 @@ def connect(engine: Engine) -> Driver:
     from ledger.driver_postgres import PostgresDriver
 
     return PostgresDriver(engine)
+
+
+def rest_at_forks(engine: Engine, writer: Disconnects, lock: threading.Lock) -> None:
+    """
+    Have a writer's connection closed under its lock before this process forks, where its database needs that.
+    """
+    connections = engine.get_execution_options().get(SQLITE_CONNECTIONS)
+    if connections is not None:
+        connections.writers[writer] = lock

@@ -14,11 +14,18 @@ from typing import Final
 _Identity = tuple[int, int]
 _LOG: Final = "-wal"
 _GOOD_S: Final = 0.1
+_forbidden: Final[set[_Identity]] = set()
 
 
 class BooksMoved(sqlite3.OperationalError):
     """
     The file is not the one that was opened; the message names it.
+    """
+
+
+class BooksInherited(BooksMoved):
+    """
+    The file was in use when this process was forked; the message names it.
     """
 
 
@@ -59,6 +66,11 @@ class SqliteFile:
         Make the file where a first connection will find none; a later one has to find it.
         """
         self.check()
+        if _identity(self.path) in _forbidden:
+            said = "was in use as this process was forked, and SQLite could not lock it here"
+            raise BooksInherited(
+                f"{self.path} {said}: fork before it is opened, or while nothing is under way"
+            )
         if self._make and self._opened is None:
             make_private(self.path)
 
@@ -69,6 +81,14 @@ class SqliteFile:
         if self._opened is None:
             self._opened = _identity(self.path)
         self.check()
+
+    def forbid(self) -> None:
+        """
+        Take no connections in this process any more, nor by another engine.
+        """
+        identity = self._opened or _identity(self.path)
+        if identity is not None:
+            _forbidden.add(identity)
 
     def lose_log(self) -> None:
         """

@@ -22,7 +22,7 @@ from ledger.clocks import ClockCheck
 from ledger.drivers import Driver, Trouble, Unanswered, trouble
 from ledger.errors import LedgerClosed, LedgerError, OperationFailed, OutcomeUnknown, StoreUnavailable
 from ledger.outcome import Outcome
-from ledger.own_driver import connect
+from ledger.own_driver import connect, rest_at_forks
 from ledger.results import unrepeated
 from ledger.rules import apply, check_books
 from ledger.store_sql import SqlStore
@@ -263,6 +263,7 @@ class Writer:
         self._queue: deque[Item] = deque()
         self._wake = threading.Condition(threading.Lock())
         self._commit = threading.Lock()
+        rest_at_forks(engine, self._committer, self._commit)
         self._idle = False
         self._closing = False
         self._pid = os.getpid()
