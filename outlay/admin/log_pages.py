@@ -12,11 +12,14 @@ from typing import Any, Final
 
 from sqlalchemy import Select, func, select, tuple_
 
+from outlay.decisions_sql import cost
 from outlay.errors import BadInput, translated
 from outlay.tables import decision as table
 from outlay.wiring import App
 
 PAGE: Final = 500
+_BOOKED: Final = cost().label("booked_nanos")
+"""What a call cost as the books have it now; all other columns are as recorded."""
 Row = Mapping[str, Any]
 
 
@@ -68,7 +71,7 @@ def archived(path: str, *, tenant: str | None = None) -> Iterator[Sequence[Row]]
 
 
 def _selected(columns: Sequence[str]) -> Select[Any]:
-    return select(*(table.c[name] for name in columns))
+    return select(*(_BOOKED if name == _BOOKED.name else table.c[name] for name in columns))
 
 
 def _of(query: Select[Any], tenant: str | None, from_us: int) -> Select[Any]:

@@ -26,6 +26,7 @@ from outlay.errors import translated
 from outlay.settings import Settings
 from outlay.tables import EVERYBODY, refusal_count
 from outlay.tables import decision as table
+from outlay.whatif.bill import as_booked
 from outlay.whatif.found import Found
 from outlay.whatif.recorded import COLUMNS, Recorded, read
 from outlay.whatif.simulate import Simulation, as_recorded
@@ -192,6 +193,7 @@ def _one(
             why = "unreadable"
     if why is not None:
         found.kept[why] += 1
+    then = as_booked(recorded, then)
     found.sums.add(recorded, then, ranks, found.policy.tier_ranks)
     if len(found.changes) < shown and kind_of(recorded, then) is not None:
         found.changes.append((recorded, then))

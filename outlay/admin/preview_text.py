@@ -91,7 +91,7 @@ def _change(past: Recorded, then: Then, zones: Mapping[str, str]) -> dict[str, A
         "code_now": row["code"] if past.served is None else None,
         "served_then": _served(then.served),
         "code_then": then.code,
-        "cost_now_usd": usd(past.cost_nanos),
+        "cost_now_usd": usd(past.booked_nanos),
         "cost_then_usd": usd(then.cost_nanos),
         "estimated": then.estimated,
         "reasons": readable(json.loads(to_json(then.reasons)), zone),

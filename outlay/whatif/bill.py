@@ -8,7 +8,7 @@ model: what was read from it in a known conversation is written anew there.
 from dataclasses import dataclass, replace
 from typing import Final
 
-from outlay.whatif.recorded import Recorded, Served
+from outlay.whatif.recorded import Recorded, Served, Then
 from pricing.cost import bill_nanos
 from pricing.facts import UnknownModel, model_facts
 from pricing.table import PriceTable, UnknownPrice
@@ -49,6 +49,21 @@ def cost_then(
     if past.expected_nanos == 0:
         return expected_nanos, True
     return past.cost_nanos * expected_nanos // past.expected_nanos, True
+
+
+def as_booked(past: Recorded, then: Then) -> Then:
+    """
+    Correct what a call would have cost as its own cost was corrected since, in the same proportion.
+
+    All else of a preview is as recorded: the money that later calls found is that of their time.
+    """
+    recorded, booked = past.cost_nanos, past.booked_nanos
+    if booked == recorded or then.served is None:
+        return then
+    if then.cost_nanos == recorded:
+        return replace(then, cost_nanos=booked)
+    cost_nanos = then.cost_nanos * booked // recorded if recorded > 0 else then.cost_nanos
+    return replace(then, cost_nanos=cost_nanos, estimated=True)
 
 
 def _usage(usage: Usage, then: Served, asked: Asked, *, cold: bool) -> Usage:

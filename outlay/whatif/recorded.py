@@ -15,7 +15,8 @@ from router.types import Offer, Reason
 COLUMNS: Final = (
     "id", "tenant", "at_us", "finished_us", "outcome", "code", "task", "session", "asked_model", "asked_tier",
     "served_model", "served_tier", "effort", "max_tokens", "level", "offers", "inputs", "prices",
-    "policy_tenant", "policy_version", "held_nanos", "cost_nanos", "usage", "parent", "strategy",
+    "policy_tenant", "policy_version", "held_nanos", "cost_nanos", "booked_nanos", "usage", "parent",
+    "strategy",
 )  # fmt: skip
 
 
@@ -116,12 +117,20 @@ class Recorded:
     @property
     def cost_nanos(self) -> int:
         """
-        Give what was booked; a call of which nobody knows was captured at its hold.
+        Give what was recorded when it ended; a call of which nobody knows was captured at its hold.
         """
         if self.served is None:
             return 0
         known = self.row["cost_nanos"]
         return self.held_nanos if known is None else int(known)
+
+    @property
+    def booked_nanos(self) -> int:
+        """
+        Give what it cost as the books have it now: what was told later, or corrected by an operator.
+        """
+        booked = self.row["booked_nanos"]
+        return self.cost_nanos if booked is None or self.served is None else int(booked)
 
     @cached_property
     def usage(self) -> Mapping[str, Any] | None:

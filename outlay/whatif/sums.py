@@ -51,7 +51,7 @@ class Sum:
         below_now, above_now = _moved(past.served, past.row["asked_tier"], ranks_now)
         below_then, above_then = _moved(then.served, then.asked_tier, ranks_then)
         self.calls += first
-        self.spend_now += past.cost_nanos
+        self.spend_now += past.booked_nanos
         self.spend_then += then.cost_nanos
         self.estimated_nanos += then.cost_nanos if then.estimated else 0
         self.downgrades_now += first and below_now

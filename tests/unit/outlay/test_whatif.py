@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlay.whatif.admission import taken
-from outlay.whatif.bill import Asked, cost_then
+from outlay.whatif.bill import Asked, as_booked, cost_then
 from outlay.whatif.books import Books, Move, with_day_limit
 from outlay.whatif.recorded import Recorded, Served, Then
 from outlay.whatif.sums import OTHERS, TASKS_MAX, Sums, kind_of
@@ -46,7 +46,8 @@ def row(**changed: Any) -> dict[str, Any]:
         "code": None, "task": "blog", "session": "s", "asked_model": "outlay/auto", "asked_tier": "large",
         "served_model": OPUS.model, "served_tier": OPUS.tier, "effort": OPUS.effort, "max_tokens": 1_000,
         "level": 0, "offers": "[]", "inputs": "{}", "prices": "", "policy_tenant": "*", "policy_version": 1,
-        "held_nanos": 900, "cost_nanos": 100, "usage": None, "parent": None, "strategy": None, **changed,
+        "held_nanos": 900, "cost_nanos": 100, "booked_nanos": None, "usage": None, "parent": None,
+        "strategy": None, **changed,
     }  # fmt: skip
 
 
@@ -224,6 +225,35 @@ def test_sums_count_calls_once_and_money_always() -> None:
         sums.add(Recorded(row(task=f"t{number}"), None), Then(OPUS, None, 100), RANKS, RANKS)
     assert len(sums.tasks["acme"]) == TASKS_MAX + 1
     assert sums.tasks["acme"][OTHERS].calls == 6
+
+
+@pytest.mark.parametrize(
+    ("past", "then", "now_nanos", "then_nanos", "estimated_nanos"),
+    [
+        ({"booked_nanos": 300}, Then(OPUS, None, 100), 300, 300, 0),  # as it was: the very cost
+        ({"booked_nanos": 300}, Then(HAIKU, None, 30), 300, 90, 90),  # in proportion, and an estimate
+        ({"booked_nanos": 0}, Then(HAIKU, None, 30), 0, 0, 0),  # nothing was billed
+        ({"booked_nanos": 300}, Then(None, "refused", 0), 300, 0, 0),
+        ({"booked_nanos": 100}, Then(HAIKU, None, 30), 100, 30, 0),  # recorded as billed
+        ({"cost_nanos": None, "outcome": "uncertain", "booked_nanos": 90}, Then(OPUS, None, 900), 90, 90, 0),
+        ({"cost_nanos": None, "outcome": "uncertain"}, Then(OPUS, None, 900), 900, 900, 0),
+        ({"cost_nanos": 0, "outcome": "failed", "booked_nanos": 7}, Then(HAIKU, None, 0), 7, 7, 0),
+        ({"cost_nanos": 0, "booked_nanos": 7}, Then(HAIKU, None, 30), 7, 30, 30),  # no proportion to go by
+        ({"cost_nanos": 0, "outcome": "failed", "booked_nanos": 7}, Then(None, "refused", 0), 7, 0, 0),
+    ],
+)
+def test_a_corrected_call_counts_as_the_books_have_it_now_and_then(
+    past: dict[str, Any], then: Then, now_nanos: int, then_nanos: int, estimated_nanos: int
+) -> None:
+    """
+    What it had cost elsewhere is corrected in the same proportion, or a correction would look like a change.
+    """
+    recorded, sums = Recorded(row(**past), None), Sums()
+    sums.add(recorded, as_booked(recorded, then), RANKS, RANKS)
+    total = sums.total
+    assert (total.spend_now, total.spend_then, total.estimated_nanos) == (
+        now_nanos, then_nanos, estimated_nanos
+    )  # fmt: skip
 
 
 def test_a_call_is_downgraded_or_raised_by_the_tiers_of_the_policy_of_its_time() -> None:

@@ -12,6 +12,7 @@ import pytest
 from traffic import CHEAP, DAY_US, MINUTE_US, STEPS, Clock, Traffic
 
 from outlay.admin import policies
+from outlay.admin.captured import settle
 from outlay.admin.preview import preview_apart, preview_policy
 from outlay.admin.replay import replay
 from outlay.calls import CallRequest, Completed
@@ -158,6 +159,25 @@ def test_spending_is_priced_anew_by_what_would_have_served(opened: App, play: Pl
     assert found["changed_by"] == {"model": 1}
     assert [reason["code"] for reason in change["reasons"]] == ["task_route"]
     assert change["estimated"] is False
+
+
+def test_a_corrected_call_is_no_change_and_its_correction_no_saving(opened: App, play: Play) -> None:
+    """
+    The policy in force previews to no change still; another one costs its part of what was billed.
+    """
+    (made,) = play(1, task="blog", tokens=1_000)
+    before = preview_policy(opened, CHEAP)["total"]
+    now, then = Decimal(before["spend_now_usd"]), Decimal(before["spend_then_usd"])
+    settle(opened, made, str(3 * now), reason="invoice", actor="fin")
+    same = preview_policy(opened, STEPS)["total"]
+    assert Decimal(same["spend_now_usd"]) == Decimal(same["spend_then_usd"]) == 3 * now
+    assert (same["changed"], same["estimated_usd"]) == (0, "0.00")
+    found = preview_policy(opened, CHEAP)
+    assert Decimal(found["total"]["spend_then_usd"]) == Decimal(found["total"]["estimated_usd"]) == 3 * then
+    (change,) = found["changes"]
+    assert (Decimal(change["cost_now_usd"]), Decimal(change["cost_then_usd"])) == (3 * now, 3 * then)
+    assert change["estimated"] is True
+    assert replay(opened)["differing"] == 0
 
 
 def test_a_lower_day_limit_of_the_tenants_own_policy_refuses(opened: App, play: Play) -> None:
