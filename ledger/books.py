@@ -56,6 +56,7 @@ class Changes:
 
 
 _DUE_SPARE: Final = 64
+_PART_CHARS: Final = 256
 _CONTAINERS: Final = tuple(one.name for one in fields(Changes) if one.name != "account")
 
 
@@ -75,8 +76,8 @@ class Books:
     the instants at which loaded holds expire, with some that no longer matter; before `others_due_us` no hold
     expires that is not loaded, before `lots_due_us` no loaded lot takes effect or ends. The end of the
     journal of settings is loaded for orders, which may write to it, and for nothing else. `scopes` are those
-    of which the budgets are loaded, with those of every loaded hold; None is all. `parts` and `chars` count
-    what the loaded holds have in windows, and in the texts of any length.
+    of which the budgets are loaded, with those of every loaded hold; None is all. `chars` is about what the
+    loaded holds take beside their rows: texts of any length, and parts.
     """
 
     tenant: str
@@ -95,7 +96,6 @@ class Books:
     settings_n: int = 0
     settings_head: str = ""
     scopes: set[str] | None = None
-    parts: int = 0
     chars: int = 0
     changes: Changes = field(default_factory=Changes)
 
@@ -122,7 +122,7 @@ class Books:
         Make a part of a known hold known.
         """
         self.hold_windows[part.hold_id].append(part)
-        self.parts += 1
+        self.chars += _PART_CHARS
 
     def watch(self, hold: Hold) -> None:
         """
@@ -158,8 +158,7 @@ class Books:
         if self.holds.pop(hold.id, None) is None:
             return
         self.holds_by_key.pop(hold.op_key, None)
-        self.parts -= len(self.hold_windows.pop(hold.id))
-        self.chars -= _chars(hold)
+        self.chars -= _chars(hold) + _PART_CHARS * len(self.hold_windows.pop(hold.id))
 
     def none_due(self, now_us: int) -> bool:
         """

@@ -14,7 +14,7 @@ from ledger.books import Books
 from ledger.rows import OPEN, Hold
 
 ROWS_MAX: Final = 50_000
-"""About one kilobyte each, or less; so much of plans counts as one, too."""
+"""About one kilobyte each, or less; so many characters of plans count as one, too."""
 CHARS_A_ROW: Final = 1_024
 WHOLE_MAX: Final = 1_000
 """Of a tenant with more budgets than these only those are loaded, and kept, that its operations need."""
@@ -81,7 +81,7 @@ def _size(books: Books) -> int:
     """
     Count what books take in rows: by sums that they keep, as this is asked for every batch.
     """
-    rows = len(books.budgets) + len(books.windows) + len(books.lots) + len(books.holds) + books.parts
+    rows = len(books.budgets) + len(books.windows) + len(books.lots) + len(books.holds)
     return 1 + rows + len(books.scopes or ()) + books.chars // CHARS_A_ROW
 
 

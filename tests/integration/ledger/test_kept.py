@@ -387,7 +387,7 @@ def test_only_so_much_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, l
     """
     A tenant with more rows than the bound is not kept; nothing else changes.
     """
-    monkeypatch.setattr(kept_rows, "ROWS_MAX", 10)  # the tenant, its budget, window, lot; three holds in one
+    monkeypatch.setattr(kept_rows, "ROWS_MAX", 7)  # the tenant, its budget, window and lot, three holds
     opened(ledger)
     for name in "stuvwxyz":  # what is closed is no row
         assert isinstance(ledger.do(reserve(name)), Held)
@@ -405,12 +405,12 @@ def test_what_a_hold_says_and_counts_in_is_within_the_bound(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, lent: list[str]
 ) -> None:
     """
-    A plan takes as much room as so many rows, and so does each window that a hold counts in, until it closes.
+    A plan counts as so many rows, and four windows that holds count in as one more, until the hold is closed.
     """
-    monkeypatch.setattr(kept_rows, "ROWS_MAX", 20)
+    monkeypatch.setattr(kept_rows, "ROWS_MAX", 17)
     opened(ledger)
     ledger.do(SetBudget("acme", "week", NOW_US, 900, window="week"))
-    ledger.do(reserve("plain"))  # the tenant, its lot, two budgets and their windows; the hold and its parts
+    ledger.do(reserve("plain"))  # the tenant, its lot, two budgets, their windows: with a second hold eight
     for name, kilobytes, kept in (("small", 8, 2), ("large", 9, 1)):
         asked = reserve(name)
         ledger.do(replace(asked, offers=(replace(asked.offers[0], plan="p" * 1_024 * kilobytes),)))
@@ -429,7 +429,7 @@ def test_who_was_not_heard_of_for_longest_is_forgotten(
     """
     Room for two tenants: the third takes the place of the first; one that is too large takes nobody's.
     """
-    monkeypatch.setattr(kept_rows, "ROWS_MAX", 11)  # four rows each, and a hold with its part
+    monkeypatch.setattr(kept_rows, "ROWS_MAX", 10)  # four rows each, and a hold
     for tenant in ("acme", "bolt", "cord"):
         ledger.do(OpenAccount(tenant, "open", NOW_US, "UTC", 1_000, 600))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ledger import books as books_
 from ledger.books import Books
-from ledger.rows import OPEN, SETTLED, Hold, columns
+from ledger.rows import OPEN, SETTLED, Hold, HoldWindow, columns
 
 STEPS = st.lists(st.tuples(st.sampled_from(["open", "renew", "close", "drop", "due"]), st.integers(0, 9)))
 
@@ -52,12 +52,18 @@ def test_the_holds_that_have_expired_are_found_in_order(steps: list[tuple[str, i
 
 def test_holds_that_are_closed_are_not_noted_for_ever() -> None:
     """
-    A tenant with one open hold at a time notes a bounded number of instants, however many calls it makes.
+    A tenant with one open hold at a time notes a bounded number of instants, however many calls it makes, and
+    nothing of their plans and parts.
     """
     books = Books("acme")
     for number in range(1_000):
         hold = made(f"h{number}", 10**9 + number)
+        hold.plan = "p" * 100
         books.add_hold(hold)
+        books.add_part(HoldWindow(hold.id, "budget", 0, 0, 5, 5, 0))
+        assert 100 < books.chars < 1_000
         hold.state = SETTLED
         books.drop_hold(hold)
+        books.drop_hold(hold)
+    assert books.chars == 0
     assert len(books.due) <= books_._DUE_SPARE + 1
