@@ -207,7 +207,7 @@ def test_a_fork_waits_for_a_stuck_writer_only_so_long(
 
 
 def test_a_child_closes_nothing_that_it_inherited(sqlite_books: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite would clean up behind it, under the parent's hands: not even what nobody uses any more is freed."""
+    """SQLite would clean up under the parent's hands: not even what nobody uses any more is freed."""
     monkeypatch.setattr(sqlite_fork, "PATIENCE_S", 0.1)
     engine = make_engine(sqlite_books)
     taken = [own_connection(engine)]
