@@ -21,12 +21,12 @@ _ORDERS: Final = """SELECT o.result FROM ledger_account AS a CROSS JOIN ledger_o
 _OF_TENANT: Final = " AND a.tenant = :tenant"
 
 
-def corrected(connection: Connection, tenant: str | None) -> tuple[str, ...]:
+def corrected(connection: Connection, tenant: str | None = None) -> frozenset[tuple[str, int]]:
     """
-    Return the ids of the holds, of one tenant or of all, whose cost an operator told.
+    Return the costs that operators told of calls, of one tenant or of all, each with its hold.
     """
     given = {"first": _AMONG[0], "last": _AMONG[1], "kind": Correct.__name__}
     query = text(_ORDERS if tenant is None else _ORDERS + _OF_TENANT)
     found = connection.execute(query, given if tenant is None else {**given, "tenant": tenant})
     answers = (result_from_json(answer) for answer in found.scalars())
-    return tuple(sorted({one.hold_id for one in answers if isinstance(one, Corrected)}))
+    return frozenset((one.hold_id, one.cost_nanos) for one in answers if isinstance(one, Corrected))

@@ -154,7 +154,7 @@ def _corrections(
 
     What it had cost at the model asked for goes: that was of its usage, which is not what was billed.
     """
-    ids, found = corrected(conn, tenant), []
+    ids, found = sorted({hold_id for hold_id, _ in corrected(conn, tenant)}), []
     among = [~UNSEEN, hold.c.actual != decision.c.cost_nanos, decision.c.at_us >= period.from_us]
     among.append(decision.c.at_us < period.to_us)
     more = (hold.c.actual - decision.c.cost_nanos).label("more")

@@ -11,12 +11,11 @@ from sqlalchemy import Connection, select
 
 from circuit.journal import check_chains, replay
 from ledger import tables
-from ledger.codec import result_from_json
 from ledger.rows import OPEN, SETTLED
 from ledger.seals import SealFileError, check_export
-from ledger.types import Correct, Corrected
 from ledger.verify import PROBLEMS_MAX
 from ledger.verify import verify as verify_ledger
+from outlay.corrected import corrected
 from outlay.errors import BadInput, translated
 from outlay.fields import instant_text
 from outlay.tables import decision, policy
@@ -96,9 +95,10 @@ def _circuit(app: App) -> Iterator[str]:
 
 def _decisions(connection: Connection) -> Iterator[str]:
     """
-    Find calls that the provider served and that have no hold, an open one, or one settled at another cost.
+    Find calls that the provider served and that have no hold, an open one, or one settled at another cost
+    that no order told; those that one told are the ones that the sums of spending correct.
     """
-    hold, corrected = tables.hold, _corrected(connection)
+    hold, told = tables.hold, corrected(connection)
     query = (
         select(
             decision.c.id,
@@ -119,18 +119,8 @@ def _decisions(connection: Connection) -> Iterator[str]:
             yield f"decision {decision_id} of {tenant} has a hold of {holder}"
         elif state == OPEN:
             yield f"decision {decision_id} was served, and its hold is still open"
-        elif state == SETTLED and actual != cost_nanos and (hold_id, actual) not in corrected:
+        elif state == SETTLED and actual != cost_nanos and (hold_id, actual) not in told:
             yield f"decision {decision_id} cost {cost_nanos}, its hold is settled at {actual}"
-
-
-def _corrected(connection: Connection) -> frozenset[tuple[str, int]]:
-    """
-    Return the costs that operators told of calls, each with its hold: there the record keeps what it said.
-    """
-    op = tables.op
-    texts = connection.execute(select(op.c.result).where(op.c.kind == Correct.__name__)).scalars()
-    found = [result_from_json(text) for text in texts]
-    return frozenset((one.hold_id, one.cost_nanos) for one in found if isinstance(one, Corrected))
 
 
 def _tallies(connection: Connection) -> Iterator[str]:

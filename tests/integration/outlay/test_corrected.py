@@ -13,7 +13,7 @@ from dashboard_books import NOON, USD, call
 from sqlalchemy import event, func, select
 
 from ledger import tables as ledger_tables
-from ledger.types import Note
+from ledger.types import Correct, Note
 from outlay import reports, reports_log, reports_routing, tables, tallies
 from outlay.admin.archive import archive
 from outlay.admin.books import verify
@@ -185,6 +185,15 @@ def test_the_record_and_the_roll_up_are_never_changed(acme: App) -> None:
     correct(acme, told, 2 * AT_FIRST)
     correct(acme, told, 2 * AT_FIRST)
     assert stored() == before
+
+
+def test_a_correction_that_no_sum_would_find_is_named(acme: App) -> None:
+    """
+    `verify` goes by the same orders as the sums: one under another key is told, as they would miss it.
+    """
+    told = call(acme, 9, cost_nanos=KEPT)
+    acme.ledger.do(Correct("acme", "not an order", NOON, told, reason="bill", cost_nanos=5))
+    assert verify(acme)["problems"] == [f"decisions: decision {told} cost {KEPT}, its hold is settled at 5"]
 
 
 def test_an_archived_call_takes_its_correction_with_it(
