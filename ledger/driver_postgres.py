@@ -119,8 +119,14 @@ class PostgresDriver:
 
     def _chunk(self, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> Sent:
         """
-        Return the shortest statement that takes all of some rows.
+        Return the shortest statement that takes all of some rows. One that the server would take for a row
+        that only fills up is refused.
         """
+        place = bulk.never_null
+        if place is not None and None in [row[place] for row in rows]:
+            from psycopg import DataError
+
+            raise DataError(f"a row has nothing in column {place + 1} of: {bulk.text[:60]}")
         size, text = min(one for one in ((1, bulk.text), *bulk.chunks) if one[0] >= len(rows))
         encoding = self._encoding
         values = [None if value is None else str(value).encode(encoding) for row in rows for value in row]

@@ -71,6 +71,7 @@ class Bulk:
         counts: Whether the statement is told, last, how many rows it has to find, and fails where it does not
             (PostgreSQL only).
         processors: Of each column, what converts its value; empty where none needs it.
+        never_null: Place of the column whose NULL tells a row that only fills up (PostgreSQL's inserts only).
     """
 
     text: str
@@ -78,6 +79,7 @@ class Bulk:
     as_bytes: tuple[bool, ...] = ()
     counts: bool = False
     processors: tuple[Processor, ...] = ()
+    never_null: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +299,7 @@ def _types(table: Table, names: Sequence[str]) -> list[str]:
 
 def _as_bytes(table: Table, names: Sequence[str]) -> list[bool]:
     types = [table.c[name].type for name in names]
-    assert all(isinstance(one, Integer | String | Float | Boolean) for one in types), (
-        "others have no plain text"
-    )
+    assert all(isinstance(one, Integer | String | Float | Boolean) for one in types), "others: no plain text"
     return [type(one) in (Text, String) for one in types]
 
 
@@ -314,13 +314,13 @@ def insert(table: Table, names: Sequence[str], dialect: str, ending: str = "") -
         row = f"({', '.join('?' for _ in names)})"
         return _bulk(lambda rows: f"{into} VALUES {', '.join([row] * rows)}{ending}", dialect)
     types = _types(table, names)
-    never_null = quote.quote(next(name for name in names if not table.c[name].nullable))
+    place = next(place for place, name in enumerate(names) if not table.c[name].nullable)
 
     def write(rows: int) -> str:
         given = f"{_values(types, rows)} AS v({quoted})"
-        return f"{into} SELECT * FROM {given} WHERE v.{never_null} IS NOT NULL{ending}"  # noqa: S608 - our own names
+        return f"{into} SELECT * FROM {given} WHERE v.{quote.quote(names[place])} IS NOT NULL{ending}"  # noqa: S608 - our own names
 
-    return _bulk(write, dialect, _as_bytes(table, names))
+    return replace(_bulk(write, dialect, _as_bytes(table, names)), never_null=place)
 
 
 def guard_of(row_type: type) -> tuple[str, ...]:

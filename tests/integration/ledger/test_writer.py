@@ -239,6 +239,22 @@ def test_poisoned_operation_fails_alone(engine: Engine, ledger: Ledger, more_tab
         assert verify(connection).ok
 
 
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_a_row_without_what_no_row_lacks_fails(
+    engine: Engine, ledger: Ledger, more_tables: None, others: int
+) -> None:
+    """
+    It is never left out in silence, as a row that only fills a statement up, with others or alone.
+    """
+    opened(ledger)
+    rows = [Attachment(notes, {"id": f"{n}", "n": n, "yes": True}) for n in range(others)]
+    with pytest.raises(OperationFailed):
+        ledger.do(reserve("bad"), [*rows, Attachment(notes, {"id": None, "n": 7, "yes": True})])
+    assert isinstance(ledger.do(reserve("good"), rows), Held)
+    assert count(engine, "note") == others
+    assert count(engine, "ledger_hold") == 1
+
+
 def test_attachments_share_the_fate_of_their_operation(
     engine: Engine, ledger: Ledger, more_tables: None
 ) -> None:
