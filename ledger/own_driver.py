@@ -30,4 +30,4 @@ def rest_at_forks(engine: Engine, writer: Disconnects, lock: threading.Lock) -> 
     """
     connections = engine.get_execution_options().get(SQLITE_CONNECTIONS)
     if connections is not None:
-        connections.writers[writer] = lock
+        connections.add(writer, lock)

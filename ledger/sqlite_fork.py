@@ -51,14 +51,21 @@ class Connections:
     """
 
     def __init__(self, file: SqliteFile) -> None:
-        self.writers: weakref.WeakKeyDictionary[Disconnects, threading.Lock] = weakref.WeakKeyDictionary()
+        self._writers: weakref.WeakKeyDictionary[Disconnects, threading.Lock] = weakref.WeakKeyDictionary()
         self._file = file
         self._engine: Callable[[], Engine | None] = lambda: None
         self._made: weakref.WeakSet[_Connection] = weakref.WeakSet()
-        self._gate = threading.Lock()
+        self._forking, self._gate = threading.Lock(), threading.Lock()
         self._forker: int | None = None
-        self._resting: list[threading.Lock] = []
+        self._held: list[threading.Lock] = []
         self._closed = False
+
+    def add(self, writer: Disconnects, lock: threading.Lock) -> None:
+        """
+        Have a writer's connection closed, too, under the lock of its use.
+        """
+        with self._forking:
+            self._writers[writer] = lock
 
     def connect(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
         """
@@ -99,39 +106,50 @@ class Connections:
 
     def before(self) -> None:
         """
-        Wait until everything is closed. It is tried in turns: who has a connection may need another first.
+        Wait until everything is closed. It is tried in ever longer turns: who has a connection may need
+        another first.
         """
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._close_all(min(deadline, time.monotonic() + _TURN_S)):
+        deadline, turn_s = time.monotonic() + PATIENCE_S, _TURN_S
+        while not self._close_all(min(deadline, time.monotonic() + turn_s)):
             if time.monotonic() >= deadline:
                 return
             self.go_on()
             time.sleep(_PAUSE_S)
+            turn_s *= 2
 
     def _close_all(self, until: float) -> bool:
-        if not self._gate.acquire(timeout=_left(until)):
+        """
+        Take the locks in the order in which a writer does that connects, and close all there is.
+        """
+        if not self._take(self._forking, until):
             return False
         self._forker, self._closed = threading.get_ident(), False
-        for writer, lock in list(self.writers.items()):
-            if not lock.acquire(timeout=_left(until)):
+        for writer, lock in list(self._writers.items()):
+            if not self._take(lock, until):
                 return False
-            self._resting.append(lock)
             writer.disconnect()
+        if not self._take(self._gate, until):
+            return False
         self._close_idle()
         while self._open() and time.monotonic() < until:
             time.sleep(_PAUSE_S)
         self._closed = not self._open()
         return self._closed
 
+    def _take(self, lock: threading.Lock, until: float) -> bool:
+        taken = lock.acquire(timeout=max(0.0, until - time.monotonic()))
+        if taken:
+            self._held.append(lock)
+        return taken
+
     def go_on(self) -> None:
         """
         Let everybody connect again, if it was this thread that kept them from it.
         """
         if self._forker == threading.get_ident():
-            while self._resting:
-                self._resting.pop().release()
-            self._forker = None
-            self._gate.release()
+            held, self._held, self._forker = self._held, [], None
+            for lock in reversed(held):
+                lock.release()
 
     def begin_anew(self) -> None:
         """
@@ -141,8 +159,9 @@ class Connections:
             self._file.forbid()
         for one in self._open():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))  # nobody ever frees it: that would close it
-        self._made, self.writers = weakref.WeakSet(), weakref.WeakKeyDictionary()
-        self._gate, self._forker, self._resting = threading.Lock(), None, []
+        self._made, self._writers = weakref.WeakSet(), weakref.WeakKeyDictionary()
+        self._forking, self._gate = threading.Lock(), threading.Lock()
+        self._forker, self._held = None, []
         if (engine := self._engine()) is not None:
             engine.dispose(close=False)
 
@@ -155,7 +174,3 @@ class Connections:
         """
         if (engine := self._engine()) is not None:
             engine.pool.dispose()
-
-
-def _left(until: float) -> float:
-    return max(0.0, until - time.monotonic())

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def open_files(name: str) -> int:
 
 
 def test_children_of_a_busy_process_have_whole_books(books_url: str, engine: Engine, ledger: Ledger) -> None:
-    """One thread writes and one reads without a pause; every child, and a child of it, writes by itself."""
+    """One thread writes, one reads, two fork, all without a pause; each child, and its child, writes too."""
     opened(ledger)
     stop = threading.Event()
     written: list[int] = []
@@ -116,7 +117,8 @@ def test_children_of_a_busy_process_have_whole_books(books_url: str, engine: Eng
     for thread in threads:
         thread.start()
     try:
-        codes = [exit_code(forked(lambda n=n: work(f"child-{n}"))) for n in range(FORKS)]  # type: ignore[misc]
+        with ThreadPoolExecutor(2) as forkers:
+            codes = list(forkers.map(lambda n: exit_code(forked(lambda: work(f"child-{n}"))), range(FORKS)))
     finally:
         stop.set()
         for thread in threads:
