@@ -51,7 +51,7 @@ from outlay.leases import Leases
 from outlay.levels_sql import read_standing, write_level
 from outlay.prices_sql import keep_prices
 from outlay.refusals import from_circuit
-from outlay.storms import Storms
+from outlay.storms import Counts, Storms
 from outlay.tables import EVERYBODY, decision
 from outlay.typical import Typical
 from outlay.views import View
@@ -81,6 +81,7 @@ class Engine:
             keep_prices(app.engine, app.prices, clock())
         self._typical = Typical()
         self._storms = Storms()
+        self._counts = Counts(self._storms, app.ledger)
         self._evidence = EvidenceStore(app.scores)
         self._latencies = Latencies()
         self._demand = Demand(app.engine.dialect.name)
@@ -110,13 +111,7 @@ class Engine:
         """
         Write the refusals that were only counted; a gateway does it every few seconds.
         """
-        counted = self._storms.take_counts()
-        if counted:
-            tenant, at_us = str(counted[0].values["tenant"]), self.tools.now_us()
-            try:
-                self._app.ledger.do(LedgerNote(tenant, f"note:{new_id(at_us)}", at_us), counted)
-            except LedgerError as error:
-                _log.warning("counted refusals were not written: %s", error)
+        self._counts.write(self.tools.now_us())
 
     def perform(self, effect: Effect[Any]) -> Any:
         """
@@ -252,10 +247,11 @@ class Engine:
     def _record(self, row: Any) -> list[Attachment]:
         """Keep a refusal as a record of its own, unless there is a storm of its like; those are counted."""
         tenant, code, at_us = str(row["tenant"]), str(row["code"]), row["at_us"]
-        if row["outcome"] != "refused" or self._storms.is_calm(tenant, code, at_us):
-            return [Attachment(decision, row, ignore=True), *self._storms.take_counts(at_us)]
-        self._storms.count(tenant, code, at_us)
-        return self._storms.take_counts(at_us)
+        calm = row["outcome"] != "refused" or self._storms.is_calm(tenant, code, at_us)
+        if not calm:
+            self._storms.count(tenant, code, at_us)
+        self._counts.write_lately(at_us)
+        return [Attachment(decision, row, ignore=True)] if calm else []
 
     # reading
 
@@ -288,6 +284,7 @@ class Engine:
                 ),
                 evidence=self._evidence.of(conn, applied.policy, tenant, effect.now_us),
                 timezone="UTC" if account is None else account.timezone,
+                debt_nanos=0 if account is None else account.debt_nanos,
             )
 
     def _credit_full(self, conn: Any, policy: Policy, tenant: str, at_us: int) -> int | None:

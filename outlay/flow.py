@@ -102,7 +102,7 @@ def preview(request: CallRequest, tools: Tools) -> Generator[Any, Any, Choice | 
         return refused
     choice = call.choose(call.assessment.unhealthy)
     if isinstance(choice, Refusal):
-        return refusals.from_router(call.id, choice, call.at_us, call.view.timezone)
+        return refusals.not_served(call.id, request.tenant, choice, call.view, call.at_us)
     return replace(choice, reasons=(*call.reasons, *choice.reasons))
 
 
@@ -220,7 +220,7 @@ class _Call:
             yield from ask(moved)
         choice = fallback.within(self.request.link, choice, self.view.policy)
         if isinstance(choice, Refusal):
-            refused = refusals.from_router(self.id, choice, self.at_us, self.view.timezone)
+            refused = refusals.not_served(self.id, self.request.tenant, choice, self.view, self.at_us)
             return refused if self.request.link.tried else (yield from self._refuse(refused))
         self.choice = choice
         self.record = records.decided(self.record, choice, self.reasons)

@@ -13,6 +13,7 @@ import ledger.types as ledger
 from circuit.types import HaltCode, Halted
 from outlay.calls import Refused
 from outlay.fields import instant_text
+from outlay.views import View
 from pricing.money import format_usd
 from router.types import Refusal, RefusalCode
 
@@ -69,6 +70,7 @@ CIRCUIT: Final[Mapping[HaltCode, Shape]] = {
     HaltCode.RUNAWAY: Shape(HaltCode.RUNAWAY, 429, "rate_limit_error"),
 }
 
+_BARRED: Final = frozenset(LEDGER[one].code for one in (ledger.Reason.FROZEN, ledger.Reason.IN_DEBT))
 _WORKFLOW: Final = Shape("outlay_workflow_budget_reached", 429, "rate_limit_error")
 SHAPES: Final = (*CIRCUIT.values(), *ROUTER.values(), *LEDGER.values(), _WORKFLOW)
 """Of every refusal; some share one."""
@@ -124,6 +126,25 @@ def from_router(decision_id: str, refusal: Refusal, now_us: int | None = None, z
     if shape.retry and retry_after_s is not None:
         retry_after_s = min(retry_after_s, BREAKER_RETRY_S_MAX)
     return _refused(decision_id, shape, message, retry_after_s, numbers, zone)
+
+
+def not_served(decision_id: str, tenant: str, refusal: Refusal, view: View, now_us: int) -> Refused:
+    """
+    Put a refusal of the router in words. Where the ledger would refuse every call of the account, the caller
+    hears that instead of a priority that is not served: no reset of a budget, and no raise, would help it.
+    """
+    barred = view.barred if refusal.code is RefusalCode.PRIORITY_REFUSED else None
+    if barred is not None:
+        return from_ledger(decision_id, tenant, barred, now_us, view.timezone)
+    return from_router(decision_id, refusal, now_us, view.timezone)
+
+
+def told_as(decision_id: str, refusal: Refusal) -> frozenset[str]:
+    """
+    Name the codes that a caller may have been given for a refusal of the router.
+    """
+    barred = _BARRED if refusal.code is RefusalCode.PRIORITY_REFUSED else frozenset()
+    return barred | {from_router(decision_id, refusal).code}
 
 
 def _budget_of(gauge: object) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from circuit.rules import Rules
 from circuit.types import Snapshot
-from ledger.types import Gauge
+from ledger.types import Gauge, Reason, Refused
 from pricing.money import PPM, scale_ceil
 from router.complexity import task_class
 from router.policy import Policy
@@ -60,7 +60,7 @@ class View:
 
     Attributes:
         policy, policy_tenant, policy_version: The policy in force; version 0 is the packaged one.
-        known: Whether the tenant has an account.
+        known: Whether the tenant has an account; `frozen` and `debt_nanos` are its own.
         credit_full_nanos: Credits that count as full; None leaves credits out of the remaining share.
         level: Degradation steps in force for this tenant so far.
         measured: What has been measured of models and of this tenant's calls.
@@ -82,6 +82,7 @@ class View:
     measured: Known = field(default_factory=Known)
     evidence: Mapping[str, Evidence] | None = None
     timezone: str = "UTC"
+    debt_nanos: int = 0
 
     @property
     def enforced(self) -> bool:
@@ -89,6 +90,18 @@ class View:
         Tell whether decisions take effect, or are only written down.
         """
         return self.policy.enforcement.mode == "enforce"
+
+    @property
+    def barred(self) -> Refused | None:
+        """
+        Say what the ledger would refuse every call of this account with, whatever it may cost.
+        """
+        if self.frozen:
+            return Refused(Reason.FROZEN)
+        if self.debt_nanos == 0:
+            return None
+        wallet = next((gauge.limit_nanos for gauge in self.gauges if gauge.name == "credit"), None)
+        return Refused(Reason.IN_DEBT, {"debt_nanos": self.debt_nanos, "wallet_nanos": wallet})
 
 
 def recorded(record: Mapping[str, Any], view: View) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from outlay.admin.common import known_tenant
 from outlay.admin.decisions import readable
 from outlay.errors import PolicyInvalid, translated
 from outlay.prices_sql import stored_prices
-from outlay.refusals import from_router
+from outlay.refusals import from_router, told_as
 from outlay.wiring import App
 from pricing.stored import digest
 from pricing.table import PriceTable
@@ -195,7 +195,7 @@ def compared(row: Mapping[str, Any], made: Choice | Refusal) -> Difference | Non
     if isinstance(made, Refusal):
         code = from_router(row["id"], made).code
         stored = _read(row["offers"]) or []
-        if not stored and row["code"] == code:
+        if not stored and row["code"] in told_as(row["id"], made):
             return None
         return Difference(f"now refused: {code}", stored or row["code"], code)
     found = _other_text("other offers", row["offers"], made.offers)

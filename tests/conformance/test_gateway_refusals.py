@@ -72,6 +72,13 @@ def _spent(app: Any, tenant: str) -> None:
     money.set_budget(app, tenant, "0", actor="test")
 
 
+def _frozen(app: Any, tenant: str) -> None:
+    steps = "[degradation]\nmode = 'steps'\nsteps = [{ below = 0.5, only = ['critical'] }]"
+    own_policy(app, tenant, f"{MODEL}\n{steps}")
+    money.set_budget(app, tenant, "0", actor="test")
+    tenants.set_tenant(app, tenant, frozen=True, actor="test")
+
+
 def _halted(app: Any, tenant: str) -> None:
     breakers.halt(app, tenant=tenant, reason="drill", actor="test")
 
@@ -87,6 +94,7 @@ def _runaway(app: Any, tenant: str) -> None:
     [
         (_poor, anthropic.PaymentRequiredError, 402, "billing_error", "outlay_credit_exhausted"),
         (_spent, anthropic.RateLimitError, 429, "rate_limit_error", "outlay_daily_budget_reached"),
+        (_frozen, anthropic.PermissionDeniedError, 403, "permission_error", "outlay_tenant_frozen"),
         (_halted, anthropic.APIStatusError, 503, "api_error", "outlay_kill_switch"),
         (_runaway, anthropic.RateLimitError, 429, "rate_limit_error", "outlay_runaway_halt"),
     ],

@@ -14,13 +14,14 @@ from hello import BODY, OPUS, USAGE, Select
 
 from circuit.types import State, model_scope
 from ledger.types import Operation, Settle
-from outlay import effects, reports
+from outlay import effects, flow, reports
 from outlay.admin.breakers import halt, resume
 from outlay.admin.decisions import explain
+from outlay.admin.lots import adjust
 from outlay.admin.money import set_budget
 from outlay.admin.policies import apply_policy
 from outlay.admin.replay import replay
-from outlay.admin.tenants import create_tenant
+from outlay.admin.tenants import create_tenant, set_tenant
 from outlay.calls import CallRequest, Completed, Done, Failed, NotSent, Refused
 from outlay.client import Call, Calls
 from outlay.levels_sql import read_standing
@@ -144,6 +145,42 @@ def test_refusals_are_recorded_with_their_codes(app: App, calls: Calls, select: 
     codes = [row["code"] for row in select("SELECT code FROM outlay_decision ORDER BY code")]
     assert codes == ["outlay_credit_exhausted", spent.code, "outlay_unknown_model"]
     assert select("SELECT id FROM ledger_hold") == []
+
+
+def _freeze(app: App) -> None:
+    set_tenant(app, "acme", frozen=True, actor="t")
+
+
+def _indebt(app: App) -> None:
+    adjust(app, "acme", "23", take=True, reason="invoice", actor="t")
+
+
+@pytest.mark.parametrize(
+    ("bar", "code", "numbers"),
+    [
+        (_freeze, "outlay_tenant_frozen", {}),
+        (_indebt, "outlay_credit_exhausted", {"debt_usd": "3.00", "wallet_usd": "0.00"}),
+    ],
+)
+def test_a_barred_account_is_told_so_though_its_budget_is_spent(
+    app: App, calls: Calls, bar: Callable[[App], None], code: str, numbers: dict[str, str]
+) -> None:
+    """
+    No reset of a budget and no raise would help a frozen or indebted tenant: with a step that refuses before
+    the ledger is asked it hears the same as without, on the record and in a preview as well; replay agrees.
+    """
+    bar(app)
+    plain = refusal(calls.start(asking()))
+    set_budget(app, "acme", "0", actor="t")
+    spent = refusal(calls.start(asking()))
+    seen = calls.carry_out(flow.preview(asking(), calls.engine.tools))
+    for told in (plain, spent, seen):
+        found = {name: value for name, value in told.details.items() if name != "decision_id"}
+        assert (told.code, told.message, told.retry_after_s) == (code, plain.message, None)
+        assert found == {"error_code": code, **numbers}
+    reasons = explain(app, spent.decision_id)["reasons"]
+    assert [reason["code"] for reason in reasons] == [code]
+    assert (replay(app)["same"], replay(app)["different"]) == (2, [])
 
 
 def test_a_storm_of_refusals_is_counted(calls: Calls, select: Select, clock: Any) -> None:
