@@ -5,12 +5,14 @@ They take no lock and change nothing. A budget window is shown even before anyth
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from ledger import admission, tables
+from ledger.accounts import valid_name
 from ledger.books import Books
 from ledger.budget import Meter, budget_meter, current_window, meters
 from ledger.read_models import AccountRow, Balance, HoldRow, StatementLine
@@ -42,6 +44,12 @@ _BUDGETS = _select(tables.budget, "tenant = ?")
 _WINDOWS = _select(tables.budget_window, "tenant = ? AND ends_at > ?")
 
 
+@cache
+def _among(table: Table, where: str, column: str, number: int) -> str:
+    """Write a statement for the rows that have one of so many values."""
+    return _select(table, f"{where} AND {column} IN ({', '.join('?' * number)})")
+
+
 def _rows(connection: Connection, statement: str, *values: str | int) -> Sequence[Any]:
     marked = statement if connection.dialect.name == "sqlite" else statement.replace("?", "%s")
     return connection.exec_driver_sql(marked, values).all()
@@ -70,20 +78,42 @@ def account(connection: Connection, tenant: str) -> AccountRow | None:
     return _account_row(rows[0]) if rows else None
 
 
-def _books(connection: Connection, tenant: str, now_us: int) -> Books | None:
+def _books(
+    connection: Connection, tenant: str, now_us: int, scopes: Sequence[str] | None = None
+) -> Books | None:
     """
-    Load what meters need; None where the tenant has no account.
+    Load what meters of the tenant and of some scopes need, None of all; None where it has no account.
     """
     rows = _rows(connection, _ACCOUNT, tenant)
     if not rows:
         return None
     books = Books(tenant, account=Account(*rows[0]))
-    for found in _rows(connection, _BUDGETS, tenant):
-        budget = Budget(*found)
+    if scopes is None:
+        budgets = _rows(connection, _BUDGETS, tenant)
+        windows = _rows(connection, _WINDOWS, tenant, now_us)
+    else:
+        books.scopes = {"tenant", *scopes}
+        budgets, windows = _of_scopes(connection, tenant, now_us, books.scopes)
+    for row in budgets:
+        budget = Budget(*row)
         books.budgets[(budget.scope, budget.window_kind)] = budget
-    for found in _rows(connection, _WINDOWS, tenant, now_us):
-        books.windows.setdefault(found.budget_id, {})[found.starts_at] = Window(*found)
+    for row in windows:
+        books.windows.setdefault(row.budget_id, {})[row.starts_at] = Window(*row)
     return books
+
+
+def _of_scopes(
+    connection: Connection, tenant: str, now_us: int, scopes: Collection[str]
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """
+    Return the budgets of some scopes, and their windows: a tenant may have a budget for each of its users.
+    """
+    names = sorted(filter(valid_name, scopes))  # no budget has another one
+    asked = _among(tables.budget, "tenant = ?", "scope", len(names))
+    budgets = _rows(connection, asked, tenant, *names)
+    ids = [row.id for row in budgets]
+    asked = _among(tables.budget_window, "ends_at > ?", "budget_id", len(ids))
+    return budgets, _rows(connection, asked, now_us, *ids) if ids else ()
 
 
 def _clock(books: Books, now_us: int) -> int:
@@ -97,7 +127,7 @@ def gauges(connection: Connection, tenant: str, scopes: Sequence[str], now_us: i
     """
     Return the credit and every budget that applies to these scopes; empty where there is no account.
     """
-    books = _books(connection, tenant, now_us)
+    books = _books(connection, tenant, now_us, scopes)
     if books is None:
         return ()
     return tuple(meter.gauge() for meter in meters(books, tuple(scopes), _clock(books, now_us)))
@@ -109,7 +139,7 @@ def standing(
     """
     Return the account with its gauges as `gauges` does, from one look at the books.
     """
-    books = _books(connection, tenant, now_us)
+    books = _books(connection, tenant, now_us, scopes)
     if books is None or books.account is None:
         return None, ()
     shown = meters(books, tuple(scopes), _clock(books, now_us))
@@ -122,7 +152,7 @@ def would_take(
     """
     Return the place of the offer that a reservation would take now; None where it would be refused.
     """
-    books = _books(connection, tenant, now_us)
+    books = _books(connection, tenant, now_us, scopes)
     if books is None or books.account is None or books.account.frozen or books.account.debt > 0:
         return None
     ppm, limits = books.account.multiplier_ppm, meters(books, tuple(scopes), _clock(books, now_us))

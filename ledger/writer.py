@@ -230,7 +230,7 @@ def _is_of(op: Operation, result: Result) -> bool:
     Tell whether an answer that a key has may be that of this operation: a hold of another id was made under
     the key before, by whoever used it first.
     """
-    return getattr(result, "hold_id", None) == getattr(op, "hold_id", None)
+    return not isinstance(op, Reserve) or not isinstance(result, Held) or result.hold_id == op.hold_id
 
 
 def _fail(item: Item, error: LedgerError, failed: _Failed) -> None:

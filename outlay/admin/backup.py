@@ -155,12 +155,24 @@ def _check_revision(source: Path, revision: str) -> None:
 
 def _check_empty(engine: Engine, revision: str) -> None:
     """
-    Refuse tables of another revision: what the upgrades since do with rows would not be done with these.
+    Refuse tables of another revision: what the upgrades since do with rows would not be done with these. So
+    are tables with rows, such as a gateway leaves that was started there: the backup may have the same.
     """
-    found = schema.current(engine)
+    found, problem = schema.current(engine), None
     if found not in (None, revision):
         problem = f"has the tables of revision {found}, the backup those of {revision}"
+    elif (used := _first_used(engine)) is not None:
+        problem = f"has rows in {used} already"
+    if problem is not None:
         raise BadInput("database_url", None, problem, "Restore into a new database; that upgrades it, too.")
+
+
+def _first_used(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        for name in _tables(connection):
+            if connection.execute(text(f'SELECT 1 FROM "{name}" LIMIT 1')).first() is not None:  # noqa: S608 - read from the catalogue
+                return name
+    return None
 
 
 def _no_backup(source: Path) -> BadInput:

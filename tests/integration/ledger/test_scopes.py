@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
-from ledger import Ledger, kept, reading
+from ledger import Ledger, kept, reading, reads
 from ledger.books import Books
+from ledger.budget import budget_id
 from ledger.drivers import Driver
+from ledger.rows import DAY
 from ledger.store_sql import SqlStore
 from ledger.types import (
     AccountSet,
@@ -203,3 +205,25 @@ def test_ever_more_users_stay_within_the_bound(
         books = store._kept._tenants.get("acme")
         assert books is None or len(books.books.scopes or ()) <= 30
     assert sum(not one.looked for one in loads) >= 50, "the settlements had all that they need"
+
+
+def test_a_look_reads_what_it_shows(engine: Engine, loads: list[Loaded]) -> None:
+    """What is shown for some scopes is what all the books say of them, and budgets of others are not read."""
+    ledger = Ledger(engine)
+    ledger.do(OpenAccount("acme", "open", NOW_US, "UTC", 1_000_000, 900_000))
+    for place, user in enumerate(USERS):
+        ledger.do(SetBudget("acme", user, NOW_US, 1_000 * place, scope=user))
+    assert isinstance(ledger.do(reserve("h", USERS[2], 70)), Held)
+    ledger.close()
+    found: list[object] = []
+    event.listen(engine, "before_cursor_execute", lambda *seen: found.append(seen[3]))
+    with reading(engine) as connection:
+        whole = reads.balance(connection, "acme", NOW_US)
+        found.clear()
+        shown = reads.gauges(connection, "acme", (USERS[2], "user:none", "nul\0"), NOW_US)
+    assert whole is not None
+    wanted = [gauge for gauge in whole.gauges if gauge.name in ("credit", "tenant/day", f"{USERS[2]}/day")]
+    assert list(shown) == wanted
+    assert [gauge.held_nanos for gauge in shown] == [70, 70, 70]
+    both = tuple(budget_id("acme", scope, DAY) for scope in ("tenant", USERS[2]))
+    assert found == [("acme",), ("acme", "tenant", "user:none", USERS[2]), (NOW_US, *both)]

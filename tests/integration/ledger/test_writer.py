@@ -30,6 +30,8 @@ from ledger.types import (
     OpenAccount,
     Operation,
     Reason,
+    Refund,
+    Refunded,
     Refused,
     Reserve,
     Settle,
@@ -146,7 +148,9 @@ def test_lost_connection_is_ridden_out(
         settled = ledger.do(Settle("acme", key, NOW_US, f"h-{name}", 70))
         assert isinstance(settled, Settled)
         assert not settled.replayed
-    assert count(engine, "ledger_transfer") == 4
+    faults[place] = [ConnectionResetError("gone")]
+    assert ledger.do(Refund("acme", "back", NOW_US, "h-a", 30)) == Refunded("acme-5", 30, 10_390)
+    assert count(engine, "ledger_transfer") == 5
     with reading(engine) as connection:
         assert verify(connection).ok
 
