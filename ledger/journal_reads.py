@@ -82,6 +82,21 @@ def budget_zones(connection: Connection, tenant: str) -> Zones:
     return found
 
 
+def budgets_since(connection: Connection, tenant: str) -> Mapping[str, int]:
+    """
+    Return when each of a tenant's budgets was first set, by the subject of its entries; not of those that are
+    older than the journal: their first entry is of the migration and has no key.
+    """
+    table = tables.setting
+    query = select(table.c.subject, table.c.at, table.c.op_key).where(
+        table.c.tenant == tenant, table.c.subject.startswith(BUDGET, autoescape=True)
+    )
+    first: dict[str, tuple[int, str]] = {}
+    for subject, at_us, key in connection.execute(query.order_by(table.c.n)):
+        first.setdefault(subject, (at_us, key))
+    return {subject: at_us for subject, (at_us, key) in first.items() if key}
+
+
 def zone_of_window(zones: Zones, scope: str, window: str, starts_us: int) -> str | None:
     """
     Return the time zone in which a budget's window runs that began at an instant: a window that runs while

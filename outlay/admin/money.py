@@ -13,10 +13,12 @@ from sqlalchemy import Connection, select
 from ledger import reads, tables
 from ledger.accounts import PRIORITY_MAX
 from ledger.history import balance_at
+from ledger.journal_reads import budgets_since
 from ledger.read_models import AccountRow, HoldRow
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
+from outlay.admin.budgets import counts_from_us
 from outlay.admin.common import (
     account,
     carry_out_dated,
@@ -165,7 +167,8 @@ def set_budget(
         until: Date or time at which the standing limit returns, in the tenant's zone; None sets that one.
         counts: "charge" (what the tenant pays) or "cost" (what the provider bills); a budget keeps it.
     Returns:
-        tenant, window, scope, limit_usd, limit_before_usd, until, replayed.
+        tenant, window, scope, limit_usd, limit_before_usd, until, replayed; and `counts_from`, where the
+        budget was set within the window that runs: what was held before in it does not count.
     """
     order = _BudgetOrder(app, tenant, limit, window, scope, until, reason, idempotency_key, actor)
     order.counts = None if counts is None else fields.choice(counts, "counts", COUNTS_NAMES)
@@ -242,8 +245,15 @@ class _BudgetOrder:
             "limit_usd": usd(result.limit_nanos),
             "limit_before_usd": usd(result.limit_before_nanos),
             "until": instant_text(result.valid_until_us, self.row.timezone),
+            "counts_from": instant_text(self._counts_from_us(), self.row.timezone),
             "replayed": result.replayed,
         }
+
+    def _counts_from_us(self) -> int | None:
+        with translated(), self.app.reading() as connection:
+            since, gauge = budgets_since(connection, self.row.tenant), _gauge(connection, self)
+        assert gauge is not None, "it was set"
+        return counts_from_us(self.row, since, self.scope, self.window, gauge.starts_us)
 
     def _order(self, zone: str) -> SetBudget:
         until_us = None if self.until is None else fields.instant_us(self.until, "until", zone)

@@ -149,7 +149,12 @@ def list_all(common: Common, tenant: Tenant) -> Answer:
     with common.opened() as app:
         found = list_budgets(app, tenant)
     rows = [_budget(row) for row in found["budgets"]]
-    shown = table(rows, _BUDGETS, "No budgets: only the credit bounds what is spent.")
+    midway = any(row["counts_from"] is not None for row in rows)
+    shown = table(
+        rows,
+        (*_BUDGETS, *(("counts_from",) if midway else ())),
+        "No budgets: only the credit bounds what is spent.",
+    )
     moves = any(row["next_timezone"] is not None for row in rows)
     said = f"A window ends in the zone in which it began; {found['timezone']} holds from resets at on."
     return Answer(found, (shown, *([said] if moves else ())))
@@ -168,9 +173,11 @@ def _budget(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _limited(done: dict[str, Any]) -> Answer:
-    """Answer with no limit as the word that sets it."""
+    """Answer with no limit as the word that sets it, and with what a new budget does not count."""
     limits = {name: done[name] or NO_LIMIT for name in ("limit_usd", "limit_before_usd")}
-    return Answer(done, (Pairs(tuple({**done, **limits}.items())),))
+    since = done["counts_from"]
+    said = f"It counts from {since} on: what was held before in this {done['window']} is not in it."
+    return Answer(done, (Pairs(tuple({**done, **limits}.items())), *([said] if since is not None else ())))
 
 
 @command(group, "set")

@@ -387,6 +387,17 @@ def test_a_fix_is_never_one_that_does_not_work(outlay: Outlay, decision: str) ->
         assert "what is left" not in again.err
 
 
+def test_a_new_budget_says_what_it_does_not_count(outlay: Outlay) -> None:
+    """
+    One that is set within its window says so in a sentence, and in the list; the day of the account does not.
+    """
+    assert "counts_from" not in outlay("budget", "list", "acme").out
+    said = outlay("budget", "set", "acme", "2", "--window", "month").out
+    assert re.search(r"\nIt counts from \S+ on: what was held before in this month is not in it\.\n", said)
+    assert "It counts from" not in outlay("budget", "set", "acme", "5").out
+    assert "counts from" in outlay("budget", "list", "acme").out
+
+
 def test_no_limit_is_told_by_the_word_that_sets_it(outlay: Outlay) -> None:
     """
     People read "none", before and after; scripts get null.

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from ledger.journal_reads import budget_zones, zone_of_window
+from ledger import tables as ledger_tables
+from ledger.journal_reads import budget_zones, budgets_since, zone_of_window
 from outlay import fields
 from outlay.admin import budgets, money, tenants
+from outlay.clock import now_us
 from outlay.errors import Rejected
 from outlay.reports_budgets import LINES_MAX
 from outlay.wiring import App
@@ -82,6 +84,44 @@ def test_the_window_after_a_change_of_zone_runs_in_the_new_one(app: App, acme: A
     assert zone_of_window(zones, "tenant", "day", after_us) == "America/New_York"
     assert zone_of_window(zones, "tenant", "day", after_us - 86_400_000_000) == "Europe/Berlin"
     assert zone_of_window(zones, "task:none", "day", after_us) is None
+
+
+def test_a_budget_set_within_its_window_says_from_when_it_counts(
+    app: App, acme: Any, make_call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nothing spent is moved into a new budget, so the order's answer and the list say from when it counts,
+    until the next window; the day that came with the account misses nothing.
+    """
+    make_call()
+    before = now_us()
+    made = money.set_budget(app, "acme", "2", window="month", idempotency_key="m1", actor="t")
+    assert before <= fields.instant_us(made["counts_from"], "counts_from", "UTC") <= now_us()
+    assert made["counts_from"].endswith(("+01:00", "+02:00"))
+    again = money.set_budget(app, "acme", "2", window="month", idempotency_key="m1", actor="t")
+    assert again == {**made, "replayed": True}
+    assert money.set_budget(app, "acme", "5", actor="t")["counts_from"] is None
+    raised = money.raise_budget(app, "acme", "3", window="month", until="2090-01-01", actor="t")
+    assert raised["counts_from"] == made["counts_from"]
+    day, month = budgets.list_budgets(app, "acme")["budgets"]
+    assert (day["counts_from"], month["counts_from"]) == (None, made["counts_from"])
+    assert Decimal(day["spent_usd"]) > 0
+    assert month["spent_usd"] == "0.00"
+    next_us = fields.instant_us(month["resets_at"], "resets_at", "UTC")
+    monkeypatch.setattr(budgets, "now_us", lambda: next_us)
+    assert [row["counts_from"] for row in budgets.list_budgets(app, "acme")["budgets"]] == [None, None]
+
+
+def test_a_budget_older_than_the_journal_does_not_say_since_when_it_counts(app: App, acme: Any) -> None:
+    """The migration's entry says that a budget was there, not when it was set."""
+    old = {
+        "tenant": "acme", "n": 99, "subject": "budget:tenant/month", "value": "{}", "op_key": "",
+        "actor": "migration", "reason": "", "at": now_us(), "prev_hash": "", "hash": "",
+    }  # fmt: skip
+    with app.engine.begin() as connection:
+        connection.execute(ledger_tables.setting.insert().values(old))
+    with app.reading() as connection:
+        assert set(budgets_since(connection, "acme")) == {"budget:tenant/day"}
 
 
 def test_a_budget_of_a_key_has_its_name(app: App, acme: Any) -> None:

@@ -174,7 +174,7 @@ def test_a_budget_is_set_at_once(app: App, acme: dict[str, Any]) -> None:
     made = money.set_budget(app, "acme", "3", reason="slow down", actor="t")
     assert made == {
         "tenant": "acme", "window": "day", "scope": "tenant", "limit_usd": "3.00",
-        "limit_before_usd": "5.00", "until": None, "replayed": False,
+        "limit_before_usd": "5.00", "until": None, "counts_from": None, "replayed": False,
     }  # fmt: skip
     for limit, shown in (("0", "0.00"), ("none", None), ("7.5", "7.50")):
         assert money.set_budget(app, "acme", limit, actor="t")["limit_usd"] == shown
