@@ -2,9 +2,15 @@
 Storms of refusals are counted, not stored one by one.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
-from outlay.storms import Storms
+import pytest
+
+from ledger import LedgerClosed, OperationFailed, OutcomeUnknown, StoreUnavailable
+from ledger.types import Noted, Reason, Refused
+from outlay.storms import Counts, Storms
 
 MINUTE = 60_000_000
 
@@ -49,3 +55,88 @@ def test_counts_are_taken_once_a_second_and_once() -> None:
     storms.count("zeta", "y", MINUTE)
     assert taken() == [("zeta", "y", MINUTE, 1)]
     assert taken() == []
+
+
+class Books:
+    """A ledger that gives the answers that it was told to, then books; a key counts once."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.booked: dict[str, int] = {}
+
+    def submit(self, note: Any, rows: Any) -> Future[Any]:
+        """Answer at once, or refuse to take it."""
+        answer = self.answers.pop(0) if self.answers else Noted()
+        if isinstance(answer, LedgerClosed):
+            raise answer
+        if isinstance(answer, Noted | OutcomeUnknown):  # of these it may have been written
+            self.booked[note.key] = sum(row.values["count"] for row in rows)
+        done: Future[Any] = Future()
+        if isinstance(answer, Exception):
+            done.set_exception(answer)
+        else:
+            done.set_result(answer)
+        return done
+
+    @property
+    def total(self) -> int:
+        """How many refusals are in the books."""
+        return sum(self.booked.values())
+
+
+def _counted(storms: Storms, times: int = 5) -> None:
+    for _ in range(times):
+        storms.count("acme", "x", 0)
+    storms.count("zeta", "y", 0)
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        Refused(Reason.QUEUE_FULL, {"queue_max": 1}),
+        StoreUnavailable("gone"),
+        OutcomeUnknown("lost"),
+        LedgerClosed("closed"),
+    ],
+    ids=lambda why: type(why).__name__,
+)
+def test_counts_that_were_not_written_are_written_with_the_next(
+    why: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    A full queue, books out of reach and an answer that was lost take no count with them and double none; it
+    is logged once, however often it is tried.
+    """
+    storms, books = Storms(), Books(why, why)
+    counts = Counts(storms, books)  # type: ignore[arg-type]  # what it needs of one
+    with caplog.at_level(logging.WARNING, "outlay"):
+        for second in (1, 2, 3):
+            _counted(storms)
+            counts.write_lately(second * 1_000_000)
+        counts.write(4_000_000)
+    assert books.total == 3 * 6
+    assert len(caplog.records) == 1
+    assert storms.take_counts() == []
+
+
+def test_what_the_books_reject_is_not_tried_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """It would be rejected again, and all other counts with it: how many are lost is logged."""
+    storms, books = Storms(), Books(OperationFailed("no"))
+    counts = Counts(storms, books)  # type: ignore[arg-type]  # what it needs of one
+    _counted(storms)
+    counts.write(1)
+    _counted(storms, 1)
+    counts.write(2)
+    assert books.total == 2
+    assert "6 counted refusals are lost" in caplog.text
+
+
+def test_counts_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more kinds than are kept the rest is lost, and told; a kind that is kept goes on counting."""
+    monkeypatch.setattr("outlay.storms._KEPT_MAX", 1)
+    storms = Storms()
+    _counted(storms)
+    rows = storms.take_counts()
+    assert storms.give_back(rows) == 1
+    assert storms.give_back(rows) == 1
+    assert [row.values["count"] for row in storms.take_counts()] == [10]
