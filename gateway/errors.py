@@ -162,9 +162,7 @@ def public(error: OutlayError) -> ApiError:
 
 def _bad_input(error: BadInput) -> ApiError:
     named = {"field": error.field, "value": error.value, "fix": error.fix}
-    return ApiError(
-        400, "invalid_request_error", str(error), {"error_code": "outlay_invalid_request", **named}
-    )
+    return ApiError(400, "invalid_request_error", str(error), {"error_code": error.code, **named})
 
 
 def _invalid_policy(error: PolicyInvalid) -> ApiError:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import ApiError, invalid
+from outlay.hint_words import check_headers
 from outlay.keys_sql import KeyRow, Keys
 from router.types import HINT_NUMBER_MAX, NUMBER_HINTS, TEXT_HINTS, Hints
 
@@ -80,7 +81,9 @@ def read_hints(headers: Mapping[str, str]) -> Hints:
 
     Raises:
         ApiError: 400, a value is too long or malformed.
+        BadInput: A header looks like one of Outlay's, and is none.
     """
+    check_headers(headers)
     tags = _tags(_text(headers, "outlay-tags", 2_000))
     texts: dict[str, Any] = {name: _text(headers, f"outlay-{name}") for name in TEXT_HINTS}
     numbers: dict[str, Any] = {

@@ -36,11 +36,14 @@ class BadInput(OutlayError):  # noqa: N818 - says what is so; the name is part o
     Input that cannot be used; nothing was written.
     """
 
-    def __init__(self, field: str, value: object, message: str, fix: str) -> None:
+    def __init__(
+        self, field: str, value: object, message: str, fix: str, *, code: str = "outlay_invalid_request"
+    ) -> None:
         """
         Name the field, show its value, say what is wrong and what to write instead.
         """
         self.field, self.value, self.message, self.fix = field, shown(value), message, fix
+        self.code = code
         found = "" if value is None else f" (found: {self.value})"
         super().__init__(" ".join(part for part in (f"{field}: {message}{found}.", fix) if part))
 

@@ -217,10 +217,10 @@ def is_storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def close_name(value: str, known: Iterable[str]) -> str | None:
+def close_name(value: str, known: Iterable[str], *, prefix: str = "") -> str | None:
     """
-    Say which known name was probably meant; None where none is close.
+    Say which known name was probably meant; None where none is close. A prefix of all makes none closer.
     """
-    names = {name.lower(): name for name in known}
-    found = get_close_matches(value[:NAME_MAX].lower(), names, n=1)
+    names = {name.lower().removeprefix(prefix): name for name in known}
+    found = get_close_matches(value[:NAME_MAX].lower().removeprefix(prefix), names, n=1)
     return f'Did you mean "{names[found[0]]}"?' if found else None

@@ -338,5 +338,6 @@ def _as_sdk_errors(request: APIRequest) -> Iterator[None]:
             request, 503, "api_error", str(error), details, retry=True, retry_after_s=1
         ) from error
     except OutlayError as error:
-        details = {"error_code": "outlay_invalid_request", "field": getattr(error, "field", "")}
+        code = error.code if isinstance(error, BadInput) else "outlay_invalid_request"
+        details = {"error_code": code, "field": getattr(error, "field", "")}
         raise _status_error(request, 400, "invalid_request_error", str(error), details) from error

@@ -14,7 +14,7 @@ import httpx2
 from outlay import fields
 from outlay.calls import TRUSTED, CallRequest, Upstream
 from outlay.errors import BadInput
-from outlay.hint_words import hints_of
+from outlay.hint_words import check_headers, hints_of
 from router.types import NUMBER_HINTS, TEXT_HINTS
 
 MESSAGES: Final = "/v1/messages"
@@ -125,12 +125,14 @@ class Terms:
         """
         Put a request of the SDK into an order of ours.
         """
+        headers = _headers(request)
+        check_headers(headers)
         tenant = self._tenant() if callable(self._tenant) else self._tenant
         return CallRequest(
             tenant=fields.tenant_name(tenant),
             body=body_of(request),
             rights=TRUSTED,
-            hints=hints_of({**self._words, **_words_of(_headers(request))}),
+            hints=hints_of({**self._words, **_words_of(headers)}),
             betas=self.betas(request),
             surface="python",
         )

@@ -439,6 +439,16 @@ def test_hints_come_from_the_middleware_and_from_the_request(make: Any) -> None:
     assert not [name for name in sdk.sent.last.headers if name.lower().startswith("outlay-")]
 
 
+def test_a_misspelt_header_is_refused_as_behind_the_gateway(make: Any) -> None:
+    """Its code and its fix reach the SDK's caller; nothing is held or sent."""
+    sdk = make()
+    wrong = {"outlay-priorty": "low"}
+    with pytest.raises(anthropic.BadRequestError, match='Did you mean "outlay-priority"') as caught:
+        sdk.create(model=SONNET, max_tokens=500, messages=says(), extra_headers=wrong)
+    assert caught.value.error_code == "outlay_invalid_hint"
+    assert (sdk.sent.count, booked(sdk)) == (0, 0)
+
+
 def test_betas_of_the_client_are_sent_only_where_they_were_counted(make: Any) -> None:
     """A beta can change what a request costs; one that Outlay cannot see is left out."""
     hidden = make(default_headers={"anthropic-beta": "hidden-2026-01-01"})

@@ -19,6 +19,7 @@ from circuit.types import HaltCode
 from outlay import refusals
 from outlay.cli.main import build
 from outlay.errors import OutlayError
+from outlay.hint_words import check_headers
 from outlay.settings import Settings
 from outlay.tables import metadata
 from router.types import NUMBER_HINTS, TEXT_HINTS, ReasonCode
@@ -187,6 +188,15 @@ def test_every_hint_header_is_documented() -> None:
     named |= set(re.findall(r'"(outlay-[a-z-]+)"', text))
     rows = {row[0] for row in table(section(page("gateway.md"), "### Headers that a caller may send"))}
     assert rows == named
+
+
+def test_every_documented_header_may_be_sent() -> None:
+    """Those of answers, too: a client may send back what it was told. No other `outlay-*` header may."""
+    written = page("gateway.md")
+    for title in ("### Headers that a caller may send", "### Headers of an answer"):
+        rows = re.findall(r"`(outlay-[a-z-]+)`", section(written, title))
+        assert len(rows) > 8
+        check_headers(rows)
 
 
 def test_every_answer_header_is_documented() -> None:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from outlay.admin.keys import create_key
+from outlay.admin.money import balance
 from outlay.admin.policies import apply_policy
 from outlay.cli.main import build
 from router.policy import default_policy_text
@@ -69,6 +70,34 @@ def test_headers_of_complexity_lead_to_a_tier(gateway: Any, tenant: tuple[str, s
     wrong = ask(complexity="hard")
     assert wrong["details"]["error_code"] == "outlay_invalid_hint"
     assert wrong["details"]["field"] == "outlay-complexity"
+
+
+@pytest.mark.parametrize(
+    ("header", "meant"),
+    [
+        ("priorty", 'Did you mean "outlay-priority"?'),
+        ("tsk", 'Did you mean "outlay-task"?'),
+        ("Tag", 'Did you mean "outlay-tags"?'),
+        ("zzz", "Known are outlay-task, outlay-role, "),
+    ],
+)
+def test_a_misspelt_header_is_refused_before_money_moves(
+    gateway: Any, tenant: tuple[str, str], ask: Any, header: str, meant: str
+) -> None:
+    """Left out in silence, a budget of that task or tag would never see the call."""
+    wrong = ask(**{header: "crm/note"})
+    assert (wrong["type"], wrong["details"]["error_code"]) == ("invalid_request_error", "outlay_invalid_hint")
+    assert wrong["details"]["field"] == f"outlay-{header.lower()}"
+    assert meant in wrong["message"]
+    assert balance(gateway.app, tenant[0])["held_usd"] == "0.00"
+
+
+def test_headers_of_an_answer_may_be_sent_back(ask: Any) -> None:
+    """A client or a gateway before this one that echoes what it was told is served."""
+    told = {name: value for name, value in ask().items() if name.startswith("outlay-")}
+    assert len(told) > 8
+    again = ask(**{name.removeprefix("outlay-"): value for name, value in told.items()})
+    assert again["outlay-decision-id"] != told["outlay-decision-id"]
 
 
 def test_a_misrouted_task_is_put_right_by_one_command(

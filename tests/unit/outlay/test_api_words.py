@@ -78,6 +78,13 @@ def test_headers_go_before_the_middlewares_own_hints() -> None:
     assert order.betas == {"b-1", "b-2", "b-3"}
 
 
+def test_a_misspelt_header_is_refused_with_what_was_meant() -> None:
+    """A header of Outlay's that there is none of would leave out a task or a tag in silence."""
+    with pytest.raises(BadInput, match='Did you mean "outlay-task"') as caught:
+        Terms("acme", frozenset(), {}).order(request(headers={"Outlay-Tsk": "b"}))
+    assert (caught.value.field, caught.value.code) == ("outlay-tsk", "outlay_invalid_hint")
+
+
 def test_a_tenant_can_be_asked_for_at_each_call() -> None:
     """One client serves many tenants."""
     names = iter(["a", "b"])
