@@ -3,6 +3,7 @@ Halting and resuming, breakers and their reset; every change with a reason and a
 """
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from circuit.breaker import shown_state
@@ -17,7 +18,7 @@ from circuit.types import (
     tenant_scope,
 )
 from outlay import fields
-from outlay.admin.common import known_tenant
+from outlay.admin.common import known_tenant, zone_of
 from outlay.clock import now_us
 from outlay.errors import BadInput, translated
 from outlay.fields import instant_text
@@ -42,48 +43,60 @@ _TENANT: Final = "tenant:"
 
 def breaker_status(app: App) -> dict[str, Any]:
     """
-    Return every switch and breaker that ever moved, and the newest events.
+    Return every switch and breaker that ever moved, and the newest events; times of a tenant's own in its
+    zone, all others in UTC.
     """
     at_us = now_us()
     with translated():
         standing = app.circuit.standing()
         events = app.circuit.events(limit=EVENTS_MAX)
+    standing_scopes = {*(one.scope for one in standing.switches), *(one.scope for one in standing.breakers)}
+    zones = _zones(app, standing_scopes | {event.transition.scope for event in events})
     return {
-        "switches": [_switch(switch) for switch in standing.switches],
-        "breakers": [_breaker(breaker, at_us) for breaker in standing.breakers],
-        "events": [_event(event) for event in events],
+        "switches": [_switch(switch, zones[switch.scope]) for switch in standing.switches],
+        "breakers": [_breaker(breaker, at_us, zones[breaker.scope]) for breaker in standing.breakers],
+        "events": [_event(event, zones[event.transition.scope]) for event in events],
     }
 
 
-def _switch(switch: Switch) -> dict[str, Any]:
+def _zones(app: App, scopes: Iterable[str]) -> Mapping[str, str]:
+    """Return the time zone of each scope: that of its tenant, else UTC."""
+    with translated(), app.reading() as connection:
+        return {
+            scope: zone_of(connection, scope.removeprefix(_TENANT)) if scope.startswith(_TENANT) else "UTC"
+            for scope in scopes
+        }
+
+
+def _switch(switch: Switch, zone: str) -> dict[str, Any]:
     return {
         "scope": switch.scope,
         "halted": switch.halted,
         "reason": switch.reason,
         "actor": switch.actor,
-        "at": instant_text(switch.changed_us),
+        "at": instant_text(switch.changed_us, zone),
     }
 
 
-def _breaker(breaker: BreakerState, at_us: int) -> dict[str, Any]:
+def _breaker(breaker: BreakerState, at_us: int, zone: str) -> dict[str, Any]:
     until_us = breaker.until_us
     forever = until_us is None or until_us >= 2**62  # only a person ends it
     return {
         "scope": breaker.scope,
         "state": shown_state(breaker, at_us).value,
-        "until": None if forever else instant_text(until_us),
+        "until": None if forever else instant_text(until_us, zone),
         "trips": breaker.trips,
         "rule": breaker.rule,
         "reason": breaker.reason,
         "actor": breaker.actor,
-        "at": instant_text(breaker.changed_us),
+        "at": instant_text(breaker.changed_us, zone),
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: Event, zone: str) -> dict[str, Any]:
     change = event.transition
     return {
-        "at": instant_text(change.at_us),
+        "at": instant_text(change.at_us, zone),
         "subject": change.subject.value,
         "scope": change.scope,
         "from": change.from_state,
@@ -106,7 +119,7 @@ def halt(app: App, *, tenant: str | None = None, reason: str, actor: str) -> dic
     with translated():
         made = app.circuit.halt(scope, reason, actor, now_us())
     time.sleep(HALT_WAIT_S)
-    return {"tenant": tenant, "halted": True, **_made(made)}
+    return {"tenant": tenant, "halted": True, **_made(app, made)}
 
 
 def resume(app: App, *, tenant: str | None = None, reason: str, actor: str) -> dict[str, Any]:
@@ -122,7 +135,7 @@ def resume(app: App, *, tenant: str | None = None, reason: str, actor: str) -> d
         made = app.circuit.resume(scope, reason, actor, now_us())
         others = [switch.scope for switch in app.circuit.standing((GLOBAL,)).switches if switch.halted]
     still = others[0] if tenant is not None and others else None
-    return {"tenant": tenant, "halted": False, **_made(made), "still_halted_by": still}
+    return {"tenant": tenant, "halted": False, **_made(app, made), "still_halted_by": still}
 
 
 def reset_breaker(app: App, scope: str, *, reason: str, actor: str) -> dict[str, Any]:
@@ -138,7 +151,7 @@ def reset_breaker(app: App, scope: str, *, reason: str, actor: str) -> dict[str,
     known = _known_scope(app, scope)
     with translated():
         made = app.circuit.reset(known, reason, actor, now_us())
-    return {"state": "closed", **_made(made)}
+    return {"state": "closed", **_made(app, made)}
 
 
 def _order(app: App, tenant: str | None, reason: str, actor: str) -> tuple[str, str, str]:
@@ -169,12 +182,12 @@ def _known_model(scope: str) -> str:
         raise BadInput("scope", scope, "unknown model", fix) from error
 
 
-def _made(made: Manual) -> dict[str, Any]:
+def _made(app: App, made: Manual) -> dict[str, Any]:
     assert made.code not in _UNREAD, f"fields let through what the circuit refuses: {made.reason}"
     return {
         "scope": made.scope,
         "changed": made.changed,
         "reason": made.reason,
         "actor": made.actor,
-        "at": instant_text(made.since_us) if made.since_us > 0 else None,
+        "at": instant_text(made.since_us or None, _zones(app, (made.scope,))[made.scope]),
     }

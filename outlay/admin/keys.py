@@ -4,8 +4,10 @@ API keys: tenants' keys for calls, operators' keys with a role. A secret is in o
 
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from outlay import fields
-from outlay.admin.common import known_tenant
+from outlay.admin.common import known_tenant, zone_of
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
 from outlay.fields import instant_text
@@ -89,8 +91,9 @@ def revoke_key(app: App, key_id: str, *, actor: str) -> dict[str, Any]:
         changed = app.keys.revoke(key_id, actor=actor, now_us=now_us())
     with translated(), app.reading() as connection:
         key = app.keys.get(connection, key_id)
-    assert key is not None, "keys are never deleted"
-    return {**key_dict(key), "changed": changed}
+        assert key is not None, "keys are never deleted"
+        zone = _zone(connection, key)
+    return {**key_dict(key, zone), "changed": changed}
 
 
 def _unknown(key_id: str) -> Rejected:
@@ -108,12 +111,16 @@ def list_keys(app: App, tenant: str | None = None) -> dict[str, Any]:
     """
     with translated(), app.reading() as connection:
         name = None if tenant is None else known_tenant(connection, tenant).tenant
-        return {"keys": [key_dict(key) for key in app.keys.list(connection, name)]}
+        return {"keys": [key_dict(key, _zone(connection, key)) for key in app.keys.list(connection, name)]}
 
 
-def key_dict(key: KeyRow) -> dict[str, Any]:
+def _zone(connection: Connection, key: KeyRow) -> str:
+    return "UTC" if key.tenant is None else zone_of(connection, key.tenant)
+
+
+def key_dict(key: KeyRow, zone: str) -> dict[str, Any]:
     """
-    Return a key as people may see it.
+    Return a key as people may see it, its times in a zone.
     """
     return {
         "id": key.id,
@@ -122,8 +129,8 @@ def key_dict(key: KeyRow) -> dict[str, Any]:
         "name": key.name,
         "loosen": key.rights.loosen,
         "privacy": key.rights.privacy,
-        "created_at": instant_text(key.created_us),
+        "created_at": instant_text(key.created_us, zone),
         "created_by": key.created_by,
-        "revoked_at": instant_text(key.revoked_us),
+        "revoked_at": instant_text(key.revoked_us, zone),
         "revoked_by": key.revoked_by,
     }

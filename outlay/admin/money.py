@@ -27,7 +27,7 @@ from outlay.admin.common import (
     known_tenant,
     order_key,
 )
-from outlay.admin.tenants import balance_dict
+from outlay.admin.tenants import balance_dict, halted_by, is_halted
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
 from outlay.fields import instant_text, usd
@@ -340,14 +340,17 @@ class _future:  # noqa: N801 - reads as the word it is in a with statement
 
 def balance(app: App, tenant: str, *, at: str | None = None) -> dict[str, Any]:
     """
-    Return a tenant's credit, what is held of it, its debt, and its budgets; with `at` as of a past instant.
+    Return a tenant's credit, what is held of it, its debt, its budgets, and whether it is halted; with `at`
+    its money as of a past instant.
     """
+    halts = halted_by(app)
     with translated(), app.reading() as connection:
         row = known_tenant(connection, tenant)
         if at is not None:
             return _past(connection, row, at)
         mode = app.policies.applied(connection, row.tenant).policy.enforcement.mode
-        return {**balance_dict(connection, row.tenant, now_us()), "enforcement": mode}
+        found = balance_dict(connection, row.tenant, now_us())
+    return {**found, "halted": is_halted(halts, row.tenant), "enforcement": mode}
 
 
 def _past(connection: Connection, row: AccountRow, at: str) -> dict[str, Any]:

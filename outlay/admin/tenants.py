@@ -146,8 +146,15 @@ def _listed(connection: Connection, row: AccountRow, halts: Mapping[str, str], a
     return {
         **balance_dict(connection, row.tenant, at_us),
         "timezone": row.timezone,
-        "halted": GLOBAL in halts or tenant_scope(row.tenant) in halts,
+        "halted": is_halted(halts, row.tenant),
     }
+
+
+def is_halted(halts: Mapping[str, str], tenant: str) -> bool:
+    """
+    Tell whether a kill switch stops a tenant: its own, or the one for everybody.
+    """
+    return GLOBAL in halts or tenant_scope(tenant) in halts
 
 
 def halted_by(app: App) -> Mapping[str, str]:
@@ -175,7 +182,7 @@ def show_tenant(app: App, tenant: str) -> dict[str, Any]:
         "overage": row.overage,
         "opened_at": instant_text(row.opened_us, row.timezone),
         "policy": {"tenant": owner, "version": applied.version},
-        "keys": [key_dict(key) for key in keys],
+        "keys": [key_dict(key, row.timezone) for key in keys],
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from outlay.admin import policies, tenants
+from outlay.admin import breakers, keys, money, policies, tenants
 from outlay.admin.breakers import halt
 from outlay.errors import BadInput, OutlayError, Rejected
 from outlay.wiring import App
@@ -206,3 +206,31 @@ def test_looking_writes_nothing(app: App, acme: dict[str, Any]) -> None:
     tenants.show_tenant(app, "acme")
     assert sent
     assert [text for text in sent if not text.lstrip().upper().startswith(("SELECT", "BEGIN"))] == []
+
+
+def test_all_times_of_a_tenant_are_in_its_zone(app: App) -> None:
+    """
+    What is shown of a tenant, of its keys, its halt and its breaker has one clock; what is of all is in UTC.
+    """
+    made = tenants.create_tenant(app, "dhaka", timezone="Asia/Dhaka", actor="t")
+    halted = breakers.halt(app, tenant="dhaka", reason="odd calls", actor="t")
+    breakers.halt(app, reason="odd calls", actor="t")
+    shown, status = tenants.show_tenant(app, "dhaka"), breakers.breaker_status(app)
+    revoked = keys.revoke_key(app, made["key_id"], actor="t")
+    own = [row for part in ("switches", "events") for row in status[part] if row["scope"] == "tenant:dhaka"]
+    times = [
+        shown["opened_at"], shown["keys"][0]["created_at"], revoked["revoked_at"], halted["at"],
+        keys.list_keys(app)["keys"][0]["revoked_at"], *(row["at"] for row in own),
+    ]  # fmt: skip
+    assert len(own) == 2
+    assert {time[-6:] for time in times} == {"+06:00"}
+    assert {row["at"][-6:] for row in status["switches"] if row["scope"] == "global"} == {"+00:00"}
+
+
+@pytest.mark.parametrize("whose", ["dhaka", None])
+def test_a_balance_says_that_a_tenant_is_halted(app: App, whose: str | None) -> None:
+    """Whether by a switch of its own or by the one for everybody, as `tenant show` does."""
+    tenants.create_tenant(app, "dhaka", actor="t")
+    assert money.balance(app, "dhaka")["halted"] is False
+    breakers.halt(app, tenant=whose, reason="odd calls", actor="t")
+    assert money.balance(app, "dhaka")["halted"] is tenants.show_tenant(app, "dhaka")["halted"] is True
