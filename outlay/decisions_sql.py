@@ -47,7 +47,7 @@ def cost() -> ColumnElement[int]:
 
 def asked_cost() -> ColumnElement[int]:
     """
-    Return what the usage of a call had cost at the model asked for; nothing where its cost was corrected.
+    Return what a call's usage would have cost at the model asked for; nothing where its cost was corrected.
 
     Its usage is not what was billed then, and a saving made of the two would be nobody's.
     """

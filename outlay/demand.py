@@ -51,7 +51,7 @@ class DemandRow:
 
     Attributes:
         tier: That the calls start from, with money to spare; empty for those of no tier.
-        asked_nanos: What they had cost there, `least_nanos` on the cheapest tier allowed to each.
+        asked_nanos: What they would have cost there, `least_nanos` on the cheapest tier allowed to each.
         cost_nanos: What they did cost.
     """
 

@@ -70,8 +70,8 @@ def attachments(row: Mapping[str, object] | None) -> tuple[Attachment, ...]:
 
 def _as_asked(road: Mapping[str, Any], row: Mapping[str, object], cost: int) -> tuple[int, int]:
     """
-    Give what a call had cost with money to spare, and on the cheapest tier: its cost, in the proportions that
-    were expected when it was decided.
+    Give what a call would have cost with money to spare, and on the cheapest tier: its cost, in the
+    proportions that were expected when it was decided.
     """
     routed, least = road.get("routed_nanos"), road.get("least_nanos")
     served = next((one for one in json.loads(str(row["offers"])) if _is_served(one, row)), None)

@@ -26,7 +26,7 @@ STATUS_BY_TYPE: Final[Mapping[str, int]] = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-"""Status that an error inside a stream had, had it been an answer."""
+"""Status that an error inside a stream would have as an answer."""
 _LAST = frozenset({"message_stop", "error"})
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 

@@ -315,7 +315,7 @@ def _status_error(
     retry: bool = False,
     retry_after_s: int | None = None,
 ) -> anthropic.APIStatusError:
-    """Make the error that the SDK had made of the gateway's answer; its headers say whether to try again."""
+    """Make the error that the SDK makes of the gateway's answer; its headers say whether to try again."""
     error = {"type": error_type, "message": message, "details": dict(details)}
     body = {"type": "error", "error": error, "request_id": None}
     headers = {"x-should-retry": "true" if retry else "false"}

@@ -73,7 +73,7 @@ def decided(record: Plan, choice: Choice, before: tuple[Reason, ...] = ()) -> di
 
 def observed(record: Plan, held: Held, zone: str) -> dict[str, Any]:
     """
-    Add to what the router would have done what the ledger had done, had the policy been enforced.
+    Add to what the router would have done what the ledger would have done under enforcement.
 
     Args:
         zone: Of the tenant, for instants.

@@ -79,7 +79,7 @@ class Overview:
         level: Degradation steps active at the tenant's last call; None for all tenants and before one.
         pace: The tenant's day against its usual curve.
         budgets: Every budget of the tenant; empty for all tenants.
-        observed: What enforcement had done; None where the policy enforces.
+        observed: What enforcement would have done; None where the policy enforces.
         burn: Burn-down of the tenant's day; empty without a limit and for all tenants.
         switches: Kill switches that are halted now.
         breakers: Breakers that are not closed, expired cooldowns included until the next call.

@@ -98,7 +98,7 @@ class TierSpend:
 @dataclass(frozen=True, slots=True)
 class Savings:
     """
-    What downgraded calls cost, beside what their usage had cost at the model asked for.
+    What downgraded calls cost, beside what their usage would have cost at the model asked for.
     """
 
     calls: int
@@ -221,7 +221,7 @@ def _joined(one: Refusals, other: Refusals) -> Refusals:
 
 def savings(tallies: Iterable[Tally], tiers: Sequence[str]) -> Savings:
     """
-    Sum what served downgraded calls cost and had cost at the model asked for.
+    Sum what served downgraded calls cost and would have cost at the model asked for.
     """
     served = [one for one in lowered(tallies, tiers) if one.outcome == "served"]
     return Savings(

@@ -1,5 +1,5 @@
 """
-Read model about observe mode: what enforcement had done with calls that went out as they were asked.
+Read model about observe mode: what enforcement would have done with calls that went out as they were asked.
 """
 
 import json
@@ -29,10 +29,10 @@ DOWNGRADED: Final = "downgraded"
 @dataclass(frozen=True, slots=True)
 class Observed:
     """
-    The newest observed calls of a period, and those of them that enforcement had refused or lowered.
+    The newest observed calls of a period, and those of them that enforcement would have refused or lowered.
 
     Attributes:
-        lowered: Served by another model than the one that enforcement had chosen.
+        lowered: Served by another model than the one that enforcement would have chosen.
         more: Whether the period has older calls, which were not looked at.
     """
 
@@ -44,7 +44,7 @@ class Observed:
 
 def observed(conn: Connection, period: Period, tenant: str | None) -> Observed:
     """
-    Count what enforcement had done with the newest calls of a period, of one tenant or of all.
+    Count what enforcement would have done with the newest calls of a period, of one tenant or of all.
     """
     newest = sa.select(decision.c.would, decision.c.served_model).where(*within(period, tenant))
     rows = conn.execute(newest.order_by(decision.c.at_us.desc()).limit(NEWEST + 1)).all()
@@ -55,7 +55,7 @@ def observed(conn: Connection, period: Period, tenant: str | None) -> Observed:
 
 def verdict(would: Mapping[str, Any], served_model: str | None) -> str | None:
     """
-    Say what enforcement had done otherwise: refused, or served by another model; None for the same.
+    Say what enforcement would have done otherwise: refused, or served by another model; None for the same.
     """
     router, money = would.get("router") or {}, would.get("ledger") or {}
     if router.get("refusal") is not None or money.get("refuse") is not None:

@@ -61,7 +61,7 @@ decision = sa.Table(
     _column("outcome", sa.Text),  # served | refused | failed | broken | uncertain
     _column("code", sa.Text, nullable=True),  # of the refusal or of the provider's error
     _column("mode", sa.Text),  # enforce | observe
-    _column("would", sa.Text, nullable=True),  # JSON: what enforcement had done, in observe mode
+    _column("would", sa.Text, nullable=True),  # JSON: what enforcement would have done, in observe mode
     _column("surface", sa.Text),  # gateway | python | holds
     _column("stream", sa.Boolean),
     _column("task", sa.Text, nullable=True),
@@ -135,7 +135,7 @@ tally = sa.Table(
     _column("cost_nanos", sa.BigInteger),
     _column("priced", sa.BigInteger),  # those of them that have a price at the model asked for
     _column("priced_nanos", sa.BigInteger),  # what these cost
-    _column("asked_nanos", sa.BigInteger),  # what they had cost at the model asked for
+    _column("asked_nanos", sa.BigInteger),  # what they would have cost at the model asked for
     _column("spared", sa.BigInteger),  # changes not made that would have cost more than staying
     _column("spared_nanos", sa.BigInteger),  # how much more
     _column("spared_saving", sa.BigInteger),  # changes not made though they would have saved something
@@ -189,8 +189,8 @@ demand = sa.Table(
     ),  # start of a quarter of an hour
     _column("tier", sa.Text, primary_key=True),  # that the calls start from, with money to spare
     _column("calls", sa.BigInteger),
-    _column("asked_nanos", sa.BigInteger),  # what they had cost there
-    _column("least_nanos", sa.BigInteger),  # what they had cost on the cheapest tier allowed
+    _column("asked_nanos", sa.BigInteger),  # what they would have cost there
+    _column("least_nanos", sa.BigInteger),  # what they would have cost on the cheapest tier allowed
     _column("cost_nanos", sa.BigInteger),  # what they did cost
 )
 

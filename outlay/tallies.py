@@ -152,7 +152,7 @@ def _corrections(
     """
     Return the instants of corrected calls, and what is to be added to what was counted of each.
 
-    What it had cost at the model asked for goes: that was of its usage, which is not what was billed.
+    What it would have cost at the model asked for goes: that was of its usage, which is not what was billed.
     """
     ids, found = sorted({hold_id for hold_id, _ in corrected(conn, tenant)}), []
     among = [~UNSEEN, hold.c.actual != decision.c.cost_nanos, decision.c.at_us >= period.from_us]

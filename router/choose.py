@@ -58,8 +58,8 @@ def choose(
         unhealthy: Models out of service, and until when.
         known: What was measured until now.
     Returns:
-        Offers, best first. In observe mode the one offer is what was asked, and `would` says what had
-        happened.
+        Offers, best first. In observe mode the one offer is what was asked, and `would` says what
+        would have happened.
     """
     decision = _Decision(profile, headroom, policy, prices, level, unhealthy, now_us, known)
     outcome = decision.enforced()

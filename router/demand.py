@@ -47,8 +47,8 @@ class Quarter:
     Args:
         slot: Local weekday (Monday is 0) times 96, plus the quarter-hour of the local day.
         day: Local date as a number; consecutive dates follow each other.
-        asked_nanos: What they had cost as asked.
-        least_nanos: What they had cost on the cheapest tier that each of them may be served from.
+        asked_nanos: What they would have cost as asked.
+        least_nanos: What they would have cost on the cheapest tier that each of them may be served from.
     """
 
     start_us: int

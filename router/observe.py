@@ -1,5 +1,5 @@
 """
-Observe mode: a call goes out as asked, and its choice records what enforcement had done.
+Observe mode: a call goes out as asked, and its choice records what enforcement would have done.
 """
 
 from dataclasses import replace
@@ -47,7 +47,7 @@ def observed(
     known: Known = NOTHING_KNOWN,
 ) -> Choice | Refusal:
     """
-    Turn what enforcement had done into a choice that serves what was asked.
+    Turn what enforcement would have done into a choice that serves what was asked.
 
     Returns:
         A refusal only for what cannot be sent at all, as nobody knows its model or its price.
@@ -138,9 +138,11 @@ class _Observed:
     def _reason(self, would: Would) -> Reason:
         if would.offer is None:
             code = would.refusal.code if would.refusal is not None else ""
-            return Reason(ReasonCode.OBSERVED, f"observed only: enforcement had refused this call ({code})")
+            text = f"observed only: enforcement would have refused this call ({code})"
+            return Reason(ReasonCode.OBSERVED, text)
         offer = would.offer
-        text = f"observed only: enforcement had offered {offer.model} with max_tokens {offer.max_tokens}"
+        asked = f"{offer.model} with max_tokens {offer.max_tokens}"
+        text = f"observed only: enforcement would have offered {asked}"
         return Reason(ReasonCode.OBSERVED, text, {"level": would.level, "tier": offer.tier})
 
     def _as_asked(self) -> tuple[Offer, tuple[Reason, ...]] | None:

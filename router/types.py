@@ -327,7 +327,7 @@ class Counterfactual:
 @dataclass(frozen=True, slots=True)
 class Would:
     """
-    What enforcement had done with a call that was only observed: an offer, or a refusal.
+    What enforcement would have done with a call that was only observed: an offer, or a refusal.
     """
 
     level: int

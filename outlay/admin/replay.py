@@ -206,7 +206,7 @@ def compared(row: Mapping[str, Any], made: Choice | Refusal) -> Difference | Non
     would = None if made.would is None else to_json(made.would)
     stored_would = (_read(row["would"]) or {}).get("router")
     if found is None and stored_would != _read(would):
-        found = Difference("enforcement had done something else", stored_would, _read(would))
+        found = Difference("enforcement would have done something else", stored_would, _read(would))
     return found or _other_reasons(row["reasons"], made.reasons)
 
 

@@ -2,7 +2,7 @@
 Which offer the ledger would have taken, by the ledger's own rule on the money around a call.
 
 Headroom tells less than the books do: of credits only what is left. So a refusal may be told as busy where
-the ledger had said exhausted, or the other way.
+the ledger would have said exhausted, or the other way.
 """
 
 from collections.abc import Sequence

@@ -210,6 +210,8 @@ def test_observe_serves_what_was_asked_and_says_what_would_have_been(
     assert outcome.would.level == 2
     assert outcome.would.offer.model == "claude-haiku-5-5"
     assert "degraded" in [reason.code for reason in outcome.would.reasons]
+    told = "observed only: enforcement would have offered claude-haiku-5-5 with max_tokens "
+    assert outcome.reasons[-1].text.startswith(told)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +243,8 @@ def test_observe_refuses_nothing_that_can_be_sent(
     outcome = decide(profile(request), money(spent), under=observing)
     assert first(outcome).model == request["model"]
     assert outcome.would.refusal.code is code
+    told = f"observed only: enforcement would have refused this call ({code})"
+    assert outcome.reasons[-1].text == told
 
 
 def test_observe_refuses_a_model_without_a_price(
