@@ -58,11 +58,7 @@ class PolicyInvalid(OutlayError):  # noqa: N818 - says what is so; the name is p
         Keep the problems, each with field, value, message and fix.
         """
         self.problems = tuple(problems)
-        super().__init__(
-            "\n".join(
-                f"{p.field}: {p.message} (found: {p.value or 'nothing'}). {p.fix}" for p in self.problems
-            )
-        )
+        super().__init__("\n".join(problem.text for problem in self.problems))
 
 
 class Rejected(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API

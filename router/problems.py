@@ -21,13 +21,21 @@ class Problem:
 
     Args:
         field: Path of the field, as `degradation.steps[1].below`.
-        value: What stands there, shortened; empty for a field that is missing.
+        value: What stands there, shortened; empty where nothing does, or no one value is to blame.
     """
 
     field: str
     value: str
     message: str
     fix: str
+
+    @property
+    def text(self) -> str:
+        """
+        Write it on one line.
+        """
+        found = f" (found: {self.value})" if self.value else ""
+        return f"{self.field}: {self.message}{found}. {self.fix}"
 
 
 class PolicyError(ValueError):
@@ -40,8 +48,7 @@ class PolicyError(ValueError):
         Keep the problems, and name each in the text of the error.
         """
         self.problems = tuple(problems)
-        lines = (f"{p.field}: {p.message} (found: {p.value or 'nothing'}). {p.fix}" for p in self.problems)
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(problem.text for problem in self.problems))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -79,10 +86,15 @@ def shown(value: object) -> str:
 
 def from_pydantic(error: ValidationError) -> tuple[Problem, ...]:
     """
-    Turn what pydantic found into problems; one per field.
+    Turn what pydantic found into problems; one per field. What has wrong members is not called too short
+    without them.
     """
     found: dict[str, Problem] = {}
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    around = {item["loc"][:depth] for item in items for depth in range(len(item["loc"]))}
+    for item in items:
+        if item["type"] == "too_short" and item["loc"] in around:
+            continue
         path = tuple(part for part in item["loc"] if part != "[key]")
         problem = _problem(path, dict(item))
         found.setdefault(problem.field, problem)
@@ -102,6 +114,8 @@ def _problem(path: tuple[str | int, ...], item: Mapping[str, Any]) -> Problem:
     fix = _FIXES.get(kind, "")
     if kind == "money_text":
         fix = f"Write {_as_money(value)} in quotes."
+    if item.get("ctx") in _SHARE_BOUNDS:
+        fix = "Write a share: 0.5 is one half."
     return Problem(
         where, shown(value), item["msg"][:1].lower() + item["msg"][1:], fix or "Correct the value."
     )
@@ -116,6 +130,9 @@ def _as_money(value: object) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**9
     return f'"{value:.2f}"' if number else '"5.00"'
 
+
+_SHARE_BOUNDS: Final = ({"gt": 0.0}, {"le": 1.0}, {"lt": 1.0})
+"""Of numbers that are shares; those that are counted begin at 1, or have a larger bound."""
 
 _FIXES: Final[Mapping[str, str]] = {
     "money_value": 'Write dollars as decimal text, for example "5.00".',

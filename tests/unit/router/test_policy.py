@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from outlay.errors import PolicyInvalid
 from pricing.facts import known_models, model_facts
 from router.lint import lint
 from router.policy import Policy, PolicyError, default_policy_text, load_policy, policy_schema
@@ -76,9 +77,14 @@ def test_a_budget_of_zero_is_not_no_budget() -> None:
             "[[degradation.steps]]\nbelow = 0\neffort='low'",
             "degradation.steps[0].below",
             "greater than 0",
-            "",
+            "a share: 0.5 is one half",
         ),
-        ("[[degradation.steps]]\nbelow = 1.5\neffort='low'", "degradation.steps[0].below", "less than", ""),
+        (
+            "[[degradation.steps]]\nbelow = 1.5\neffort='low'",
+            "degradation.steps[0].below",
+            "less than",
+            "a share: 0.5 is one half",
+        ),
         (
             "[[degradation.steps]]\nbelow = '0.5'\neffort='low'",
             "degradation.steps[0].below",
@@ -171,6 +177,29 @@ def test_a_problem_names_field_value_and_fix(text: str, field: str, message: str
     assert message in found[field].message
     assert fix in found[field].fix
     assert found[field].fix
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (f"{SMALL}[[degradation.steps]]\nbelow = 0.5\nonly = ['urgent']", "degradation.steps[0].only[0]"),
+        ('[routing]\ndefault_tier = "a b"\n[tiers."a b"]\nmodels = ["claude-opus-5-5"]', 'tiers."a b"'),
+    ],
+)
+def test_a_wrong_member_is_the_only_problem_of_its_list(text: str, field: str) -> None:
+    """What is not empty is not called so, though nothing of it can be used."""
+    with pytest.raises(PolicyError) as caught:
+        load_policy(text)
+    assert [problem.field for problem in caught.value.problems] == [field]
+
+
+def test_what_is_not_there_is_not_told_as_found() -> None:
+    """A file that is no TOML, and a field that is missing, have no value to show."""
+    for text in ("[tiers", SMALL.replace('default_tier = "large"', "")):
+        with pytest.raises(PolicyError) as caught:
+            load_policy(text)
+        assert "found" not in str(caught.value)
+        assert "found" not in str(PolicyInvalid(caught.value.problems))
 
 
 def test_all_problems_are_told_at_once() -> None:
