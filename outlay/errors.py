@@ -260,6 +260,7 @@ _PUBLIC: Final[Mapping[str, _Make]] = {
     "ledger.errors.OperationFailed": _rejected("operation_failed"),
     "ledger.errors.LedgerClosed": _unavailable,
     "ledger.sqlite_file.BooksMoved": _unreachable,
+    "ledger.sqlite_file.BooksInherited": _unreachable,
     "ledger.drivers.RowMissing": _rejected("operation_failed"),
     "ledger.drivers.Changed": _rejected("operation_failed"),
     "ledger.drivers.Unanswered": _unavailable,

@@ -227,7 +227,8 @@ class _Call:
         reply, self.tries = yield from repeats.reserve(self._reservation, self.tries)
         if isinstance(reply, books.Refused):
             told, zone = (yield from repeats.named(self.request, reply)), self.view.timezone
-            refused = refusals.from_ledger(self.id, self.request.tenant, told, self.at_us, zone)
+            own = bool(self.request.offers)
+            refused = refusals.from_ledger(self.id, self.request.tenant, told, self.at_us, zone, own=own)
             return (yield from self._refuse(refused))
         assert isinstance(reply, books.Held)
         self.held = reply

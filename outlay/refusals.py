@@ -80,14 +80,23 @@ BREAKER_RETRY_S_MAX: Final = 30
 
 
 def from_ledger(
-    decision_id: str, tenant: str, refused: ledger.Refused, now_us: int, zone: str = "UTC"
+    decision_id: str,
+    tenant: str,
+    refused: ledger.Refused,
+    now_us: int,
+    zone: str = "UTC",
+    *,
+    own: bool = False,
 ) -> Refused:
     """
     Put a refusal of the ledger in words, its instants with the offset of the tenant's zone.
+
+    Args:
+        own: The caller brought offers of its own: what makes a call of a model cheaper is no advice for it.
     """
     shape = LEDGER[refused.reason]
     retry_after_s = BUSY_RETRY_S if shape.retry else _until_s(refused.numbers.get("resets_us"), now_us)
-    message = _said(refused.reason, refused.numbers, zone, tenant)
+    message = _said(refused.reason, refused.numbers, zone, tenant, _CHEAPER if own else _LESS)
     return _refused(decision_id, shape, message, retry_after_s, refused.numbers, zone)
 
 
@@ -199,6 +208,7 @@ _DOES_NOT_FIT: Final = (
 )
 _RETRY: Final = "before calls in flight end; retry shortly"
 _LESS: Final = "ask for less (fewer max_tokens, a shorter prompt, a smaller model)"
+_CHEAPER: Final = "bring a cheaper offer"
 _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.QUEUE_FULL: "too many calls are waiting for the books; retry shortly",
     ledger.Reason.UNKNOWN_TENANT: "tenant {tenant} has no account",
@@ -207,10 +217,10 @@ _MONEY_TEXT: Final[Mapping[ledger.Reason, str]] = {
     ledger.Reason.IN_DEBT: "tenant {tenant} owes {debt_usd} USD; a top-up repays it",
     ledger.Reason.CREDIT_EXHAUSTED: (
         f"tenant {{tenant}} has {{available_usd}} USD of credits left, and {_NEEDED}; "
-        f"top up the tenant, or {_LESS}"
+        "top up the tenant, or {less}"
     ),
     ledger.Reason.BUDGET_EXHAUSTED: (
-        f"{_DOES_NOT_FIT}; {_LESS}, have the budget raised, or wait until {{resets_at}}"
+        f"{_DOES_NOT_FIT}; {{less}}, have the budget raised, or wait until {{resets_at}}"
     ),
     ledger.Reason.CREDIT_BUSY: (
         f"{_NEEDED} and does not fit {{tenant}}'s credits ({{limit_usd}} USD: {_HELD}) {_RETRY}"
@@ -230,12 +240,14 @@ _SPENT: Final = (
     "{budget} is spent: {spent_usd} of {limit_usd} USD; it resets at {resets_at}, unless it is raised before"
 )
 _ABOVE_LIMIT: Final = (
-    f"{_NEEDED}, more than the whole of {{budget}}, {{limit_usd}} USD; {_LESS}, or have the budget raised"
+    f"{_NEEDED}, more than the whole of {{budget}}, {{limit_usd}} USD; {{less}}, or have the budget raised"
 )
 _OF_WINDOW: Final = {"hour": "hourly", "day": "daily", "week": "weekly", "month": "monthly"}
 
 
-def _said(reason: ledger.Reason, numbers: Mapping[str, object], zone: str, tenant: str = "") -> str:
+def _said(
+    reason: ledger.Reason, numbers: Mapping[str, object], zone: str, tenant: str = "", less: str = _LESS
+) -> str:
     """Word a refusal of the ledger; also whether the money is spent, or only too little for this call."""
     text = _MONEY_TEXT.get(reason, "{reason}")
     if reason is ledger.Reason.CREDIT_EXHAUSTED and _reaches(numbers, "spent_nanos"):
@@ -250,7 +262,8 @@ def _said(reason: ledger.Reason, numbers: Mapping[str, object], zone: str, tenan
         elif _reaches(numbers, "needed_nanos", above=True):
             text = _ABOVE_LIMIT
     budget = budget_name(str(numbers.get("budget_scope")), str(numbers.get("budget_window")))
-    return text.format_map(Words(shown(numbers, zone), reason=reason, tenant=tenant, budget=budget))
+    words = Words(shown(numbers, zone), reason=reason, tenant=tenant, budget=budget, less=less)
+    return text.format_map(words)
 
 
 def _reaches(numbers: Mapping[str, object], name: str, *, above: bool = False) -> bool:

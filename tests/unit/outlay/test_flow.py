@@ -376,6 +376,28 @@ def test_a_refusal_of_the_ledger_is_recorded_with_the_offers() -> None:
     assert one.notes[0]["hold_id"] is None
 
 
+@pytest.mark.parametrize(
+    ("limit", "cost", "told"),
+    [
+        (None, 10**13, "top up the tenant, or bring a cheaper offer"),
+        (
+            10**9,
+            10**10,
+            "the tenant's daily budget, 1.00 USD; bring a cheaper offer, or have the budget raised",
+        ),
+    ],
+)
+def test_own_offers_that_are_too_dear_are_advised_as_such(limit: int | None, cost: int, told: str) -> None:
+    """They have no prompt and no max_tokens that could be less, and name no model of a tier."""
+    one = world()
+    one.ledger.do(books.SetBudget("acme", "b", T0, limit))
+    offer = Offer("gpu", None, None, 0, cost, cost)
+    request = CallRequest("acme", {}, surface="holds", offers=(offer,))
+    refused = one.play(flow.hold(request, one.tools()))
+    assert refused.message.endswith(told)
+    assert "max_tokens" not in refused.message
+
+
 def test_a_preview_writes_nothing() -> None:
     """A preview refuses or offers without a hold and without a record."""
     one = world(snapshot=_halt("global"))
@@ -472,7 +494,7 @@ def test_own_offers_under_one_key_are_told_apart() -> None:
 # observe
 
 
-def test_observe_mode_records_what_enforcement_had_done() -> None:
+def test_observe_mode_records_what_enforcement_would_have_done() -> None:
     """Over its budget in observe mode a call is sent as asked; the record says who would have refused it."""
     one = world(policy=policy(observe=True))
     one.ledger.do(books.SetBudget("acme", "b", T0, 0))
