@@ -56,7 +56,8 @@ def make_engine(url: str) -> Engine:
     Make the engine for an address `sqlite:///FILE` or `postgresql://...`.
 
     Raises:
-        DatabaseUrlError: another database, or SQLite without a file (several threads could not share it).
+        DatabaseUrlError: another database, SQLite without a file (several threads could not share it), or a
+            file in a folder that does not exist: a mistyped path is not made into new books.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
@@ -82,7 +83,8 @@ def _sqlite_engine(url: URL) -> Engine:
         raise DatabaseUrlError("SQLite needs a file: write sqlite:///FILE")
     scheme = "file:" if str(url.database).startswith("file:") else ""
     path = Path(str(url.database).removeprefix("file:")).absolute()  # a process may change its folder
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        raise DatabaseUrlError(f"there is no folder {path.parent}: make it first, or correct the path")
     file = SqliteFile(str(path), make="mode" not in url.query)
     connections = Connections(file)
     engine = create_engine(

@@ -73,11 +73,13 @@ class AsyncOutlay:
 
     def check_loop(self) -> None:
         """
-        See that these books are used in the event loop that they were opened in.
+        See that these books are open, and used in the event loop that they were opened in.
 
         Raises:
+            BooksUnavailable: They were closed.
             RuntimeError: They are not; open books of their own in each loop.
         """
+        self.app.check_open()
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("an AsyncOutlay belongs to the event loop that opened it; open one per loop")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from outlay.errors import BadInput
+from outlay.settings import Settings
 
 _OURS: Final = frozenset({"alembic_version", "ledger_account"})
 
@@ -33,11 +34,45 @@ def missing_file(url: str) -> Path | None:
     path = sqlite_file(url)
     if path is None or path.exists():
         return None
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    folder = path.absolute().parent
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         why = "cannot be written" if folder.is_dir() else "is not a folder"
         raise BadInput("database_url", path, f"{folder} {why}", "Name a file in a folder of your own.")
     return path
+
+
+def missing_folder(settings: Settings) -> Path | None:
+    """
+    Return the folder of an SQLite address where there is none, and none is made: it is not the user's data
+    folder.
+    """
+    path = sqlite_file(settings.database_url)
+    folder = None if path is None else path.absolute().parent
+    return None if folder is None or folder.is_dir() or _is_data_folder(settings, folder) else folder
+
+
+def ready_folder(settings: Settings) -> None:
+    """
+    Make the user's data folder where the books are to be in it; no other, as its path may be mistyped.
+
+    Raises:
+        BadInput: It cannot be made; or the books are to be in another one, which is missing.
+    """
+    path = sqlite_file(settings.database_url)
+    if (missing := missing_folder(settings)) is not None:
+        fix = "Make the folder first, or correct the path."
+        raise BadInput("database_url", path, f"there is no folder {missing}", fix)
+    if path is None or not _is_data_folder(settings, folder := path.absolute().parent):
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why, fix = f"{folder} cannot be made: {error.strerror}", "Name a file in a folder of your own."
+        raise BadInput("database_url", path, why, fix) from error
+
+
+def _is_data_folder(settings: Settings, folder: Path) -> bool:
+    return settings.data_folder is not None and folder == Path(settings.data_folder).absolute()
 
 
 def refuse_foreign(url: str) -> None:

@@ -17,8 +17,19 @@ class Orders:
     """
 
     def __init__(self, app: App, actor: str = ACTOR) -> None:
-        self.app = app
+        self._app = app
         self.actor = actor
+
+    @property
+    def app(self) -> App:
+        """
+        The open books.
+
+        Raises:
+            BooksUnavailable: They were closed.
+        """
+        self._app.check_open()
+        return self._app
 
     def create_tenant(
         self,

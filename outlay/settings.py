@@ -30,6 +30,7 @@ class Settings:
         admin_key: A key with the admin role that needs no database row; None turns it off.
         policy_file: TOML file applied once, when the database holds no policy yet.
         spool_folder: Where closings wait that the database cannot take; None keeps them in memory.
+        data_folder: The user's own, made where it is needed; no other folder is made for books.
         host, port: Where the gateway listens.
         upstream_keys: Values of the variables that a policy's upstreams may name for their keys: those that
             OUTLAY_UPSTREAM_KEYS lists, and no other, as a policy must not reach the rest of the environment.
@@ -41,6 +42,7 @@ class Settings:
     admin_key: str | None = field(default=None, repr=False)
     policy_file: str | None = None
     spool_folder: str | None = None
+    data_folder: str | None = None
     host: str = "127.0.0.1"
     port: int = PORT_DEFAULT
     upstream_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -67,6 +69,7 @@ class Settings:
             admin_key=_key(environ, "OUTLAY_ADMIN_KEY"),
             policy_file=environ.get("OUTLAY_POLICY") or None,
             spool_folder=environ.get("OUTLAY_SPOOL") or str(_data_folder(environ) / "spool"),
+            data_folder=str(_data_folder(environ)),
             host=environ.get("OUTLAY_HOST") or "127.0.0.1",
             port=_port(environ.get("OUTLAY_PORT")),
             upstream_keys=_upstream_keys(environ),

@@ -21,9 +21,9 @@ from ledger.types import Attachment, HoldEvent
 from outlay import schema
 from outlay.classifiers_sql import Classifiers
 from outlay.clock import now_us
-from outlay.database import missing_file, refuse_foreign
+from outlay.database import missing_file, ready_folder, refuse_foreign
 from outlay.decisions_sql import Decisions
-from outlay.errors import BadInput, translated
+from outlay.errors import BadInput, BooksUnavailable, translated
 from outlay.ids import new_id
 from outlay.keys_sql import Keys
 from outlay.policies_sql import Policies
@@ -48,6 +48,7 @@ class App:
     def __init__(self, settings: Settings, engine: Engine, *, check_clock: bool = True) -> None:
         self.settings = settings
         self.engine = engine
+        self._closed = False
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{new_id(now_us())[-6:]}"
         check = ClockCheck(engine, now_us) if check_clock else None
         self.ledger = Ledger(engine, owner=self.owner, tap=self._tap, check=check)
@@ -71,6 +72,7 @@ class App:
         """
         Open a connection that only reads: one consistent picture, and no lock.
         """
+        self.check_open()
         with reading(self.engine) as connection:
             yield connection
 
@@ -80,6 +82,17 @@ class App:
         """
         self.ledger.close()
         self.engine.dispose()
+        self._closed = True
+
+    def check_open(self) -> None:
+        """
+        See that the books were not closed; the engine would open another connection.
+
+        Raises:
+            BooksUnavailable: They were.
+        """
+        if self._closed:
+            raise BooksUnavailable("these books were closed; open them again")
 
     def _tap(self, events: Sequence[HoldEvent]) -> list[Attachment]:
         """
@@ -110,6 +123,7 @@ def open_app(settings: Settings, *, migrate: bool | None = None, check_clock: bo
     refuse_foreign(settings.database_url)
     if missing_file(settings.database_url) is not None:
         _policy_text(settings)  # before books are made for it
+        ready_folder(settings)
     with translated():
         engine = make_engine(settings.database_url)
     try:

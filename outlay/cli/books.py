@@ -26,10 +26,12 @@ def register(app: typer.Typer) -> None:
 def upgrade(common: Common) -> Answer:
     """Bring the database to the schema of this version."""
     from outlay import schema
-    from outlay.database import refuse_foreign
+    from outlay.database import ready_folder, refuse_foreign
 
-    url = common.settings().database_url
+    settings = common.settings()
+    url = settings.database_url
     refuse_foreign(url)
+    ready_folder(settings)
     found = schema.upgrade(url)
     wanted = schema.head()
     said = f"The database is at {wanted}" + (", as it was." if found == wanted else ".")
@@ -82,10 +84,12 @@ def restore(
 ) -> Answer:
     """Bring a backup into an empty database."""
     from outlay.admin.backup import restore as bring_back
-    from outlay.database import refuse_foreign
+    from outlay.database import ready_folder, refuse_foreign
 
-    url = common.settings().database_url
+    settings = common.settings()
+    url = settings.database_url
     refuse_foreign(url)
+    ready_folder(settings)
     return in_pairs(bring_back(url, file))
 
 

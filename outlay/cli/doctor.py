@@ -27,6 +27,7 @@ BUILT_US: Final = 1_790_000_000_000_000  # September 2026: no machine that runs 
 SKEW_MAX_US: Final = 5_000_000
 SWEPT_US: Final = 60_000_000
 """What ended longer ago has been booked where a gateway runs."""
+MADE: Final = "made by the first: outlay tenant create"
 NAMED_MAX: Final = 5
 PACKAGES: Final = (*SIBLINGS, "gateway", "dashboard")
 
@@ -98,12 +99,13 @@ def check_database(settings: "Settings") -> Check:
     """
     The database answers.
     """
-    from outlay.database import missing_file, refuse_foreign
+    from outlay.database import missing_file, missing_folder, refuse_foreign
 
     with _found("database", "check OUTLAY_DATABASE_URL, and that the server runs") as found:
         refuse_foreign(settings.database_url)
         if (path := missing_file(settings.database_url)) is not None:
-            fix = "check the path; new books are made by: outlay db upgrade"
+            folder = missing_folder(settings)
+            fix = MADE if folder is None else f"check the path, or make the folder {folder}"
             return Check("database", WARN, f"{path} does not exist", fix)
         with _engine(settings) as engine, engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
@@ -116,14 +118,15 @@ def check_schema(settings: "Settings") -> Check:
     The database has the tables that this version works with.
     """
     from outlay import schema
-    from outlay.database import revision, sqlite_file
+    from outlay.database import missing_file, revision, sqlite_file
 
     with _found("schema", "see: outlay db check") as found:
         at, wanted = revision(settings.database_url), schema.head()
         if at == wanted:
             found.append(Check("schema", OK, f"at {at}"))
         elif at is None and sqlite_file(settings.database_url) is not None:
-            found.append(Check("schema", WARN, "no tables yet", schema.UPGRADE))
+            new = missing_file(settings.database_url) is not None  # which is told as that
+            found.append(Check("schema", SKIPPED if new else WARN, "no tables yet", "" if new else MADE))
         else:
             fix = schema.UPGRADE if at in (None, *schema.revisions()) else schema.NEWER
             found.append(Check("schema", FAIL, f"at {at}, wanted is {wanted}", fix))

@@ -129,7 +129,7 @@ def test_the_commands_that_begin_make_books_and_say_so(outlay: Outlay, tmp_path:
     """
     The first tenant makes them, too; scripts get the answer alone.
     """
-    path = tmp_path / "new" / "outlay.db"
+    path = tmp_path / "new.db"
     ran = outlay("tenant", "create", "acme", "--database-url", f"sqlite:///{path}")
     assert (ran.status, ran.err) == (0, f"New books: {path}\n")
     quiet = outlay("tenant", "create", "acme", "--json", "--database-url", f"sqlite:///{tmp_path}/b.db")

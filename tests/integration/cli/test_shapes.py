@@ -305,14 +305,58 @@ def test_database_is_made_and_looked_at(options: tuple[str, ...], outlay: Outlay
     """
     Looking makes no file and check fails without one; upgrade makes it, twice does no harm.
     """
-    path = tmp_path / "new" / "outlay.db"
+    path = tmp_path / "new.db"
     where = ("--database-url", f"sqlite:///{path}", *options)
     assert outlay("db", "current", *where).status == 0
     assert outlay("db", "check", *where).status == 1
     assert outlay("doctor", *where).status == 0
-    assert not path.parent.exists()
+    assert not path.exists()
     assert [outlay("db", "upgrade", *where).status for _ in range(2)] == [0, 0]
     assert outlay("db", "check", *where).status == 0
+
+
+def test_doctor_says_once_that_there_are_no_books_yet(
+    outlay: Outlay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Before the first use one line says what makes them; in a folder that is not there, what is to be done.
+    """
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+
+    def warned(path: Path) -> list[tuple[str, str]]:
+        checks = outlay("doctor", "--json", "--database-url", f"sqlite:///{path}").data["checks"]
+        return [(check["name"], check["fix"]) for check in checks if check["state"] == "warning"]
+
+    assert warned(tmp_path / "new.db") == [("database", "made by the first: outlay tenant create")]
+    folder = tmp_path / "new"
+    assert warned(folder / "new.db") == [("database", f"check the path, or make the folder {folder}")]
+
+
+@pytest.mark.parametrize(
+    "words", [["tenant", "create", "acme"], ["db", "upgrade"], ["db", "restore", "x.zip"]]
+)
+def test_no_folder_is_made_for_a_mistyped_path(words: list[str], outlay: Outlay, tmp_path: Path) -> None:
+    """It is refused with its name and the fix, and nothing is made."""
+    folder = tmp_path / "typo" / "books"
+    (tmp_path / "x.zip").write_text("")
+    words = [str(tmp_path / word) if word == "x.zip" else word for word in words]
+    ran = outlay(*words, "--json", "--database-url", f"sqlite:///{folder}/outlay.db")
+    assert ran.status == 2
+    assert ran.error["message"] == f"there is no folder {folder}"
+    assert ran.error["fix"] == "Make the folder first, or correct the path."
+    assert not folder.parent.exists()
+
+
+def test_the_users_data_folder_is_made(
+    outlay: Outlay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who names no books has them in a folder of Outlay's own, made by the first tenant."""
+    monkeypatch.delenv("OUTLAY_DATABASE_URL", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert outlay("doctor").status == 0
+    assert not (tmp_path / "data").exists()
+    assert outlay("tenant", "create", "acme").status == 0
+    assert (tmp_path / "data" / "outlay" / "outlay.db").is_file()
 
 
 def test_doctor_names_what_is_wrong_and_its_fix(outlay: Outlay, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -349,3 +349,48 @@ def test_answers_are_scored_in_a_loop(url: str) -> None:
             return scored["value"], await books.calibration()
 
     assert asyncio.run(run()) == (0.8, {"classes": []})
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda books: books.balance("acme"),
+        lambda books: books.statement("acme"),
+        lambda books: books.halt(reason="late"),
+        lambda books: books.decide("acme", BODY),
+        lambda books: books.hold("acme", BODY),
+    ],
+    ids=["balance", "statement", "halt", "decide", "hold"],
+)
+def test_closed_books_answer_nothing(url: str, use: Any) -> None:
+    """Neither reads nor orders nor calls: a handle that outlived its block says that it is closed."""
+    with outlay.open(url) as closed:
+        closed.create_tenant("acme", credit="1")
+    closed.close()
+    with pytest.raises(outlay.BooksUnavailable, match="closed"):
+        use(closed)
+    with outlay.open(url) as books:
+        assert books.balance("acme")["halted"] is False
+
+
+def test_asynchronous_books_that_are_closed_answer_nothing(url: str) -> None:
+    """As blocking ones."""
+
+    async def late() -> None:
+        async with outlay.open_async(url) as closed:
+            await closed.create_tenant("acme", credit="1")
+        for use in (closed.balance("acme"), closed.halt(reason="late"), closed.decide("acme", BODY)):
+            with pytest.raises(outlay.BooksUnavailable, match="closed"):
+                await use
+
+    asyncio.run(late())
+
+
+def test_no_folder_is_made_for_a_mistyped_address(tmp_path: Path) -> None:
+    """It is refused with its name and the fix; a file in a folder that is there is made."""
+    folder = tmp_path / "typo"
+    with pytest.raises(outlay.BadInput, match=f"no folder {folder} .*Make the folder first"):
+        outlay.open(f"sqlite:///{folder}/books.db")
+    assert not folder.exists()
+    folder.mkdir()
+    outlay.open(f"sqlite:///{folder}/books.db").close()
