@@ -31,7 +31,10 @@ _LABELS: Final = {
     "max_tokens": "max_tokens at most",
     "effort": "Effort at most",
     "only": "Only priorities",
+    "hysteresis": "Hysteresis",
 }
+_SHARES: Final = ("below", "hysteresis")
+"""Fields that the file has as a share of one, and the form in percent."""
 
 
 def show() -> None:
@@ -89,8 +92,9 @@ def _thresholds(shown: dict[str, Any], base: str, tenant: str | None) -> None:
     tiers = policy_edit.tiers(base)
     problems_of: _Places = {}
     bar = st.container()
-    modes = _modes(draft, before)
+    modes, said = _modes(draft, before), st.container().error
     steps = _steps(draft, before, tiers, problems_of)
+    problems_of["degradation"] = said  # behind the steps, whose names begin with it
     edited = replace(modes, steps=steps)
     text = base if edited == before else policy_edit.write(base, edited)
     checked, error = session.attempt(lambda: policies.validate_policy(text))
@@ -104,7 +108,7 @@ def _thresholds(shown: dict[str, Any], base: str, tenant: str | None) -> None:
 
 
 def _modes(draft: str, before: PolicyForm) -> PolicyForm:
-    """Ask for what concerns all steps."""
+    """Ask for what concerns all steps. Numbers have no bounds: a browser keeps one out of them to itself."""
     left, middle, right = frame.form_row(f"{draft}/modes", [1, 1, 1])
     enforcement = left.segmented_control(
         "Enforcement",
@@ -124,11 +128,9 @@ def _modes(draft: str, before: PolicyForm) -> PolicyForm:
         "off: calls keep their tier until the money is gone",
     )
     hysteresis = right.number_input(
-        "Hysteresis, %",
-        0.0,
-        99.0,
-        before.hysteresis * 100,
-        1.0,
+        f"{_LABELS['hysteresis']}, %",
+        value=float(before.hysteresis * 100),
+        step=1.0,
         format="%g",
         key=f"{draft}/hysteresis",
         help="How far the remaining share must rise above a threshold before its step is left",
@@ -176,10 +178,8 @@ def _step(key: str, known: StepForm, tiers: Sequence[str]) -> StepForm:
     first, second, third, fourth = frame.form_row(f"{key}/limits", [1, 1, 1, 1])
     below = first.number_input(
         f"{_LABELS['below']}, % left",
-        0.0,
-        100.0,
-        (known.below or 0.0) * 100,
-        1.0,
+        value=float((known.below or 0.0) * 100),
+        step=1.0,
         format="%g",
         key=f"{key}/below",
     )
@@ -190,7 +190,11 @@ def _step(key: str, known: StepForm, tiers: Sequence[str]) -> StepForm:
         _LABELS["effort"], [_AS_IS, *EFFORTS], _index(EFFORTS, known.effort), key=f"{key}/effort"
     )
     max_tokens = fourth.number_input(
-        _LABELS["max_tokens"], 0, None, known.max_tokens, 256, placeholder="as asked", key=f"{key}/max_tokens"
+        _LABELS["max_tokens"],
+        value=known.max_tokens,
+        step=256,
+        placeholder="as asked",
+        key=f"{key}/max_tokens",
     )
     *places, last = frame.form_row(f"{key}/map", [*(1 for _ in tiers[1:]), 2])
     mapped = _mapping(key, known, tiers, places)
@@ -231,13 +235,13 @@ def _index(options: Sequence[str], value: str | None) -> int:
 
 
 def _show_problems(problems: Sequence[Problem], problems_of: _Places) -> None:
-    """Show each problem at the step it is about; what concerns no step of the form stands below."""
+    """Show each problem at the fields it is about; what concerns none of the form stands below."""
     for problem in problems:
         step = next((name for name in problems_of if problem.field.startswith(name)), None)
         part = problem.field.removeprefix(step or "").lstrip(".").split(".")[0]
         where = _LABELS.get(part, part) if step is not None else problem.field
-        told = f"{problem.message} (found: {problem.value or 'nothing'})"
-        told = f"{_SHARE.sub(_in_percent, told) if part == 'below' else told}. {problem.fix}"
+        told = f"{problem.message} (found: {problem.value or 'nothing'}). {problem.fix}"
+        told = _SHARE.sub(_in_percent, told) if part in _SHARES else told
         say = problems_of[step] if step is not None else st.error
         say(plain(f"{where}: {told}" if where else told))
 

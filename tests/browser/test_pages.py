@@ -289,6 +289,34 @@ def test_a_threshold_out_of_order_shows_its_error(app: App, visit: Visit) -> Non
     assert policies.policy_history(app)["versions"] == []
 
 
+@pytest.mark.parametrize(
+    ("label", "typed", "says"),
+    [
+        ("Below, % left", ("70", "150"), "Below: .*150 %.* 50 % is one half"),
+        ("Below, % left", ("70", "-5"), "Below: .*-5 %"),
+        ("Hysteresis, %", ("5", "100"), "Hysteresis: .*100 %"),
+        ("max_tokens at most", ("4096", "-1"), "max_tokens at most: .*-1"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_and_not_an_older_one_saved(
+    app: App, visit: Visit, label: str, typed: tuple[str, str], says: str
+) -> None:
+    """What the field shows is what is checked: after a good number and a bad one there is nothing to save."""
+    page = visit()
+    go(page, "Policy")
+    save = page.get_by_role("button", name="Save as new version").first
+    field = page.get_by_role("spinbutton", name=label).first
+    field.fill(typed[0])
+    field.press("Tab")
+    expect(save).to_be_enabled()
+    settled(page)
+    field.fill(typed[1])
+    field.press("Tab")
+    expect(page.get_by_role("alert").first).to_have_text(re.compile(says))
+    expect(save).to_be_disabled()
+    assert policies.policy_history(app)["versions"] == []
+
+
 def test_a_selected_decision_is_explained(day: App, visit: Visit) -> None:
     """A click on a row of the log opens why the call went as it did."""
     page = visit("acme")
