@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from outlay.demo.player import Played
-from pricing.money import format_usd
+from outlay.demo.table import short_usd
 
 _LOOK_S = 1.0
 _LINE_S = 3.0
-_MILLI = 1_000_000
 
 Told = Callable[[Played], None]
 
@@ -52,9 +51,8 @@ class Tally:
         self._spent_nanos, self._next_s = self._ask(), self._clock() + _LOOK_S
 
     def __str__(self) -> str:
-        spent = format_usd(self._spent_nanos // _MILLI * _MILLI)
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{spent} USD, {self.served} served, {self.refused} refused{failed}"
+        return f"{short_usd(self._spent_nanos)} USD, {self.served} served, {self.refused} refused{failed}"
 
 
 @contextmanager

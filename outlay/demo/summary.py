@@ -68,6 +68,9 @@ class Summary:
     Attributes:
         detours: Calls served by another model of the tier that was asked for, by reason.
         detour_nanos: What those cost more than at the models asked for.
+        refusals: Calls that ended refused, by code.
+        refusals_served: Refused attempts of calls that were tried again and then served, by code.
+        refusals_repeated: Other refused attempts that were made again, by code.
         failures: Errors that clients saw, retried ones included, by code; refusals are none.
         retried: Attempts that were made again.
         would: What enforcement had done in observe mode.
@@ -81,6 +84,8 @@ class Summary:
     detours: Mapping[str, int]
     detour_nanos: int
     refusals: Mapping[str, int]
+    refusals_served: Mapping[str, int]
+    refusals_repeated: Mapping[str, int]
     failures: Mapping[str, int]
     would: Mapping[str, int]
     trips: Mapping[str, int]
@@ -102,6 +107,8 @@ def summarise(plan: Plan, played: Sequence[Played], books: Books, bill: Mapping[
     lines = tuple(_line(tenant, played, books.tenants[tenant.name], bill) for tenant in plan.tenants)
     tenants = list(books.tenants.values())
     refusals = Counter(attempt.code for attempt in played if attempt.ours and attempt.last)
+    served = {id(attempt.call) for attempt in played if not attempt.code}
+    again = [attempt for attempt in played if attempt.ours and not attempt.last]
     failures = Counter(attempt.code for attempt in played if _provider_failed(attempt))
     return Summary(
         lines=lines,
@@ -110,6 +117,8 @@ def summarise(plan: Plan, played: Sequence[Played], books: Books, bill: Mapping[
         detours=_ordered(_sum(tenant.detours for tenant in tenants)),
         detour_nanos=sum(tenant.detour_nanos for tenant in tenants),
         refusals=_ordered(refusals),
+        refusals_served=_ordered(Counter(one.code for one in again if id(one.call) in served)),
+        refusals_repeated=_ordered(Counter(one.code for one in again if id(one.call) not in served)),
         failures=_ordered(failures),
         would=_ordered(_sum(tenant.would for tenant in tenants)),
         trips=books.trips,
@@ -134,6 +143,8 @@ def as_dict(summary: Summary) -> dict[str, object]:
         "detours": dict(summary.detours),
         "detours_usd": format_usd(summary.detour_nanos),
         "refusals": dict(summary.refusals),
+        "refusals_retried_then_served": dict(summary.refusals_served),
+        "refusals_retried_not_served": dict(summary.refusals_repeated),
         "provider_failures": dict(summary.failures),
         "observed": dict(summary.would),
         "breaker_trips": dict(summary.trips),

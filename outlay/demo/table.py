@@ -29,6 +29,7 @@ def show(summary: Summary, console: Console) -> None:
     console.print(_tenants(summary))
     _counts(console, "Downgrades by reason", summary.downgrades)
     _counts(console, "Refusals by code", summary.refusals)
+    _retried(console, summary)
     _counts(console, "Errors that clients saw (retried ones included)", summary.failures)
     _counts(console, "Observe mode, what enforcement would have done", summary.would)
     _counts(console, "Breakers opened", summary.trips)
@@ -50,14 +51,16 @@ def _tenants(summary: Summary) -> Table:
 
 def _cells(line: Line) -> tuple[str, ...]:
     counts = (line.calls, line.served, line.refused, line.failed, line.downgraded)
-    money = (_short(line.booked_nanos), _short(line.saved_nanos), line.budget_usd or "-")
-    return (line.tenant, *(str(count) for count in counts), *money, _short(line.credit_nanos))
+    money = (short_usd(line.booked_nanos), short_usd(line.saved_nanos), line.budget_usd or "-")
+    return (line.tenant, *(str(count) for count in counts), *money, short_usd(line.credit_nanos))
 
 
-def _short(nanos: int) -> str:
-    """Show money to a tenth of a cent; the checks below show every digit."""
-    whole, rest = divmod(abs(nanos) // _MILLI, 1_000)
-    return f"{'-' if nanos < 0 else ''}{whole}.{rest:03d}"
+def short_usd(nanos: int) -> str:
+    """
+    Write money to the nearest tenth of a cent, half up; the checks below the table show every digit.
+    """
+    milli = (abs(nanos) + _MILLI // 2) // _MILLI
+    return f"{'-' if nanos < 0 < milli else ''}{milli // 1_000}.{milli % 1_000:03d}"
 
 
 def _stories(console: Console, summary: Summary) -> None:
@@ -66,8 +69,19 @@ def _stories(console: Console, summary: Summary) -> None:
 
 
 def _counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
-    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-    console.print(f"[bold]{title}:[/bold] {listed or 'none'}", highlight=False)
+    console.print(f"[bold]{title}:[/bold] {_listed(counts) or 'none'}", highlight=False)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _retried(console: Console, summary: Summary) -> None:
+    """Tell the refusals that the dashboard counts beyond those: of attempts that the client made again."""
+    ends = {"served": summary.refusals_served, "not served": summary.refusals_repeated}
+    for end, counts in ends.items():
+        if counts:
+            console.print(f"  retried and then {end}: {_listed(counts)}", highlight=False)
 
 
 def _savings(console: Console, summary: Summary) -> None:

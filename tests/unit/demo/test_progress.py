@@ -22,7 +22,7 @@ def test_an_attempt_that_is_made_again_is_no_call() -> None:
     for played in (SERVED, REFUSED, FAILED, replace(FAILED, last=False)):
         tally.add(played)
     assert tally.calls == 3
-    assert str(tally) == "1.234 USD, 1 served, 1 refused, 1 failed"
+    assert str(tally) == "1.235 USD, 1 served, 1 refused, 1 failed"
 
 
 def test_the_books_are_asked_once_a_second() -> None:

@@ -130,6 +130,17 @@ def test_retries_count_as_one_call_and_their_failures_as_failures_of_the_provide
     assert summary.situations["daily budget reached"] == 1
 
 
+def test_refused_attempts_that_were_made_again_are_counted_by_their_end() -> None:
+    """Final and retried refusals together are what the books counted; equal calls are not taken for one."""
+    busy = replace(PLAYED[0], status=429, code="outlay_budget_busy", message_id="", ours=True, last=False)
+    other = replace(busy, call=_call(A))
+    ended = replace(other, last=True)
+    summary = summarise(PLAN, (busy, other, other, *PLAYED, ended), _books(), BILL)
+    assert summary.refusals == {"outlay_budget_busy": 1}
+    assert summary.refusals_served == {"outlay_budget_busy": 1}
+    assert summary.refusals_repeated == {"outlay_budget_busy": 2}
+
+
 def test_situations_are_counted_from_reasons_and_trips() -> None:
     """Downgrades by thresholds, outages, exemptions and trips each have their own count."""
     books = _books()
