@@ -12,7 +12,7 @@ from typing import Any, Final
 import altair as alt
 
 from dashboard import theme
-from dashboard.money_text import clock, exact, moment, usd, words, zoned
+from dashboard.money_text import clock, exact, moment, rough, usd, words, zoned
 from outlay.reports import Band
 from outlay.reports_budgets import BudgetWindow
 from outlay.reports_calls import NOT_ROUTED, ONLY_COUNTED, Count, TierSpend
@@ -246,11 +246,12 @@ def _spend_rows(spend: Sequence[TierSpend], names: Sequence[str], period: Period
     ]
 
 
-def counts(rows: Sequence[Count], color: str, *, most: int | None = None) -> alt.LayerChart:
+def counts(rows: Sequence[Count], color: str, ink: str, *, most: int | None = None) -> alt.LayerChart:
     """
     Draw how often each thing was seen, the most frequent on top.
 
     Args:
+        ink: Colour of the numbers in the reader's theme.
         most: Bars at most; the last one is then all others together. None draws every one.
     """
     if most is not None and len(rows) > most:
@@ -267,7 +268,7 @@ def counts(rows: Sequence[Count], color: str, *, most: int | None = None) -> alt
     bars = base.mark_bar(color=color, cornerRadiusEnd=3, height=16).encode(
         tooltip=[alt.Tooltip("name:N", title="Code"), alt.Tooltip("label:N", title="Count")]
     )
-    labels = base.mark_text(align="left", dx=5, fontSize=12, color=theme.MUTED_COLOR).encode(text="label:N")
+    labels = base.mark_text(align="left", dx=5, fontSize=12, color=ink).encode(text="label:N")
     chart: alt.LayerChart = (
         alt.layer(bars, labels)
         .properties(height=28 * max(1, len(rows)) + 8, width="container")
@@ -330,7 +331,7 @@ def _matrix_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             "share": cell.calls / sums[cell.asked],
             "kind": "not served" if cell.served is None else "same" if cell.served == cell.asked else "other",
             "calls": f"{cell.calls:,}",
-            "cost": usd(cell.cost_nanos) if cell.served else "",
+            "cost": rough(cell.cost_nanos) if cell.served else "",
             "Calls": f"{cell.calls:,} of {sums[cell.asked]:,} ({cell.calls / sums[cell.asked]:.0%})",
             "Cost": exact(cell.cost_nanos),
             "As asked": exact(cell.asked_cost_nanos) if cell.served else "",

@@ -6,7 +6,7 @@ and the first steps where there is nothing to show yet.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -17,6 +17,7 @@ from outlay import reports
 from outlay.reports_periods import Period, Span
 
 Tone = Literal["off", "orange", "red"]
+_Cell = TypeVar("_Cell")
 Columns = tuple[Mapping[str, Sequence[Decimal | None]], Mapping[str, Any]]
 
 
@@ -147,17 +148,25 @@ def cards(rows: Sequence[Card]) -> None:
 
 def money_columns(named: Mapping[str, Sequence[int | None]], **helps: str) -> Columns:
     """
-    Lay out columns of amounts for a table: their cells, and how each column is written.
+    Lay out columns of amounts for a table: their cells, and how all are written, as they are compared.
 
     Args:
         helps: What some columns mean, by their names with `_` for a blank.
     """
     cells_of = {name: [amount(nanos) for nanos in column] for name, column in named.items()}
+    digits = cells([nanos for column in named.values() for nanos in column])
     written = {
-        name: st.column_config.NumberColumn(format=cells(column), help=helps.get(name.replace(" ", "_")))
-        for name, column in named.items()
+        name: st.column_config.NumberColumn(format=digits, help=helps.get(name.replace(" ", "_")))
+        for name in named
     }
     return cells_of, written
+
+
+def only_where_some(name: str, column: Sequence[_Cell]) -> Mapping[str, Sequence[_Cell]]:
+    """
+    Leave a column out of a table where it says nothing in any row: no text, no amount, nothing above 0.
+    """
+    return {name: column} if any(column) else {}
 
 
 def pair(left: int, right: int) -> list[DeltaGenerator]:

@@ -36,6 +36,16 @@ def usd(nanos: int | None) -> str:
     return _signed(nanos, f"${dollars:,}.{cents:02d}")
 
 
+def rough(nanos: int) -> str:
+    """
+    Write an amount where there is little room: as `usd`, and under a cent with two digits that say something.
+    """
+    if abs(nanos) < _CENT_NANOS:
+        step = 10 ** max(0, len(str(abs(nanos))) - 2)
+        nanos = (nanos + step // 2) // step * step
+    return usd(nanos)
+
+
 def exact(nanos: int | None) -> str:
     """
     Write an amount with all its digits.
@@ -60,8 +70,8 @@ def amount(nanos: int | None) -> Decimal | None:
 
 def cells(amounts: Sequence[int | None]) -> str:
     """
-    Choose how a column of amounts is written: whole cents, with two more digits where all are small, and with
-    so many that the smallest shows two that say something: 0.004233 is not $0.00. Nothing is $0.00.
+    Choose how the amounts of a table are written: whole cents, with two more digits where all are small, and
+    with so many that the smallest shows two that say something: 0.004233 is not $0.00. Nothing is $0.00.
     """
     sizes = [abs(nanos) for nanos in amounts if nanos]
     if not sizes:

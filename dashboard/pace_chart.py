@@ -2,6 +2,7 @@
 The chart of a day against its curve: spent, usual and projected shares of the budget. Pure.
 """
 
+from math import ceil
 from typing import Any
 
 import altair as alt
@@ -12,6 +13,7 @@ from outlay.reports_pace import PaceReport
 from outlay.reports_periods import local
 
 _HEIGHT = 200
+_GRID = 0.5
 _TOP = 1.5
 """Shares of the budget above this are not drawn; the text says when the budget is spent."""
 
@@ -21,11 +23,12 @@ def against_curve(report: PaceReport, zone: str) -> alt.LayerChart:
     Draw what is spent over the usual curve, and on to the end of the day as it goes.
     """
     x = alt.X("at:T", title=zone, axis=alt.Axis(grid=False, format="%H:%M", tickCount=8))
+    top = _top(report)
     y = alt.Y(
         "share:Q",
         title=None,
-        axis=alt.Axis(format=".0%", tickCount=5),
-        scale=alt.Scale(domain=[0, _top(report)], nice=False),
+        axis=alt.Axis(format=".0%", values=[part * _GRID for part in range(round(top / _GRID) + 1)]),
+        scale=alt.Scale(domain=[0, top], nice=False),
     )
     layers = [
         _line(report, zone, "usual", "as usual", x, y, dash=[2, 4], color=theme.MUTED_COLOR),
@@ -39,9 +42,13 @@ def against_curve(report: PaceReport, zone: str) -> alt.LayerChart:
 
 
 def _top(report: PaceReport) -> float:
-    """End the axis not far above the whole budget: a projection of many times that would flatten the rest."""
+    """
+    End the axis at a line of the grid, not far above the whole budget: a projection of many times that would
+    flatten the rest.
+    """
     shares = [share for point in report.points for share in (point.spent, point.usual, point.projected)]
-    return min(_TOP, max(1.0, *(share for share in shares if share is not None)))
+    highest = max(1.0, *(share for share in shares if share is not None))
+    return min(_TOP, ceil(highest / _GRID) * _GRID)
 
 
 def _line(

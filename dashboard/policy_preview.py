@@ -91,7 +91,7 @@ def _task(tenant: Mapping[str, Any], task: Mapping[str, Any]) -> str:
 
 def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Lay out sums now and then, one line each."""
-    money = {"Spent": "spend_now_usd", "Spent then": "spend_then_usd"}
+    money = {"Spent": "spend_now_usd", "Spent then": "spend_then_usd", "Change, USD": "change_usd"}
     raised = {"Raised": "raised_now", "Raised then": "raised_then"}
     counts = {
         "Lowered": "downgrades_now",
@@ -104,13 +104,12 @@ def _lines(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     spent, written = frame.money_columns(
         {name: [_nanos(row[field]) for _, row in rows] for name, field in money.items()}
     )
-    change = cells([_nanos(row["change_usd"]) for _, row in rows]).replace("$%", "%+")
+    change = cells([_nanos(row[field]) for _, row in rows for field in money.values()]).replace("$%", "%+")
     st.dataframe(
         {
             first: [name for name, _ in rows],
             "Calls": [row["calls"] for _, row in rows],
             **spent,
-            "Change, USD": [Decimal(row["change_usd"]) for _, row in rows],
             **{name: [row[field] for _, row in rows] for name, field in counts.items()},
         },
         column_config={

@@ -147,7 +147,7 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
         {
             "Limit": [line.now.limit_nanos for line in lines],
             "Spent": [line.now.spent_nanos for line in lines],
-            "Held": [line.now.held_nanos for line in lines],
+            **frame.only_where_some("Held", [line.now.held_nanos for line in lines]),
             "Left": [line.now.remaining_nanos for line in lines],
         },
         Limit="In force now; empty: no limit",
@@ -159,7 +159,7 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
             **money,
             "Share left": [percent(line.now.remaining_ratio) for line in lines],
             "Begins anew": [moment(line.now.resets_us, zone) for line in lines],
-            **_only_where_some("Raised", [_raised(line, zone) for line in lines]),
+            **frame.only_where_some("Raised", [_raised(line, zone) for line in lines]),
             "Counts": [line.counts for line in lines],
         },
         column_config={
@@ -189,10 +189,6 @@ def scope_text(line: BudgetLine) -> str:
     if line.scope == TENANT:
         return "the tenant"
     return f'key "{line.name}" …{name[-6:]}' if line.name else f"{kind} {name}"
-
-
-def _only_where_some(name: str, column: Sequence[str | None]) -> Mapping[str, Sequence[str | None]]:
-    return {name: column} if any(column) else {}
 
 
 def _raised(line: BudgetLine, zone: str) -> str | None:

@@ -77,6 +77,7 @@ CSS: Final = """<style>
 [class*="st-key-row_"] [data-testid="stHorizontalBlock"]{flex-wrap:wrap}
 .st-key-row_cards [data-testid="stColumn"]{min-width:200px;flex:1 1 200px}
 .st-key-row_pair [data-testid="stColumn"]{min-width:340px}
+[class*="st-key-file"] textarea{font-family:"Source Code Pro",monospace;font-size:.875rem}
 [class*="st-key-row_form"] [data-testid="stColumn"]{min-width:165px}
 @media(max-width:768px){[data-testid="stMainBlockContainer"]{padding-top:4.75rem}}
 @media(max-width:1440px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
@@ -88,6 +89,13 @@ def ink(scheme: str | None) -> str:
     Return the colour of text in a reader's theme, light or dark.
     """
     return str((_DARK if scheme == "dark" else _LIGHT)["textColor"])
+
+
+def muted(scheme: str | None) -> str:
+    """
+    Return the colour of text that stands back in a reader's theme, light or dark.
+    """
+    return str((_DARK if scheme == "dark" else _LIGHT)["grayTextColor"])
 
 
 def options(port: int) -> Mapping[str, object]:

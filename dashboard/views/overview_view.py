@@ -215,7 +215,9 @@ def _tenants(rows: Sequence[TenantRow], zone: str) -> None:
         },
         column_config={
             **written,
-            "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
+            "Left": st.column_config.ProgressColumn(
+                format="%d %%", min_value=0, max_value=100, width="small"
+            ),
             "Day ends": st.column_config.TextColumn(help="Each tenant's day is one of its own time zone"),
         },
         hide_index=True,
@@ -242,6 +244,8 @@ def _traffic(seen: Overview) -> None:
         _counted(seen.refusals, theme.REFUSED_COLOR, "Nothing was refused.")
         st.subheader("Downgrades")
         _counted(seen.downgrades, theme.TIER_COLORS[2], "Every call was served by the tier it asked for.")
+        if seen.downgrades:
+            st.caption("Calls of a lower tier that name the reason, failed ones too; one can name several.")
 
 
 def _unseen(seen: Overview) -> str:
@@ -257,7 +261,8 @@ def _counted(counts: Sequence[Count], color: str, empty: str) -> None:
     if not counts:
         st.caption(empty)
         return
-    st.altair_chart(charts.counts(counts, color, most=REFUSALS_SHOWN), width="stretch")
+    muted = theme.muted(st.context.theme.type)
+    st.altair_chart(charts.counts(counts, color, muted, most=REFUSALS_SHOWN), width="stretch")
 
 
 def _guards(seen: Overview) -> None:

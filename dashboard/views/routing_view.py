@@ -28,10 +28,10 @@ from outlay.reports_routing import Routing
 
 _ANY: Final = "Any"
 _PLACES: Final = "log_places"
-_TASK_PX, _OUTCOME_PX, _REASON_PX = 125, 125, 340
-_LINE_CHARS: Final = 45
+_TASK_PX, _OUTCOME_PX, _REASON_PX = 125, 90, 315  # so that at 900 px the reason is seen whole
+_LINE_CHARS: Final = 43
 """So many characters of a reason fit its column at least."""
-_LINE_PX, _ROW_PX, _WRAPPED_PX, _LOG_PX = 18, 35, 66, 560
+_LINE_PX, _ROW_PX, _WRAPPED_PX, _LOG_PX = 18, 35, 61, 560
 
 
 def show() -> None:
@@ -68,7 +68,8 @@ def _summary(seen: Routing) -> None:
         )
     with right:
         st.subheader("Reasons")
-        st.altair_chart(charts.counts(seen.reasons, theme.LINE_COLOR), width="stretch")
+        muted = theme.muted(st.context.theme.type)
+        st.altair_chart(charts.counts(seen.reasons, theme.LINE_COLOR, muted), width="stretch")
         st.caption(
             "Decisions that name the reason; one can name several." + _only_counted(seen) + _suppressed(seen)
         )
@@ -168,17 +169,18 @@ def _filter(seen: Routing, group: Refusals | None) -> Filter:
 def _page(page: LogPage, zone: str) -> None:
     rows = page.rows
     reasons = [on_clock(row.why, zone) for row in rows]
+    whose = {"Tenant": [row.tenant for row in rows]} if frame.tenant() is None else {}
     chosen = st.dataframe(
         {
             "Time": [moment(row.at_us, zone, seconds=True) for row in rows],
-            "Tenant": [row.tenant for row in rows],
+            **whose,
+            "Deciding reason": reasons,
             "Task": [row.task or NONE for row in rows],
             "Outcome": [_outcome(row) for row in rows],
             "Asked": [row.asked_tier or row.asked_model for row in rows],
             "Served": [row.served_tier or row.served_model or NONE for row in rows],
             "Cost": [amount(row.cost_nanos) for row in rows],
             "As asked": [amount(row.asked_cost_nanos) for row in rows],
-            "Deciding reason": reasons,
         },
         column_config={
             "Cost": st.column_config.NumberColumn(format=OF_CALLS),

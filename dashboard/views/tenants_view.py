@@ -63,8 +63,8 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
     money, written = frame.money_columns(
         {
             "Available": [row.credits.available_nanos for row in rows],
-            "Held": [row.credits.held_nanos for row in rows],
-            "Owed": [row.credits.debt_nanos for row in rows],
+            **frame.only_where_some("Held", [row.credits.held_nanos for row in rows]),
+            **frame.only_where_some("Owed", [row.credits.debt_nanos for row in rows]),
             "Spent today": [0 if row.day is None else row.day.spent_nanos for row in rows],
             "Budget": [None if row.day is None else row.day.limit_nanos for row in rows],
         },
@@ -80,7 +80,9 @@ def _table(rows: tuple[TenantRow, ...]) -> None:
         },
         column_config={
             **written,
-            "Left": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100),
+            "Left": st.column_config.ProgressColumn(
+                format="%d %%", min_value=0, max_value=100, width="small"
+            ),
         },
         hide_index=True,
         placeholder=NONE,
@@ -193,8 +195,8 @@ def _lines(lines: tuple[Line, ...], zone: str) -> None:
             "Change": [exact(line.change_nanos) for line in lines],
             "Credit after": [exact(line.balance_nanos) for line in lines],
             **owed,
-            "Who": [line.actor or None for line in lines],
-            "Reason": [line.reason or None for line in lines],
+            **frame.only_where_some("Who", [line.actor or None for line in lines]),
+            **frame.only_where_some("Reason", [line.reason or None for line in lines]),
             "Call": [line.hold_id for line in lines],
         },
         column_config={

@@ -5,6 +5,7 @@ Every page without a browser: empty, with one row, with a day of traffic, with w
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
+from json import loads
 from types import ModuleType
 from typing import Any
 
@@ -287,8 +288,35 @@ def test_every_budget_of_a_tenant_is_shown(
     assert list(shown["Window"]) == ["day", "week", "day"]
     assert [str(limit) for limit in shown["Limit"]] == ["9.000000000", "30.000000000", "0E-9"]
     assert list(shown["Share left"]) == [100, 100, 0]
+    assert "Held" not in shown.columns
     assert list(shown["Counts"]) == ["charge", "charge", "cost"]
     assert list(shown["Raised"].fillna("")) == [f"to {moment(until, 'UTC')}, then $5.00", "", ""]
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_the_amounts_of_a_table_have_as_many_decimals(
+    tenant: str | None, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """A limit of 100 dollars, a third of a cent of it spent, and what is left are written alike."""
+    books.tenant(app, "acme", now_us, credit_nanos=200 * USD, daily_nanos=100 * USD)
+    books.play(app, books.Call("acme", now_us, cost_nanos=3_100_000))
+    table = page("tenants", tenant).dataframe[0]
+    formats = [
+        column.get("type_config", {}).get("format", "") for column in loads(table.proto.columns).values()
+    ]
+    assert [form for form in formats if form.startswith("$")] == ["$%,.4f"] * 3
+
+
+def test_debt_and_holds_have_columns_only_where_there_are_some(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Columns of nothing but zeros would push what matters out of a narrow window."""
+    books.tenant(app, "acme", now_us)
+    assert {"Held", "Owed"}.isdisjoint(page("tenants").dataframe[0].value.columns)
+    app.ledger.do(Reserve("acme", "ask", now_us, "h", (Offer(10, 10),)))
+    assert "Held" in page("tenants").dataframe[0].value.columns
+    app.ledger.do(Settle("acme", "bill", now_us, "h", 20 * USD + 3))
+    assert "Owed" in page("tenants").dataframe[0].value.columns
 
 
 def test_a_new_tenant_with_a_wrong_zone_is_not_created(page: Page, app: App) -> None:

@@ -106,6 +106,12 @@ def test_matrix_has_every_cell_with_its_share() -> None:
     ]  # fmt: skip
 
 
+def test_a_cell_under_a_cent_is_short_and_its_hint_exact() -> None:
+    """Beside $4.98 stands $0.0086; a pointer shows every digit."""
+    (row,) = values(charts.asked_to_served((Cell("large", "small", 4, 8_618_100, USD),), TIERS, INK), "asked")
+    assert (row["cost"], row["Cost"]) == ("$0.0086", "$0.0086181")
+
+
 def test_a_row_of_the_heat_map_keeps_its_height() -> None:
     """Axes take their own room, so that one row is as high as each of three."""
     heights = []
@@ -119,14 +125,21 @@ def test_a_row_of_the_heat_map_keeps_its_height() -> None:
 
 def test_counts_are_drawn_as_words() -> None:
     """Codes read as words, counts keep their number."""
-    rows = values(charts.counts((Count("outlay_frozen", 1_200),), theme.LINE_COLOR), "name")
+    rows = values(charts.counts((Count("outlay_frozen", 1_200),), theme.LINE_COLOR, INK), "name")
     assert rows == [{"name": "frozen", "count": 1_200, "label": "1,200"}]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_counts_are_written_in_the_readers_theme(scheme: str) -> None:
+    """A mark does not follow the theme by itself; one colour for both is read badly in one of them."""
+    labels = charts.counts((Count("a", 1),), theme.LINE_COLOR, theme.muted(scheme)).to_dict()["layer"][1]
+    assert labels["mark"]["color"] == theme.muted(scheme)
 
 
 @pytest.mark.parametrize("count", [7, 133, 24_760, 1_234_567])
 def test_a_bar_leaves_room_for_its_label(count: int) -> None:
     """At the narrowest a chart has about 190 pixels for bar and label, and a digit takes 7 of them."""
-    encoding = charts.counts((Count("a", count),), theme.LINE_COLOR).to_dict()["layer"][0]["encoding"]
+    encoding = charts.counts((Count("a", count),), theme.LINE_COLOR, INK).to_dict()["layer"][0]["encoding"]
     bar_px = 190 * count / encoding["x"]["scale"]["domain"][1]
     assert bar_px + 5 + 7 * len(f"{count:,}") <= 190.001
 
@@ -134,10 +147,10 @@ def test_a_bar_leaves_room_for_its_label(count: int) -> None:
 def test_counts_that_are_not_drawn_are_added_up() -> None:
     """Of seven codes with room for six bars two are others, so that the bars add up to all."""
     seven = tuple(Count(f"code_{place}", 9 - place) for place in range(7))
-    rows = values(charts.counts(seven, theme.LINE_COLOR, most=6), "name")
+    rows = values(charts.counts(seven, theme.LINE_COLOR, INK, most=6), "name")
     assert [row["name"] for row in rows] == [*(f"code {place}" for place in range(5)), "others"]
     assert sum(row["count"] for row in rows) == sum(count.count for count in seven)
-    assert len(values(charts.counts(seven[:6], theme.LINE_COLOR, most=6), "name")) == 6
+    assert len(values(charts.counts(seven[:6], theme.LINE_COLOR, INK, most=6), "name")) == 6
 
 
 def test_bands_bar_covers_the_whole_range() -> None:
@@ -156,7 +169,7 @@ def test_tiers_keep_their_colours() -> None:
 
 def test_charts_fetch_nothing() -> None:
     """Data is inline: no chart names an address to load from."""
-    chart = charts.counts((Count("a", 1),), theme.LINE_COLOR)
+    chart = charts.counts((Count("a", 1),), theme.LINE_COLOR, INK)
     assert isinstance(chart, alt.LayerChart)
     assert "url" not in str(chart.to_dict()["layer"])
 

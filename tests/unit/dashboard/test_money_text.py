@@ -12,6 +12,7 @@ from dashboard.money_text import (
     on_clock,
     percent,
     plain,
+    rough,
     share,
     usd,
     words,
@@ -51,6 +52,25 @@ def test_shares_round_down(ratio: float | None, text: str) -> None:
     """A share reads as all only where it is all."""
     assert share(ratio) == text
     assert percent(ratio) == (None if ratio is None else int(text.split(" ")[0]))
+
+
+@pytest.mark.parametrize(
+    ("nanos", "text"),
+    [
+        (8_618_100, "$0.0086"),
+        (8_650_000, "$0.0087"),
+        (9_949_999, "$0.0099"),
+        (9_950_000, "$0.01"),
+        (123_456, "$0.00012"),
+        (10, "$0.00000001"),
+        (1, "$0.000000001"),
+        (0, "$0.00"),
+        (630_000_000, "$0.63"),
+    ],
+)
+def test_amounts_under_a_cent_have_two_digits_where_room_is_little(nanos: int, text: str) -> None:
+    """Beside whole cents they are rounded half up to the digits that say something, and never to nothing."""
+    assert rough(nanos) == text
 
 
 def test_names_are_not_read_as_markdown() -> None:

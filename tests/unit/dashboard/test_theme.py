@@ -32,4 +32,5 @@ def test_text_can_be_read(scheme: str) -> None:
     primary = str(OPTIONS[f"theme.{scheme}.primaryColor"])
     assert contrast("#ffffff", primary) >= 4.3  # what stands on a button
     assert contrast(primary, page) >= 4.3  # what is chosen
-    assert contrast(theme.MUTED_COLOR, page) >= 4  # counts beside bars
+    assert contrast(theme.muted(scheme), page) >= 4.5  # counts beside bars
+    assert contrast(theme.MUTED_COLOR, page) >= 3  # thin lines

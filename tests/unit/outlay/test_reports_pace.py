@@ -75,9 +75,13 @@ def test_what_is_spent_already_is_not_foretold() -> None:
     assert "the budget is spent at" not in said
 
 
-@pytest.mark.parametrize(("spent", "hours", "top"), [(10, 6, 1.0), (100, 12, 1.0), (600, 1, 1.5)])
+@pytest.mark.parametrize(
+    ("spent", "hours", "top"), [(10, 6, 1.0), (100, 12, 1.0), (110, 12, 1.5), (600, 1, 1.5)]
+)
 def test_a_day_that_began_fast_does_not_flatten_the_chart(spent: int, hours: int, top: float) -> None:
     """The axis ends at the whole budget, or not far above it, whatever is projected."""
     drawn = against_curve(report(spent, hours), "UTC").to_dict()["layer"]
     assert {tuple(line["encoding"]["y"]["scale"]["domain"]) for line in drawn} == {(0, top)}
     assert all(line["mark"]["clip"] for line in drawn)
+    (labels,) = {tuple(line["encoding"]["y"]["axis"]["values"]) for line in drawn}
+    assert (labels[0], labels[-1], 1.0 in labels) == (0, top, True)
