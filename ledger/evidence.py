@@ -38,6 +38,7 @@ from ledger.rows import (
 )
 from ledger.types import Settle
 from pricing.money import PPM, scale_ceil
+from pricing.money import format_usd as usd
 
 ROWS_AT_ONCE: Final = 10_000
 _BEGINS: Final = (KIND["repay"], KIND["activate"])
@@ -97,7 +98,7 @@ def _holds(connection: Connection) -> Iterator[str]:
         name, tenant, state, enforced, ppm, amount, bound, captured, actual, settled, detail = row
         worst = bound if ppm == PPM else scale_ceil(bound, ppm)
         if amount > worst or (enforced and amount < worst):
-            yield f"hold {name} has {amount} for a worst case of {worst}"
+            yield f"hold {name} has {usd(amount)} for a worst case of {usd(worst)} USD"
         ending: tuple[int, int | None, str | None] = (0, None, None)
         if state == EXPIRED:
             ending = (amount, bound, None)
@@ -150,7 +151,8 @@ def _debts(connection: Connection) -> Iterator[str]:
         wanted = moved[name, KIND["debt"]], moved[name, KIND["absorb"]]
         less = debt < wanted[0] and name in lowered
         if absorbed != wanted[1] or (debt != wanted[0] and not less):
-            yield f"hold {name} has debt {debt} and absorbed {absorbed}, its transfers say {wanted}"
+            found, said = f"debt {usd(debt)} and absorbed {usd(absorbed)}", " and ".join(map(usd, wanted))
+            yield f"hold {name} has {found}, its transfers say {said} USD"
 
 
 def _settle_seqs(connection: Connection) -> Iterator[str]:
@@ -195,7 +197,7 @@ def _parts(connection: Connection) -> Iterator[str]:
             continue
         by_cost = counts == COUNTS_COST
         if amount != (bound if by_cost else scale_ceil(bound, ppm)):
-            yield f"hold {hold_id} in {in_budget!r} counts {amount} of another price"
+            yield f"hold {hold_id} in {in_budget!r} counts {usd(amount)} USD of another price"
         if state == OPEN:
             expected[in_budget, starts_at] += typical
         elif state == SETTLED:
@@ -212,7 +214,8 @@ def _windows(connection: Connection, expected: _Sums, overage: _Sums) -> Iterato
         place = (row.budget_id, row.starts_at)
         more = row.overage - overage[place]
         if row.held_expected != expected[place] or more < 0 or (more > 0 and row.budget_id not in gone):
-            yield f"window {place} has expected {row.held_expected}, overage {row.overage}, unlike its holds"
+            found = f"expected {usd(row.held_expected)}, overage {usd(row.overage)} USD"
+            yield f"window {place} has {found}, unlike its holds"
         if owners.get(row.budget_id) != row.tenant:
             yield f"window {place} is not of the tenant {row.tenant!r}"
 

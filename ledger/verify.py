@@ -30,6 +30,7 @@ from ledger.rows import (
     WALLET,
 )
 from ledger.seals import check_seals
+from pricing.money import format_usd as usd
 
 PROBLEMS_MAX: Final = 100
 _REVERSALS: Final = frozenset({KIND["chargeback"], KIND["reversal"]})
@@ -177,20 +178,21 @@ def _head(tenant: _Tenant) -> Problems:
 def _never_overspent(tenant: _Tenant) -> Problems:
     row = tenant.row
     if not (0 <= row.held_expected <= row.held <= row.wallet and row.debt >= 0):
-        yield f"account {row.tenant}: wallet {row.wallet}, held {row.held}, debt {row.debt}"
+        found = f"wallet {usd(row.wallet)}, held {usd(row.held)}, debt {usd(row.debt)} USD"
+        yield f"account {row.tenant}: {found}"
 
 
 def _held(tenant: _Tenant) -> Problems:
     still_open = [hold for hold in tenant.holds if hold.state == OPEN]
     held, expected = sum(hold.amount for hold in still_open), sum(hold.expected for hold in still_open)
     if (held, expected) != (tenant.row.held, tenant.row.held_expected):
-        yield f"account {tenant.row.tenant} holds {tenant.row.held}, its open holds are {held}"
+        yield f"account {tenant.row.tenant} holds {usd(tenant.row.held)}, its open holds are {usd(held)} USD"
 
 
 def _lots(tenant: _Tenant) -> Problems:
     total = sum(lot.remaining for lot in tenant.lots if not lot.scheduled)
     if total != tenant.row.wallet:
-        yield f"account {tenant.row.tenant} has {tenant.row.wallet}, its lots {total}"
+        yield f"account {tenant.row.tenant} has {usd(tenant.row.wallet)}, its lots {usd(total)} USD"
     expiry = {lot.id: lot.expires_at for lot in tenant.lots}
     net: defaultdict[str, int] = defaultdict(int)
     for row in tenant.draws:
@@ -201,11 +203,12 @@ def _lots(tenant: _Tenant) -> Problems:
     for lot in tenant.lots:
         left = lot.granted - lot.repaid - net[lot.id] - tenant.lot_moves[(lot.id, "lost")]
         if left != lot.remaining:
-            yield f"lot {lot.id} has {lot.remaining}, its draws leave {left}"
+            yield f"lot {lot.id} has {usd(lot.remaining)}, its draws leave {usd(left)} USD"
         for name in ("repaid", "reversed", "forfeited"):
             moved = tenant.lot_moves[(lot.id, name)]
-            if moved != getattr(lot, name):
-                yield f"lot {lot.id} has {name} {getattr(lot, name)}, its transfers say {moved}"
+            kept = getattr(lot, name)
+            if moved != kept:
+                yield f"lot {lot.id} has {name} {usd(kept)}, its transfers say {usd(moved)} USD"
 
 
 def _parties(tenant: _Tenant) -> Problems:
@@ -282,8 +285,8 @@ def _windows(connection: Connection) -> Problems:
     for row in connection.execute(select(window).order_by(window.c.budget_id, window.c.starts_at)):
         place = (row.budget_id, row.starts_at)
         if (row.held, row.spent) != (held[place], spent[place]):
-            found = f"held {row.held}, spent {row.spent}"
-            yield f"window {place} has {found}; its holds say {held[place]}, {spent[place]}"
+            found = f"held {usd(row.held)}, spent {usd(row.spent)}"
+            yield f"window {place} has {found}; its holds say {usd(held[place])}, {usd(spent[place])} USD"
         if last[0] == row.budget_id and row.starts_at < last[1]:
             yield f"window {place} overlaps the one before"
         last = (row.budget_id, row.ends_at)

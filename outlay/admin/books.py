@@ -17,7 +17,7 @@ from ledger.verify import PROBLEMS_MAX
 from ledger.verify import verify as verify_ledger
 from outlay.corrected import corrected
 from outlay.errors import BadInput, translated
-from outlay.fields import instant_text
+from outlay.fields import instant_text, usd
 from outlay.tables import decision, policy
 from outlay.tallies import differing
 from outlay.wiring import App
@@ -120,7 +120,7 @@ def _decisions(connection: Connection) -> Iterator[str]:
         elif state == OPEN:
             yield f"decision {decision_id} was served, and its hold is still open"
         elif state == SETTLED and actual != cost_nanos and (hold_id, actual) not in told:
-            yield f"decision {decision_id} cost {cost_nanos}, its hold is settled at {actual}"
+            yield f"decision {decision_id} cost {usd(cost_nanos)}, its hold is settled at {usd(actual)} USD"
 
 
 def _tallies(connection: Connection) -> Iterator[str]:

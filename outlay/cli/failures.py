@@ -124,20 +124,23 @@ def _negative(found: str, context: Any, fix: str) -> Failure:
     """A number below zero looks like an option to the parser; name the argument that it was meant for."""
     params = context.command.params if context is not None else ()
     meant = next((param for param in params if param.metavar in _NUMBERS), None)
-    what, write = ("a number", "write it without a sign") if meant is None else _NUMBERS[meant.metavar]
-    message = f"{what} is never negative (found: {found!r})"
+    unknown = "a number is never negative", "write it without a sign"
+    message, write = unknown if meant is None else _NUMBERS[meant.metavar]
     if any(param.name == "take" for param in params):
-        write = f'{write}, and add "--take" to take it'
+        write = f'{write}: leave the sign out, and add "--take" to take it'
     name = None if meant is None else meant.name
     return Failure(USAGE, "bad_input", message, field=name, value=found, fix=f"{write}; {fix}")
 
 
 _NUMBERS: Final[Mapping[str, tuple[str, str]]] = {
-    "USD": ("an amount", 'write it as "12.50"'),
-    "SCORE": ("a score", "write a number from 0 to 1, true, false, pass or fail"),
-    "VERSION": ("a version", f"write a whole number from 0 to {2**31}; see: outlay policy history"),
+    "USD": ("not an amount in USD", "An amount is never negative"),
+    "SCORE": ("a score is never negative", "write a number from 0 to 1, true, false, pass or fail"),
+    "VERSION": (
+        "a version is never negative",
+        f"write a whole number from 0 to {2**31}; see: outlay policy history",
+    ),
 }
-"""Arguments that are numbers, by their metavar: what they are, and how to write them."""
+"""Arguments that are numbers, by their metavar: what is wrong, as said of any other text, and the fix."""
 
 
 def _public(error: BaseException) -> Failure:

@@ -127,6 +127,7 @@ def _entry(body: Callable[..., Answer]) -> Callable[..., None]:
 
     def entry(**given: Any) -> None:
         common = _common(given)
+        _refuse_both(common, given)
         answer = _translated(body, common, given)
         print_answer(answer.data, answer.blocks, answer.plain, as_json=common.as_json)
         if answer.status != 0:
@@ -153,6 +154,14 @@ def _common(given: dict[str, Any]) -> Common:
     if taken["actor"] is None:
         taken["actor"] = _system_user()
     return Common(**taken)
+
+
+def _refuse_both(common: Common, given: Mapping[str, Any]) -> None:
+    """Refuse two forms of one answer: the one that was left out would be missed."""
+    if common.as_json and given.get("as_csv"):
+        from outlay.errors import BadInput
+
+        raise BadInput("csv", None, "--csv and --json are two forms of one answer", "Give one of them.")
 
 
 def _translated(body: Callable[..., Answer], common: Common, given: Mapping[str, Any]) -> Answer:

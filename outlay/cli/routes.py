@@ -85,9 +85,18 @@ def set_route(
         present = show_policy(app, tenant=tenant)
         copied = present["tenant"] != tenant
         text = with_route(present["text"], task, tier, drop_budget=copied)
+        if not copied and text == present["text"]:
+            return _unchanged(present["version"], tenant, task, tier)
         done = apply_policy(app, text, tenant=tenant, actor=common.actor, note=f"route {task} {tier}")
     warnings = [*done["warnings"], *([COPIED] if copied else [])]
-    return applied({**done, "task": task, "tier": tier, "warnings": warnings})
+    return applied({**done, "task": task, "tier": tier, "changed": True, "warnings": warnings})
+
+
+def _unchanged(version: int, tenant: str | None, task: str, tier: str) -> Answer:
+    """Answer that a route is as wished already, by the version in force."""
+    said = f"Tier {tier} serves {task} already: version {version} stays in force for {tenant or 'everybody'}."
+    done: dict[str, Any] = {"version": version, "tenant": tenant, "task": task, "tier": tier, "warnings": []}
+    return Answer({**done, "changed": False}, (said,))
 
 
 def _pace(found: dict[str, Any]) -> tuple[Block, ...]:

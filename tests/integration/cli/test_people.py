@@ -387,6 +387,43 @@ def test_a_fix_is_never_one_that_does_not_work(outlay: Outlay, decision: str) ->
         assert "what is left" not in again.err
 
 
+@pytest.mark.parametrize("words", [("statement", "acme"), ("tenant", "history", "acme")])
+def test_an_answer_has_one_form(words: tuple[str, ...], outlay: Outlay) -> None:
+    """CSV and JSON at once are refused by both names, where JSON came and the CSV was missed."""
+    ran = outlay(*words, "--csv", "--json")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.error["message"] == "--csv and --json are two forms of one answer"
+
+
+def test_a_route_that_is_so_already_makes_no_version(outlay: Outlay) -> None:
+    """Nothing is applied, and the answer says so and names the version that stays."""
+    made = outlay("route", "set", "crm/*", "small", "--json").data
+    assert (made["changed"], made["version"]) == (True, 1)
+    assert outlay("route", "set", "crm/*", "small", "--json").data == {**made, "changed": False}
+    said = outlay("route", "set", "crm/*", "small").out
+    assert said == "Tier small serves crm/* already: version 1 stays in force for everybody.\n"
+    assert len(outlay("policy", "history", "--json").data["versions"]) == 1
+    own = outlay("route", "set", "crm/*", "small", "--tenant", "acme", "--json").data
+    assert own["changed"] is True  # a copy of its own is a change
+    assert outlay("route", "set", "crm/*", "large", "--json").data["version"] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("topup", "acme", "{}"), ("adjust", "acme", "{}", "--reason", "x"),
+        ("tenant", "create", "new", "--credit", "{}"),
+    ],
+)  # fmt: skip
+def test_a_negative_amount_is_told_in_the_same_words_everywhere(
+    words: tuple[str, ...], outlay: Outlay
+) -> None:
+    """Whether the parser took it for an option or the field's own check read it."""
+    error = outlay(*(word.format("-5") for word in words), "--json").error
+    assert (error["message"], error["value"]) == ("not an amount in USD", "-5")
+    assert error["fix"].startswith("An amount is never negative")
+
+
 def test_a_new_budget_says_what_it_does_not_count(outlay: Outlay) -> None:
     """
     One that is set within its window says so in a sentence, and in the list; the day of the account does not.

@@ -26,6 +26,7 @@ from outlay.reports_log import Filter
 from outlay.reports_periods import Span, period
 from outlay.tally_sql import DAY_US
 from outlay.wiring import App
+from pricing.money import format_usd
 
 AT_FIRST = 40_000_000
 KEPT = 7_000_000
@@ -193,7 +194,8 @@ def test_a_correction_that_no_sum_would_find_is_named(acme: App) -> None:
     """
     told = call(acme, 9, cost_nanos=KEPT)
     acme.ledger.do(Correct("acme", "not an order", NOON, told, reason="bill", cost_nanos=5))
-    assert verify(acme)["problems"] == [f"decisions: decision {told} cost {KEPT}, its hold is settled at 5"]
+    said = f"decision {told} cost {format_usd(KEPT)}, its hold is settled at 0.000000005 USD"
+    assert verify(acme)["problems"] == [f"decisions: {said}"]
 
 
 def test_an_archived_call_takes_its_correction_with_it(
