@@ -115,7 +115,7 @@ def _problem(path: tuple[str | int, ...], item: Mapping[str, Any]) -> Problem:
     if kind == "money_text":
         fix = f"Write {_as_money(value)} in quotes."
     if item.get("ctx") in _SHARE_BOUNDS:
-        fix = "Write a share: 0.5 is one half."
+        fix = "Write a share, such as 0.5 for one half."
     return Problem(
         where, shown(value), item["msg"][:1].lower() + item["msg"][1:], fix or "Correct the value."
     )

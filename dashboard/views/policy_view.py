@@ -116,7 +116,8 @@ def _modes(draft: str, before: PolicyForm) -> PolicyForm:
         default=before.enforcement,
         required=True,
         key=f"{draft}/enforcement",
-        help="observe refuses and degrades nothing, books every call, and records what enforcement had done",
+        help="observe refuses and degrades nothing, books every call, and records what enforcement would "
+        "have done",
     )
     mode = middle.segmented_control(
         "Degradation",
@@ -240,7 +241,7 @@ def _show_problems(problems: Sequence[Problem], problems_of: _Places) -> None:
         step = next((name for name in problems_of if problem.field.startswith(name)), None)
         part = problem.field.removeprefix(step or "").lstrip(".").split(".")[0]
         where = _LABELS.get(part, part) if step is not None else problem.field
-        told = f"{problem.message} (found: {problem.value or 'nothing'}). {problem.fix}"
+        told = problem.text.removeprefix(f"{problem.field}: ")
         told = _SHARE.sub(_in_percent, told) if part in _SHARES else told
         say = problems_of[step] if step is not None else st.error
         say(plain(f"{where}: {told}" if where else told))

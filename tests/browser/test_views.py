@@ -256,9 +256,12 @@ def test_observe_mode_tells_what_enforcement_had_done(
         books.play(app, books.Call("acme", now_us - 5_000_000 + number, would=would))
     (banner,) = (one.value.replace("\\", "") for one in page("overview", "acme").info)
     assert "The budget of the day, $0.01, is spent" in banner
-    assert "Of its 4 calls of the period enforcement had refused 2, and served 1 by another model" in banner
+    assert (
+        "Of its 4 calls of the period enforcement would have refused 2, and served 1 by another model"
+        in banner
+    )
     everybody = page("overview").info[0].value
-    assert "Of 4 calls of the period enforcement had refused 2" in everybody
+    assert "Of 4 calls of the period enforcement would have refused 2" in everybody
 
 
 def test_the_kinds_of_a_statement_are_explained(page: Page, app: App, books: ModuleType, now_us: int) -> None:
@@ -352,6 +355,19 @@ def test_thresholds_out_of_order_are_told_at_their_step(page: Page, app: App) ->
     assert "the step before it (50 %) (found: 70 %). Order the steps" in told
     assert _button(test, "Save as new version").disabled
     assert policies.policy_history(app)["versions"] == []
+
+
+def test_whole_shares_of_a_policy_are_shown(page: Page, app: App) -> None:
+    """A file may write a share as 0 or 1, which is no fraction; the fields show it in percent."""
+    text = (
+        default_policy_text()
+        .replace("hysteresis = 0.03", "hysteresis = 0")
+        .replace("below = 0.50", "below = 1")
+    )
+    policies.apply_policy(app, text, actor="ana")
+    test = page("policy")
+    assert not test.exception
+    assert {field.value for field in test.number_input} >= {0.0, 100.0}
 
 
 def test_a_changed_threshold_is_saved_with_its_comments(page: Page, app: App) -> None:
@@ -674,6 +690,29 @@ def test_a_rare_task_is_looked_for_bit_by_bit(
     assert "No older decision matches." in texts(test)
     assert "back to" not in texts(test)
     assert _button(test, "Older").disabled
+
+
+def test_the_deciding_reason_stands_where_a_narrow_window_shows_it(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """It is the point of the log, so that nothing but when and whose stands before it."""
+    books.tenant(app, "acme", now_us)
+    books.play(app, books.Call("acme", now_us))
+    logs = [page("routing", tenant).dataframe[0].value for tenant in (None, "acme")]
+    assert [list(log.columns[:3]) for log in logs] == [
+        ["Time", "Tenant", "Deciding reason"], ["Time", "Deciding reason", "Task"],
+    ]  # fmt: skip
+
+
+def test_downgrades_say_that_a_call_can_name_several_reasons(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Else the bars would be added up to more calls than there were."""
+    books.tenant(app, "acme", now_us)
+    books.play(app, books.Call("acme", now_us))
+    assert "one can name several" not in texts(page("overview"))
+    books.play(app, books.Call("acme", now_us, served="small"))
+    assert "one can name several" in texts(page("overview"))
 
 
 @pytest.mark.parametrize("given", ["nothing", "' OR 1=1 --", "<script>alert(1)</script>"])

@@ -77,13 +77,13 @@ def test_a_budget_of_zero_is_not_no_budget() -> None:
             "[[degradation.steps]]\nbelow = 0\neffort='low'",
             "degradation.steps[0].below",
             "greater than 0",
-            "a share: 0.5 is one half",
+            "such as 0.5 for one half",
         ),
         (
             "[[degradation.steps]]\nbelow = 1.5\neffort='low'",
             "degradation.steps[0].below",
             "less than",
-            "a share: 0.5 is one half",
+            "such as 0.5 for one half",
         ),
         (
             "[[degradation.steps]]\nbelow = '0.5'\neffort='low'",
