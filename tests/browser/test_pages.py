@@ -292,7 +292,7 @@ def test_a_threshold_out_of_order_shows_its_error(app: App, visit: Visit) -> Non
 @pytest.mark.parametrize(
     ("label", "typed", "says"),
     [
-        ("Below, % left", ("70", "150"), "Below: .*150 %.* 50 % is one half"),
+        ("Below, % left", ("70", "150"), "Below: .*150 %.* 50 % for one half"),
         ("Below, % left", ("70", "-5"), "Below: .*-5 %"),
         ("Hysteresis, %", ("5", "100"), "Hysteresis: .*100 %"),
         ("max_tokens at most", ("4096", "-1"), "max_tokens at most: .*-1"),
