@@ -138,13 +138,17 @@ def test_a_strategy_that_waits_for_a_connection_sends_nothing_after_a_halt(crowd
 def test_a_strategy_whose_books_are_lost_while_it_waits_says_so(crowded: Any) -> None:
     """What cannot be read does not let a call out, and its caller hears of the books, not of a connection."""
 
-    def lose() -> None:
+    def rename(old: str, new: str) -> None:
         with crowded.books.app.engine.begin() as connection:
-            connection.execute(text("ALTER TABLE circuit_state RENAME TO lost"))
+            connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    def lose() -> None:
+        rename("circuit_state", "lost")
         time.sleep(2 * SWITCH_FRESH_S)  # as whoever halts does: what was read before is good for so long
 
     error = behind_a_stream(crowded, lose, cascade)
     assert isinstance(error, outlay.BooksUnavailable)
+    rename("lost", "circuit_state")
     assert booked(crowded) == crowded.billed() > 0  # the stream's cost, and no other
 
 

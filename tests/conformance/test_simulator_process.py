@@ -40,7 +40,7 @@ def _stream(url: str, text: str) -> Iterator[http.client.HTTPResponse]:
 
 
 def _line(path: Path) -> bill.Line:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         found = list(bill.lines(path)) if path.exists() else []
         if found:

@@ -144,7 +144,7 @@ class Rig:
 
     def wait(self) -> None:
         """Wait until no money is held."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while self.balance["held_usd"] != "0.00":
             assert time.monotonic() < until
             time.sleep(0.02)

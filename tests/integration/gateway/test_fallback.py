@@ -128,7 +128,7 @@ def test_a_halt_between_the_attempts_stops_the_second(rig: Rig, scripted: Script
     scripted.scripts = [[1.0, OVERLOADED], [message(OTHER)]]
 
     def halt() -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not scripted.models and time.monotonic() < deadline:
             time.sleep(0.01)
         breakers.halt(rig.app, reason="drill", actor="t")

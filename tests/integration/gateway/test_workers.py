@@ -138,7 +138,7 @@ async def calls_while(happens: Callable[[], None], url: str, key: str) -> list[i
 
 def wait_free(port: int) -> None:
     """Wait until nobody listens on a port; whoever still does is not stopped by this test."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:

@@ -52,7 +52,7 @@ def test_calls_wait_for_books_that_are_taken_away(
                     refused()
             assert time.monotonic() - began < 5
             assert list((tmp_path / "spool").iterdir()) != []
-        until = time.monotonic() + 20
+        until = time.monotonic() + 30
         while books.balance("acme")["held_usd"] != "0.00" and time.monotonic() < until:
             time.sleep(0.05)
         books.top_up("acme", "1", idempotency_key="once")

@@ -52,7 +52,7 @@ def kept(books: Books) -> Iterator[Leases]:
 
 def wait(true: Callable[[], bool]) -> None:
     """Wait for another thread."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while not true() and time.monotonic() < until:
         time.sleep(0.01)
     assert true()
