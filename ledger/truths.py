@@ -10,7 +10,7 @@ from ledger.codec import digest
 from ledger.holds import book_charge, cost_told, parts, settle
 from ledger.outcome import Outcome, event, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import account_of, draw, give_back, post
-from ledger.rows import ABSORBED, AFTER_RELEASE, COUNTS_COST, OPEN, SETTLED, USAGE, WALLET, Hold
+from ledger.rows import ABSORBED, AFTER_RELEASE, COUNTS_COST, OPEN, RECEIVABLE, SETTLED, USAGE, WALLET, Hold
 from ledger.types import Correct, Corrected, Reason, Refused, Settle
 from pricing.money import scale_ceil
 
@@ -72,7 +72,8 @@ def _lower(books: Books, hold: Hold, charge: int, op: Correct, now_us: int) -> N
     Give back what was booked too much: first what the operator bore of it, then to the tenant.
 
     What had been refunded counts as given back: it is taken back, as far as free credit has it, and returned
-    with the rest, so that a line of the statement tells the difference of the cost.
+    with the rest, so that a line of the statement tells the difference of the cost. Where that leaves nothing
+    to return, it is owed and repaid at once.
     """
     account = account_of(books)
     cost: int | None = op.cost_nanos - cost_told(hold)
@@ -88,10 +89,13 @@ def _lower(books: Books, hold: Hold, charge: int, op: Correct, now_us: int) -> N
     if taken > 0:
         seq = post(books, "correction", WALLET, USAGE, taken, now_us=now_us, key=op.key, hold=hold)
         draw(books, hold.id, seq, taken, now_us)
-    if less - again + taken > 0:
-        hold.settle_seq, _ = give_back(
-            books, "correction", hold, less - again + taken, now_us=now_us, key=op.key, cost=cost
-        )
+    back = less - again + taken
+    if back == 0 and borne == 0:  # all was refunded, and no credit is free: only a debt can tell the cost
+        back = again
+        account.debt += again
+        post(books, "debt", RECEIVABLE, USAGE, again, now_us=now_us, key=op.key, hold=hold)
+    if back > 0:
+        hold.settle_seq, _ = give_back(books, "correction", hold, back, now_us=now_us, key=op.key, cost=cost)
     hold.refunded -= again
     hold.absorbed -= borne
     hold.debt = min(hold.debt, charge - hold.absorbed)

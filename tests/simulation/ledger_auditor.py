@@ -419,6 +419,9 @@ class Auditor:
             self._move(book, "correction", "wallet", "usage", taken, now, op.key, call)
             self._take(book, call, taken, now)
         back = less - borne - again + taken
+        if not back and not borne:
+            back = again
+            self._move(book, "debt", "receivable", "usage", again, now, op.key, call)
         if back:
             self._return(book, call, "correction", back, now, op.key, cost)
         call.forget_refunds(again)

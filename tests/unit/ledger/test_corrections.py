@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from ledger.codec import digest
-from ledger.rows import Lot
+from ledger.rows import Lot, Transfer
 from ledger.store_memory import MemoryLedger
 from ledger.types import (
     Adjust,
     Adjusted,
+    Correct,
     Held,
     Offer,
     OpenAccount,
     Operation,
     Reason,
+    Refund,
     Refused,
     Reserve,
     Reverse,
@@ -258,3 +260,30 @@ def test_older_keys_keep_their_digest() -> None:
         "5037e0a1f6bfbae5c438180afbd5bf10de90929f04929ee196ca7de28a0db52d"
     )
     assert digest(TopUp("acme", "k", NOW, 5)) != digest(TopUp("acme", "k", NOW, 5, effective_us=NOW + 9))
+
+
+def costs(ledger: MemoryLedger, hold_id: str) -> int:
+    """Return the cost of a call as the lines of the statement add it up."""
+    lines = [Transfer(*row) for row in ledger.rows("ledger_transfer")]
+    return sum(line.cost or 0 for line in lines if line.hold_id == hold_id)
+
+
+@pytest.mark.parametrize("refunded", [300, 200, 100])
+@pytest.mark.parametrize("left", [0, 30, 700])
+@pytest.mark.parametrize("debt", [0, 50])
+def test_a_lower_truth_has_a_line_with_its_cost_whatever_credit_is_left(
+    ledger: MemoryLedger, refunded: int, left: int, debt: int
+) -> None:
+    """Costs of the lines of a call add up to its last truth, also where all was refunded and spent since."""
+    spend(ledger, "a", 300, 300)
+    ledger.do(Refund("acme", "r", NOW, "a", actor="ann", reason="good will", amount_nanos=refunded))
+    spend(ledger, "b", 700, 700 + refunded - left)
+    spend(ledger, "c", 0, debt)
+    before = wallet(ledger)
+    for place, cost in enumerate((200, 150, 300, 10)):
+        ledger.do(Correct("acme", f"c-{place}", NOW, "a", actor="ann", reason="bill", cost_nanos=cost))
+        assert costs(ledger, "a") == cost
+    fields = wallet(ledger)
+    charged = ledger.books("acme").holds["a"]
+    paid_before, paid = 300 - refunded, charged.captured - charged.refunded
+    assert (fields[0] - fields[2]) - (before[0] - before[2]) == paid_before - paid

@@ -130,6 +130,17 @@ def truth_after_a_refund() -> None:
         world.correct(T, 0, cost)
 
 
+def truth_after_all_was_refunded_and_spent() -> None:
+    """A refunded call is told lower where no credit is left that could be taken back."""
+    world = opened(credit=300)
+    hold(world, 300)
+    world.settle(T, 0, 300)
+    world.refund(T, 0, 300)
+    hold(world, 300)
+    for cost in (200, 300):
+        world.correct(T, 1, cost)
+
+
 def truths_of_an_absorbed_call() -> None:
     """What the operator bore goes back to the operator."""
     world = opened(credit=100)
@@ -504,8 +515,12 @@ FAULTS: tuple[tuple[str, Any, str, str, str, Scenario], ...] = (
      same_key_again),
     ("another reason is another order", ledger.rules, "_same_order", "_has_reason(op)", "False",
      same_order_for_another_reason),
-    ("refund given back twice", ledger.truths, "_lower", "less - again + taken, ", "less + taken, ",
+    ("refund given back twice", ledger.truths, "_lower", "less - again + taken", "less + taken",
      truth_after_a_refund),
+    ("truth without a line", ledger.truths, "_lower", "back == 0 and", "False and",
+     truth_after_all_was_refunded_and_spent),
+    ("truth that leaves a debt", ledger.truths, "_lower", "back = again", "pass",
+     truth_after_all_was_refunded_and_spent),
     ("refund forgotten by no truth", ledger.truths, "_lower", "hold.refunded -= again", "pass",
      truth_after_a_refund),
     ("refund counted twice in its window", ledger.truths, "_recount", "+ part.refunded - refunded", "",
