@@ -28,7 +28,7 @@ def correct(books: Books, op: Correct, now_us: int, _digest: str) -> Outcome:
         return invalid_amount("cost_nanos", op.cost_nanos)
     if op.reason.strip() == "":
         return invalid_field("reason", op.reason, "say where the truth is from")
-    before = hold.actual, hold.captured
+    before, refunded = (hold.actual, hold.captured), hold.refunded
     known = hold.state == SETTLED and hold.actual == op.cost_nanos
     refused = None if known else _book(books, hold, op, now_us)
     if refused is not None:
@@ -36,7 +36,7 @@ def correct(books: Books, op: Correct, now_us: int, _digest: str) -> Outcome:
     account = account_of(books)
     answer = Corrected(
         hold.id, op.cost_nanos, hold.captured, *before, hold.refunded, account.wallet, account.debt,
-        replayed=known,
+        refund_used_nanos=refunded - hold.refunded, replayed=known,
     )  # fmt: skip
     return Outcome(answer, applied=not known)
 

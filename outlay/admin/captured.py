@@ -44,8 +44,9 @@ def settle(
         reason: Required: where the truth is from.
         confirmed: Book it also where it is far above what the call could cost.
     Returns:
-        hold, tenant, cost_usd, charge_usd (now), cost_before_usd, captured_usd (the charge until then),
-        refunded_usd (given back of it beside), credit_usd and debt_usd (afterwards), replayed.
+        hold, tenant, cost_usd, charge_usd (now), cost_before_usd and charge_before_usd (until then),
+        refunded_usd (given back of it beside), refund_used_usd (of what was refunded before, the part that
+        counts as given back by this), credit_usd and debt_usd (afterwards), replayed.
     Raises:
         Rejected: `unknown_hold`; `hold_closed` while in flight; `cost_unconfirmed`; `key_conflict`.
     """
@@ -124,8 +125,9 @@ def _told(tenant: str, done: Corrected) -> dict[str, Any]:
         "cost_usd": usd(done.cost_nanos),
         "charge_usd": usd(done.charge_nanos),
         "cost_before_usd": usd(done.cost_before_nanos),
-        "captured_usd": usd(done.charge_before_nanos),
+        "charge_before_usd": usd(done.charge_before_nanos),
         "refunded_usd": usd(done.refunded_nanos),
+        "refund_used_usd": usd(done.refund_used_nanos),
         "credit_usd": usd(done.credit_nanos),
         "debt_usd": usd(done.debt_nanos),
         "replayed": done.replayed,

@@ -29,6 +29,10 @@ Counts = Annotated[
 LimitUsd = Annotated[str, typer.Argument(metavar="USD", help='Limit in USD; "none" is no limit.')]
 
 _AGAIN = "A wrong cost is settled again, up or down: outlay settle {hold} USD --reason TEXT"
+_USED = (
+    "{refund_used_usd} USD of what was refunded count as given back by this; if the good will still "
+    "holds: outlay refund {hold} --amount {refund_used_usd} --reason TEXT"
+)
 _BUDGETS = (
     "scope", "window", "limit_usd", "counts", "spent_usd", "held_usd", "left_usd", "raised_until", "timezone",
     "resets_at",
@@ -105,7 +109,8 @@ def settle(
             app, hold, cost, reason=reason, confirmed=yes, idempotency_key=idempotency_key,
             actor=common.actor,
         )  # fmt: skip
-    return in_pairs(done, _AGAIN.format_map(done))
+    used = () if done["refund_used_usd"] == "0.00" else (_USED.format_map(done),)
+    return in_pairs(done, *used, _AGAIN.format_map(done))
 
 
 def balance(

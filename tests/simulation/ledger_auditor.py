@@ -391,6 +391,7 @@ class Auditor:
         if call.state == "open":
             return "refused", "hold_closed"
         before = {"expired": call.bound, "settled": call.cost}.get(call.state), call.booked
+        refunded = call.refunded
         truth = Settle(op.tenant, op.key, op.now_us, op.hold_id, op.cost_nanos)
         if call.state != "settled":
             self._settle(book, truth, now)
@@ -398,7 +399,16 @@ class Auditor:
             self._again(book, call, op, now)
             call.cost, call.settled_by = op.cost_nanos, (call.settled_by[0], body_of(truth))
         book.keys[settle_key(call.id)] = ("Settle", body_of(truth), settled_answer(call), now)
-        return "corrected", call.id, call.cost, call.booked, *before, call.refunded, book.wallet
+        return (
+            "corrected",
+            call.id,
+            call.cost,
+            call.booked,
+            *before,
+            call.refunded,
+            book.wallet,
+            refunded - call.refunded,
+        )
 
     def _again(self, book: Book, call: Call, op: Correct, now: int) -> None:
         """Book the difference to another truth; what was refunded is part of what comes back."""

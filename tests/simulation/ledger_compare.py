@@ -41,7 +41,10 @@ SHAPES: dict[type, tuple[str, str]] = {
     Refunded: ("refunded", "amount_nanos credit_nanos repaid_nanos"),
     Corrected: (
         "corrected",
-        "hold_id cost_nanos charge_nanos cost_before_nanos charge_before_nanos refunded_nanos credit_nanos",
+        (
+            "hold_id cost_nanos charge_nanos cost_before_nanos charge_before_nanos refunded_nanos credit_nanos "
+            "refund_used_nanos"
+        ),
     ),
     ToppedUp: ("topped_up", "transfer credit_nanos repaid_nanos"),
     Adjusted: ("adjusted", "transfer amount_nanos credit_nanos repaid_nanos debt_nanos"),

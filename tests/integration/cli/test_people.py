@@ -310,6 +310,17 @@ def test_the_answer_and_the_explanation_say_how_a_wrong_cost_is_corrected(
     assert outlay("verify").status == 0
 
 
+def test_a_correction_says_which_refund_it_uses_up(outlay: Outlay, decision: str) -> None:
+    """A typo that is taken back takes a refund with it: the answer says so, and how to give it again."""
+    outlay("refund", decision, "--amount", "0.00002", "--reason", "good will")
+    typo = outlay("settle", decision, "0.0005", "--reason", "typo")
+    assert "good will" not in typo.out
+    undone = outlay("settle", decision, "0.00006", "--reason", "typo")
+    again = f"outlay refund {decision} --amount 0.00002 --reason TEXT"
+    assert again in undone.out
+    assert outlay("refund", decision, "--amount", "0.00002", "--reason", "good will").status == 0
+
+
 def test_debt_legs_of_a_statement_say_what_moved(outlay: Outlay) -> None:
     """
     Text and CSV have the amount of each leg, what it did to the debt, and the debt after it; a statement

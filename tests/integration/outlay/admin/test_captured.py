@@ -58,7 +58,7 @@ def test_the_truth_corrects_a_capture(app: App, make_call: MakeCall, cost: str, 
     hold_id = expired(app, make_call)
     first = settle(app, hold_id, cost, reason="the provider's bill of May", actor="fin")
     assert first["replayed"] is False
-    assert Decimal(first["captured_usd"]) > 0
+    assert Decimal(first["charge_before_usd"]) > 0
     assert balance(app, "acme")["credit_usd"] == left
     again = settle(app, hold_id, cost, reason="told by somebody else, too", actor="ann")
     assert again == {**first, "replayed": True}
@@ -76,7 +76,7 @@ def test_a_truth_that_the_sender_told_late_is_a_repetition(app: App, make_call: 
     assert captured is not None
     app.ledger.do(Settle("acme", settle_key(hold_id), now_us(), hold_id, 0))
     again = told(app, hold_id, "0")
-    assert (again["replayed"], Decimal(again["captured_usd"])) == (
+    assert (again["replayed"], Decimal(again["charge_before_usd"])) == (
         True,
         Decimal(captured.amount_nanos) / 10**9,
     )
@@ -148,6 +148,7 @@ def test_a_refund_counts_as_given_back(
     money.refund(app, hold_id, amount=refunded, actor="t")
     done = told(app, hold_id, cost)
     assert (done["credit_usd"], done["refunded_usd"]) == (left, still)
+    assert Decimal(done["refund_used_usd"]) == Decimal(refunded) - Decimal(still)
     assert sums(app) == (Decimal(cost), Decimal(20) - Decimal(left))
     assert Decimal(day(app)[0]) == Decimal(20) - Decimal(left)
     assert verify(app)["problems"] == []
@@ -167,7 +168,7 @@ def test_a_call_that_was_given_back_and_billed_all_the_same(app: App, make_call:
     """A released hold is settled late: all of it is overage of its day."""
     hold_id = make_call(outcome=NotSent("refused_by_provider"))
     done = told(app, hold_id, "0.01")
-    assert (done["charge_usd"], done["captured_usd"], done["cost_before_usd"]) == ("0.01", "0.00", None)
+    assert (done["charge_usd"], done["charge_before_usd"], done["cost_before_usd"]) == ("0.01", "0.00", None)
     assert day(app) == ("0.01", "0.01")
     assert verify(app)["ok"]
 
