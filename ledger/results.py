@@ -241,8 +241,8 @@ class Corrected:
     """
     The cost of a closed hold is what an operator said; `refunded_nanos` of its charge are given back beside.
 
-    `refund_used_nanos` had been refunded, and count as given back by this. `credit_nanos` and `debt_nanos` are
-    the wallet and the debt of the tenant afterwards.
+    `refund_used_nanos` had been refunded, and count as given back by this. `credit_nanos` and `debt_nanos`
+    are the wallet and the debt of the tenant afterwards.
     """
 
     hold_id: str

@@ -42,8 +42,8 @@ SHAPES: dict[type, tuple[str, str]] = {
     Corrected: (
         "corrected",
         (
-            "hold_id cost_nanos charge_nanos cost_before_nanos charge_before_nanos refunded_nanos credit_nanos "
-            "refund_used_nanos"
+            "hold_id cost_nanos charge_nanos cost_before_nanos charge_before_nanos refunded_nanos "
+            "credit_nanos refund_used_nanos"
         ),
     ),
     ToppedUp: ("topped_up", "transfer credit_nanos repaid_nanos"),
