@@ -4,7 +4,7 @@ One shared budget per day, spent by the real router over the real core of the le
     python -m benchmarks.budget_days --requests DAYS.csv.gz --outcomes OUTCOMES.csv.gz --train OUTCOMES.csv.gz
         --fractions 0.3,0.5,0.7 [--prices opus5|opus55] [--callers 64] [--json]
 
-The budget of a day is a fraction of what the large model alone had cost on it. The days before it are the
+The budget of a day is a fraction of what the large model alone would have cost on it. The days before it are
 only history; the first day of the file is nothing but history. Predictions come from a classifier trained on
 prompts that neither the days ask nor split `eval` of the outcomes. Quality kept is the right answers per
 right answer of the large model alone; a call that is refused is wrong. `concurrent` is the busiest day again,

@@ -4,7 +4,7 @@ Days of simulated traffic under pacing without predictions: three tiers, three l
     python -m benchmarks.pacing [--seeds 12] [--json]
 
 4,000 calls a day, most of them at 15 h (a sine), costs log-normal with sigma 1, tiers at 1 / 0.6 / 0.2 of the
-largest one's price. Load is what the day had cost on the largest tier, per budget. `known` has two weeks of
+largest one's price. Load is the day's cost on the largest tier, per budget. `known` has two weeks of
 history with the same curve, `new` none at all. Goals: refused at most 0.5 %, at most 20 changes of tier a
 day, never more than the budget spent, and at load 1.0 at least 70 % from the top tier. Through the real
 router and the real core of the ledger.

@@ -166,7 +166,7 @@ class Held:
     """
     Money is held: `amount_nanos` of charge for `cost_nanos` of provider cost.
 
-    `would_refuse` and `would_offer` say, in observe mode, what enforcement had done.
+    `would_refuse` and `would_offer` say, in observe mode, what enforcement would have done.
     """
 
     hold_id: str

@@ -151,7 +151,7 @@ def _promised(proposals: list[dict[str, Any]]) -> tuple[Block, ...]:
     if not proposals:
         return ()
     sure = f"{proposals[0]['confidence']:.0%} sure, from examples that the model had not seen"
-    head = f"Calls that fail because the smaller tier served (only the larger had been right); {sure}:"
+    head = f"Calls that fail because the smaller tier served (only the larger would have been right); {sure}:"
     proven = [one for one in proposals if one["max_risk"] is not None]
     fix = "None is proven. Train on more examples, or keep the larger tier."
     if proven:

@@ -38,7 +38,7 @@ class TenantBooks:
         cost_nanos: What the ledger has booked as the provider's cost.
         logged_nanos: The same, added up over the decision log.
         lowered_nanos: What calls of a lower tier than asked cost, and in `lowered_asked_nanos` what the same
-            tokens had cost at the models asked for.
+            tokens would have cost at the models asked for.
         detour_nanos: What calls cost more, or less, at another model of the tier that was asked for.
         open_holds: Calls that nobody has settled yet.
         estimated: Calls whose final count nobody saw; their cost is an upper bound.
@@ -46,7 +46,7 @@ class TenantBooks:
         downgrades, refusals, failures: How often, by reason or code.
         detours: Calls served by another model of the tier that was asked for, by reason.
         kept: Reasons of calls that were served as asked.
-        would: What enforcement had done with calls that were only observed.
+        would: What enforcement would have done with calls that were only observed.
     """
 
     cost_nanos: int = 0

@@ -24,7 +24,7 @@ class Line:
     One tenant of the summary; counts are calls of the clients, so that retries count once.
 
     Attributes:
-        saved_nanos: What calls of a lower tier had cost more at the models asked for.
+        saved_nanos: What calls of a lower tier would have cost more at the models asked for.
     """
 
     tenant: str
@@ -73,7 +73,7 @@ class Summary:
         refusals_repeated: Other refused attempts that were made again, by code.
         failures: Errors that clients saw, retried ones included, by code; refusals are none.
         retried: Attempts that were made again.
-        would: What enforcement had done in observe mode.
+        would: What enforcement would have done in observe mode.
         trips: How often breakers opened, by scope.
         situations: How often each thing happened that the demo is there to show.
     """

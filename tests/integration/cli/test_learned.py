@@ -51,7 +51,7 @@ def test_a_classifier_that_is_of_no_use_is_warned_of(outlay: Any, tmp_path: Path
 def test_an_owner_is_told_what_a_policy_may_promise(outlay: Any, tmp_path: Path) -> None:
     """As a table in words and as JSON; and what to write to use it, or that nothing is proven."""
     made = outlay("train", "--file", examples(tmp_path, HEAD + ROWS_MANY))
-    assert "(only the larger had been right); 95% sure" in made.out
+    assert "(only the larger would have been right); 95% sure" in made.out
     assert "For at most 5%: [routing.learned] max_risk = 0." in made.out
     version = outlay("classifier", "list", "--json").data["classifiers"][0]["version"]
     shown = outlay("classifier", "show", version, "--json").data["quality"]["proposals"]

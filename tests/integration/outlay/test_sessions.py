@@ -90,8 +90,8 @@ def talk(app: App, calls: Calls, clock: Any) -> Conversation:
 
 def test_a_conversation_stays_where_a_step_has_led_it(app: App, talk: Conversation) -> None:
     """
-    The budget recovers: the next turns stay at Haiku, each says what Opus had cost more, and the routing page
-    counts them; five minutes later the conversation is at Opus again.
+    The budget recovers: the next turns stay at Haiku, each says what Opus would have cost more, and the
+    routing page counts them; five minutes later the conversation is at Opus again.
     """
     lowered(app, talk)
     kept = [talk.turn(), talk.turn()]

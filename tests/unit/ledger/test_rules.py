@@ -199,7 +199,7 @@ def test_busy_only_if_releasing_every_hold_would_help(ledger: MemoryLedger) -> N
 
 def test_observe_mode_never_refuses_for_money(ledger: MemoryLedger, events: list[HoldEvent]) -> None:
     """
-    Observation holds what there is, says what enforcement had done, and absorbs what is short.
+    Observation holds what there is, says what enforcement would have done, and absorbs what is short.
     """
     held = ledger.do(reserve("a", 1_500, 300, enforce=False))
     assert isinstance(held, Held)

@@ -246,7 +246,8 @@ def test_a_corrected_call_counts_as_the_books_have_it_now_and_then(
     past: dict[str, Any], then: Then, now_nanos: int, then_nanos: int, estimated_nanos: int
 ) -> None:
     """
-    What it had cost elsewhere is corrected in the same proportion, or a correction would look like a change.
+    What it would have cost elsewhere is corrected in the same proportion, or a correction would look like a
+    change.
     """
     recorded, sums = Recorded(row(**past), None), Sums()
     sums.add(recorded, as_booked(recorded, then), RANKS, RANKS)
