@@ -54,6 +54,13 @@ def attempt(order: Callable[[], T]) -> tuple[T | None, OutlayError | None]:
         return None, error
 
 
+def wrong(*fields: Callable[[], object]) -> list[OutlayError]:
+    """
+    Read every field of a form, and return the error of each that cannot be read: all are told at once.
+    """
+    return [error for _, error in map(attempt, fields) if error is not None]
+
+
 def show_error(error: OutlayError | None) -> None:
     """
     Show what is wrong and what to do about it; nothing where nothing is.

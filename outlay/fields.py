@@ -127,6 +127,13 @@ def instant_us(value: object, field: str, zone: str) -> int:
     return at_us
 
 
+def passed(field: str, value: object) -> BadInput:
+    """
+    Return what is to be told of an instant that has passed where one to come is meant.
+    """
+    return BadInput(field, value, "has passed", "Give an instant in the future.")
+
+
 def _microseconds(instant: datetime, zone: str) -> int:
     aware = instant.replace(tzinfo=ZoneInfo(zone)) if instant.tzinfo is None else instant
     return (aware - _EPOCH) // timedelta(microseconds=1)

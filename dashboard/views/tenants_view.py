@@ -24,8 +24,9 @@ from dashboard.money_text import (
     zoned,
 )
 from dashboard.standing import budgets_table, scheduled_text, state_text, warn, why_list
-from outlay import reports
+from outlay import fields, reports
 from outlay.admin import money, tenants
+from outlay.clock import now_us
 from outlay.errors import BadInput, OutlayError
 from outlay.reports_budgets import BudgetWindow
 from outlay.reports_money import Line, TenantRow
@@ -224,21 +225,30 @@ def _top_up_dialog(row: TenantRow) -> None:
         "Kind", list(money.KINDS), default=money.KINDS[0], required=True, key="top_up_kind",
         help="paid: money received. promo: a grant that costs nobody; it may expire.",
     )  # fmt: skip
-    expires = ""
-    if kind == "promo":
-        expires = st.text_input(
-            "Expires", key="top_up_expires", placeholder="never, or a date as 2027-01-31",
-            help=f"A date means its first moment in {row.timezone}.",
-        )  # fmt: skip
+    typed = st.text_input(
+        "Expires", key="top_up_expires", placeholder="never, or a date as 2027-01-31",
+        disabled=kind != "promo",
+        help=f"Of promo credit only. A date means its first moment in {row.timezone}.",
+    )  # fmt: skip
+    expires = typed.strip() if kind == "promo" else ""
     reason = st.text_input("Reason", key="top_up_reason", placeholder="invoice 7")
     if st.button("Add credit", type="primary"):
         _carried_out(
             lambda: money.top_up(
-                session.books(), row.tenant, value.strip(), kind=str(kind), expires=expires.strip() or None,
+                session.books(), row.tenant, value.strip(), kind=str(kind), expires=expires or None,
                 idempotency_key=st.session_state["order_key"], reason=reason, actor=session.actor(),
             ),
             lambda made: f"{row.tenant} was topped up; its credit is {dollars(made['credit_usd'])}.",
+            lambda: fields.positive(value.strip(), "amount"),
+            lambda: _ends(expires, row.timezone),
+            lambda: fields.reason(reason),
         )  # fmt: skip
+
+
+def _ends(expires: str, zone: str) -> None:
+    """Read when a credit ends; empty is never. Of the field alone: the books decide again."""
+    if expires and fields.instant_us(expires, "expires", zone) <= now_us():
+        raise fields.passed("expires", expires)
 
 
 @st.dialog("Set daily budget", on_dismiss=frame.close_dialog)
@@ -253,6 +263,8 @@ def _budget_dialog(row: TenantRow) -> None:
                 idempotency_key=st.session_state["order_key"], actor=session.actor(),
             ),
             lambda made: f"The daily budget of {row.tenant} is {_limit(made['limit_usd'])}.",
+            lambda: fields.limit(value.strip(), "limit"),
+            lambda: fields.reason(reason),
         )  # fmt: skip
 
 
@@ -275,25 +287,29 @@ def _freeze_dialog(row: TenantRow) -> None:
 
 @st.dialog("New tenant", on_dismiss=frame.close_dialog)
 def _create_dialog() -> None:
-    name = st.text_input("Name", key="new_name", placeholder="acme")
-    credit = st.text_input("Opening credit in USD", key="new_credit", value="0")
+    name = st.text_input("Name", key="new_name", placeholder="acme").strip()
+    credit = st.text_input("Opening credit in USD", key="new_credit", value="0").strip()
     budget = st.text_input(
         "Daily budget in USD", key="new_budget", placeholder="as the policy says; none for no limit"
-    )
-    zone = st.text_input("Time zone", key="new_zone", placeholder="as the policy says, e.g. Europe/Berlin")
+    ).strip()
+    zone = st.text_input(
+        "Time zone", key="new_zone", placeholder="as the policy says, e.g. Europe/Berlin"
+    ).strip()
     if st.button("Create tenant", type="primary"):
-        made, error = session.attempt(
+        made = _made(
             lambda: tenants.create_tenant(
-                session.books(), name.strip(), credit=credit.strip(), daily_budget=budget.strip() or None,
-                timezone=zone.strip() or None, actor=session.actor(),
-            )
+                session.books(), name, credit=credit, daily_budget=budget or None, timezone=zone or None,
+                actor=session.actor(),
+            ),
+            lambda: fields.tenant_name(name),
+            lambda: fields.money(credit, "credit"),
+            lambda: fields.limit(budget or fields.NO_LIMIT, "daily_budget"),
+            lambda: fields.timezone(zone or "UTC"),
         )  # fmt: skip
-        if error is not None or made is None:
-            _said(error)
-            return
-        st.session_state["new_key"] = made
-        frame.close_dialog()
-        st.rerun()
+        if made is not None:
+            st.session_state["new_key"] = made
+            frame.close_dialog()
+            st.rerun()
 
 
 def _new_key() -> None:
@@ -306,13 +322,28 @@ def _new_key() -> None:
         st.code(made["key"], language=None)
 
 
-def _carried_out(order: Callable[[], dict[str, Any]], said: Callable[[dict[str, Any]], str]) -> None:
-    made, error = session.attempt(order)
-    if error is not None or made is None:
-        _said(error)
-        return
-    frame.flash(plain(said(made)))
-    st.rerun()
+def _carried_out(
+    order: Callable[[], dict[str, Any]],
+    said: Callable[[dict[str, Any]], str],
+    *each_field: Callable[[], object],
+) -> None:
+    made = _made(order, *each_field)
+    if made is not None:
+        frame.flash(plain(said(made)))
+        st.rerun()
+
+
+def _made(order: Callable[[], dict[str, Any]], *each_field: Callable[[], object]) -> dict[str, Any] | None:
+    """Carry out the order of a dialog; else the dialog stays as it is and tells everything that is wrong."""
+    errors = session.wrong(*each_field)
+    if not errors:
+        made, error = session.attempt(order)
+        if error is None:
+            return made
+        errors = [error]
+    for one in errors:
+        _said(one)
+    return None
 
 
 _FIELDS: Final = {
@@ -327,9 +358,9 @@ _FIELDS: Final = {
 }
 
 
-def _said(error: OutlayError | None) -> None:
+def _said(error: OutlayError) -> None:
     """Show an error under the name that its field has on the page."""
     if isinstance(error, BadInput):
         st.error(plain(f"{_FIELDS.get(error.field, error.field)}: {error.message}. {error.fix}".strip()))
-    elif error is not None:
+    else:
         session.show_error(error)

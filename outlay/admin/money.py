@@ -331,8 +331,7 @@ class _future:  # noqa: N801 - reads as the word it is in a with statement
         ):
             return
         if self._effective is None or int(str(error.details["value"])) <= now_us():
-            fix = "Give an instant in the future."
-            raise BadInput(self._field, self._value, "has passed", fix) from error
+            raise fields.passed(self._field, self._value) from error
         said = f"is not after effective ({self._effective}): the credit would end before it begins"
         fix = f"Give expires after {self._effective}, or leave effective out: it is credit at once then."
         raise BadInput(self._field, self._value, said, fix) from error
