@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from outlay.reports_calls import Savings
 from outlay.reports_periods import local
 from outlay.words import plural as plural  # pages take all their texts from here
 from pricing.money import format_usd
@@ -20,6 +21,7 @@ _SMALL_NANOS: Final = 10_000_000_000
 _MINUS: Final = "−"
 OF_CALLS: Final = "$%,.6f"
 """How a column of single calls' amounts is written."""
+COMPARED: Final = "Compared are downgraded calls that were served and have a price at the model asked for."
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:[+-]\d\d:\d\d|Z)")
 """As texts of the books write an instant, for programs to read."""
 
@@ -129,6 +131,14 @@ def on_clock(text: str, zone: str) -> str:
         return f"{at.strftime('%d %b %H:%M').lstrip('0')} {zone}"
 
     return _INSTANT.sub(written, text)
+
+
+def compared(saved: Savings, noun: str) -> str:
+    """
+    Say of how many downgraded calls a saving is: `371 calls`, or `365 of 371 calls`, where 6 have none.
+    """
+    all_of_them = plural(saved.downgraded, noun)
+    return all_of_them if saved.calls == saved.downgraded else f"{saved.calls:,} of {all_of_them}"
 
 
 def times_of(zone: str) -> str:

@@ -99,8 +99,13 @@ class TierSpend:
 class Savings:
     """
     What downgraded calls cost, beside what their usage would have cost at the model asked for.
+
+    Attributes:
+        downgraded: All of them, those that failed or have no price at the model asked for, too.
+        calls: Those that were served and have one: the amounts are theirs.
     """
 
+    downgraded: int
     calls: int
     asked_cost_nanos: int
     cost_nanos: int
@@ -223,8 +228,10 @@ def savings(tallies: Iterable[Tally], tiers: Sequence[str]) -> Savings:
     """
     Sum what served downgraded calls cost and would have cost at the model asked for.
     """
-    served = [one for one in lowered(tallies, tiers) if one.outcome == "served"]
+    below = list(lowered(tallies, tiers))
+    served = [one for one in below if one.outcome == "served"]
     return Savings(
+        downgraded=sum(one.calls for one in below),
         calls=sum(one.priced for one in served),
         asked_cost_nanos=sum(one.asked_nanos for one in served),
         cost_nanos=sum(one.priced_nanos for one in served),

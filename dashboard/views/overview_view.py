@@ -11,7 +11,9 @@ from circuit.types import FOREVER_US, GLOBAL, BreakerState, State, Switch
 from dashboard import charts, frame, pace_chart, session, standing, theme
 from dashboard.frame import Card, Tone
 from dashboard.money_text import (
+    COMPARED,
     NONE,
+    compared,
     exact,
     moment,
     percent,
@@ -115,8 +117,9 @@ def _metrics(seen: Overview) -> None:
             Card(
                 f"Saved, {period}",
                 usd(saved.saved_nanos),
-                plural(saved.calls, "call downgraded", "calls downgraded"),
-                f"{exact(saved.asked_cost_nanos)} as asked, less {exact(saved.cost_nanos)} as served.",
+                compared(saved, "downgrade"),
+                f"{exact(saved.asked_cost_nanos)} as asked, less {exact(saved.cost_nanos)} as served. "
+                f"{COMPARED}",
             ),
             Card(
                 f"Calls served, {period}",

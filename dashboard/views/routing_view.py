@@ -9,9 +9,11 @@ import streamlit as st
 
 from dashboard import calibration, charts, frame, refusals, session, theme, why
 from dashboard.money_text import (
+    COMPARED,
     NONE,
     OF_CALLS,
     amount,
+    compared,
     moment,
     on_clock,
     plain,
@@ -64,7 +66,8 @@ def _summary(seen: Routing) -> None:
         saved = seen.savings
         st.caption(
             f"Calls and what the provider billed for them, {frame.period_text(seen.period)}. "
-            + plain(f"Downgrades saved {usd(saved.saved_nanos)} over {plural(saved.calls, 'call')}.")
+            + plain(f"Downgrades saved {usd(saved.saved_nanos)} over {compared(saved, 'call')}.")
+            + ("" if saved.calls == saved.downgraded else f" {COMPARED}")
         )
     with right:
         st.subheader("Reasons")

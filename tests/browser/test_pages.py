@@ -178,6 +178,7 @@ def test_no_tile_and_no_change_of_settings_is_cut(
     zone = "America/Argentina/ComodRivadavia"
     books.tenant(app, "acme", now_us, credit_nanos=987_654_321 * USD, daily_nanos=None, zone=zone)
     books.play(app, books.Call("acme", now_us, cost_nanos=12_345_678 * USD))
+    books.play(app, books.Call("acme", now_us + 1, served="small", outcome="failed"))
     until, reason = now_us + 3_600_000_000, "the campaign of the winter, as agreed with the customer by mail"
     order = SetBudget("acme", "raise", now_us, 87_654_321 * USD, valid_until_us=until, reason=reason)
     app.ledger.do(order)
@@ -187,6 +188,7 @@ def test_no_tile_and_no_change_of_settings_is_cut(
     assert page.get_by_test_id("stMetric").evaluate_all(CUT) == []
     assert width < 1_280 or page.get_by_test_id("stTable").evaluate_all(CUT) == []
     go(page, "Overview")
+    expect(page.get_by_text("0 of 1 downgrade")).to_be_visible()
     assert page.get_by_test_id("stMetric").evaluate_all(CUT) == []
 
 

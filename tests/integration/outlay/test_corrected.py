@@ -109,7 +109,8 @@ def test_the_explanation_says_what_was_recorded_at_first(acme: App) -> None:
 
 def test_a_corrected_call_claims_no_savings(acme: App) -> None:
     """
-    Its usage is not what was billed, so nobody knows what it had cost as asked; put back, it counts again.
+    Its usage is not what was billed, so nobody knows what it would have cost as asked; put back, it
+    counts again.
     """
     call(acme, 20, asked="large", served="small", cost_nanos=KEPT)
     told = call(acme, 15, asked="large", served="small", cost_nanos=AT_FIRST)
@@ -120,11 +121,11 @@ def test_a_corrected_call_claims_no_savings(acme: App) -> None:
         return seen.savings, [cell.asked_cost_nanos for cell in seen.cells]
 
     before = saved()
-    assert before[0].calls == 2
+    assert (before[0].downgraded, before[0].calls) == (2, 2)
     correct(acme, told, 0)
-    assert saved() == (Savings(1, 10 * KEPT, KEPT), [10 * KEPT])
+    assert saved() == (Savings(2, 1, 10 * KEPT, KEPT), [10 * KEPT])
     correct(acme, told, 5 * AT_FIRST)
-    assert saved() == (Savings(1, 10 * KEPT, KEPT), [10 * KEPT + 5 * AT_FIRST])
+    assert saved() == (Savings(2, 1, 10 * KEPT, KEPT), [10 * KEPT + 5 * AT_FIRST])
     correct(acme, told, AT_FIRST)
     assert saved() == before
 

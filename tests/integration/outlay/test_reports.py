@@ -148,6 +148,7 @@ def test_savings_count_served_downgrades_only(acme: App) -> None:
     saved = seen.savings
     assert (saved.calls, saved.asked_cost_nanos, saved.cost_nanos, saved.saved_nanos) == (1, 100, 40, 60)
     assert seen.downgrades == (Count("degraded", 2),)
+    assert saved.downgraded == 2, "as many as the bars"
 
 
 def test_a_call_that_its_session_kept_on_a_better_tier_is_no_downgrade(acme: App) -> None:
@@ -157,7 +158,7 @@ def test_a_call_that_its_session_kept_on_a_better_tier_is_no_downgrade(acme: App
     seen, routing = (look(acme, "acme", now_us=NOON) for look in (reports.overview, reports_routing.routing))
     assert isinstance(seen, reports.Overview)
     assert isinstance(routing, reports_routing.Routing)
-    assert seen.savings == routing.savings == Savings(1, 100, 40)
+    assert seen.savings == routing.savings == Savings(1, 1, 100, 40)
     assert seen.downgrades == (Count("degraded", 1),)
     page = reports_log.decisions(acme, Filter(tenant="acme", downgraded=True))
     assert [row.id for row in page.rows] == [lowered]
