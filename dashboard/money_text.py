@@ -98,20 +98,21 @@ def percent(ratio: float | None) -> int | None:
     return None if ratio is None else int(ratio * 100)
 
 
-def moment(at_us: int | None, zone: str, *, seconds: bool = False) -> str:
+def moment(at_us: int | None, zone: str, *, seconds: bool = False, year: bool = False) -> str:
     """
-    Write an instant on the clock of a zone: `21 Nov 14:05`.
+    Write an instant on the clock of a zone: `21 Nov 14:05`; with its year where another one may be meant.
     """
     if at_us is None:
         return NONE
-    return local(at_us, zone).strftime("%d %b %H:%M:%S" if seconds else "%d %b %H:%M").lstrip("0")
+    day, time = "%d %b %Y" if year else "%d %b", "%H:%M:%S" if seconds else "%H:%M"
+    return local(at_us, zone).strftime(f"{day} {time}").lstrip("0")
 
 
-def zoned(at_us: int | None, zone: str, *, seconds: bool = False) -> str:
+def zoned(at_us: int | None, zone: str, *, seconds: bool = False, year: bool = False) -> str:
     """
     Write an instant with the zone whose clock it is on: `21 Nov 14:05 Europe/Berlin`.
     """
-    return NONE if at_us is None else f"{moment(at_us, zone, seconds=seconds)} {zone}"
+    return NONE if at_us is None else f"{moment(at_us, zone, seconds=seconds, year=year)} {zone}"
 
 
 def dated(text: str, zone: str) -> str:

@@ -36,6 +36,9 @@ _STATES: Final[Mapping[Obstacle, str]] = {
 
 
 WHY_SHOWN: Final = 20
+_MIDWAY: Final = (
+    "A budget that was set within its window counts from then on; what was held before is not in it"
+)
 
 
 def state_text(row: TenantRow) -> str:
@@ -102,7 +105,9 @@ def scheduled_text(row: TenantRow, zone: str) -> str:
     """
     Say what credit comes later; empty where none does.
     """
-    return ", ".join(f"{usd(later.nanos)} comes {zoned(later.effective_us, zone)}" for later in row.scheduled)
+    return ", ".join(
+        f"{usd(later.nanos)} comes {zoned(later.effective_us, zone, year=True)}" for later in row.scheduled
+    )
 
 
 def _because(stop: Stop) -> str:
@@ -158,6 +163,7 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
             "Window": [line.window for line in lines],
             **money,
             "Share left": [percent(line.now.remaining_ratio) for line in lines],
+            **frame.only_where_some("Counts from", [_counts_from(line, zone) for line in lines]),
             "Begins anew": [moment(line.now.resets_us, zone) for line in lines],
             **frame.only_where_some("Raised", [_raised(line, zone) for line in lines]),
             "Counts": [line.counts for line in lines],
@@ -167,6 +173,7 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
             "Share left": st.column_config.ProgressColumn(
                 format="%d %%", min_value=0, max_value=100, width="small"
             ),
+            "Counts from": st.column_config.TextColumn(help=_MIDWAY),
             "Raised": st.column_config.TextColumn(help="Until when, and the limit that holds again then"),
             "Counts": st.column_config.TextColumn(
                 help="charge: what the tenant pays; cost: what the provider bills"
@@ -178,6 +185,7 @@ def budgets_table(lines: Sequence[BudgetLine], zone: str) -> None:
     st.caption(
         f"{times_of(zone)} A call needs room in every budget that it counts in. A budget counts the charge, "
         "which the tenant pays, or the cost, which the provider bills."
+        + (f" {_MIDWAY}." if any(line.counts_from_us is not None for line in lines) else "")
     )
 
 
@@ -191,8 +199,12 @@ def scope_text(line: BudgetLine) -> str:
     return f'key "{line.name}" …{name[-6:]}' if line.name else f"{kind} {name}"
 
 
+def _counts_from(line: BudgetLine, zone: str) -> str | None:
+    return None if line.counts_from_us is None else moment(line.counts_from_us, zone)
+
+
 def _raised(line: BudgetLine, zone: str) -> str | None:
     if line.raised_until_us is None:
         return None
     standing = "no limit" if line.standing_nanos is None else usd(line.standing_nanos)
-    return f"to {moment(line.raised_until_us, zone)}, then {standing}"
+    return f"to {moment(line.raised_until_us, zone, year=True)}, then {standing}"

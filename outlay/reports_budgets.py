@@ -3,15 +3,17 @@ Read model about budgets: what each window of a tenant allows, what is spent, he
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ledger import tables
+from ledger import reads, tables
 from ledger.books import Books
 from ledger.budget import current_window
+from ledger.journal import budget_subject
+from ledger.journal_reads import budgets_since
 from ledger.rows import COUNTS_NAMES, DAY, WINDOW_NAMES, Budget, Window
 
 TENANT: Final = "tenant"
@@ -74,6 +76,8 @@ class BudgetLine:
         counts: `charge` (what the tenant pays) or `cost` (what the provider bills).
         raised_until_us: End of the raise that is in force; `standing_nanos` holds again after it.
         timezone: In which its windows run; a change of the tenant's zone comes with its next window.
+        counts_from_us: When it was set within the window that runs: what was held before in it is not in it.
+            None: it counts the whole window. Only `all_budgets` knows.
     """
 
     scope: str
@@ -84,6 +88,7 @@ class BudgetLine:
     raised_until_us: int | None
     timezone: str
     now: BudgetWindow
+    counts_from_us: int | None = None
 
 
 def own_budgets(
@@ -109,10 +114,28 @@ def all_budgets(
         most: Of more than these only the tightest; None is all.
     """
     lines = [line for _, line in _lines(conn, now_us, tenant, sa.true(), key_names)]
+    account, since = reads.account(conn, tenant), budgets_since(conn, tenant)
+    opened_us = 0 if account is None else account.opened_us
     if most is not None and len(lines) > most:
         lines = sorted(lines, key=_tightness)[:most]
     order = {kind: place for place, kind in enumerate(WINDOW_NAMES)}
-    return tuple(sorted(lines, key=lambda line: (line.scope != TENANT, line.scope, order[line.window])))
+    lines.sort(key=lambda line: (line.scope != TENANT, line.scope, order[line.window]))
+    return tuple(replace(line, counts_from_us=_midway_us(line, since, opened_us)) for line in lines)
+
+
+def _midway_us(line: BudgetLine, since: Mapping[str, int], opened_us: int) -> int | None:
+    return counts_from_us(since, line.scope, line.window, max(line.now.starts_us, opened_us))
+
+
+def counts_from_us(since: Mapping[str, int], scope: str, window: str, starts_us: int) -> int | None:
+    """
+    Return from when a budget counts its window; None from the beginning.
+
+    Args:
+        starts_us: Of the window, or of the account where that is later: before it there was nothing to count.
+    """
+    set_us = since.get(budget_subject(scope, WINDOW_NAMES.index(window)), 0)
+    return set_us if set_us > starts_us else None
 
 
 def _tightness(line: BudgetLine) -> tuple[bool, float]:

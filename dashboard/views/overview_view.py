@@ -77,7 +77,7 @@ def _figures(seen: Overview) -> None:
 def _banners(seen: Overview) -> None:
     for switch in seen.switches:
         whose = "All spending" if switch.scope == GLOBAL else f"Spending of {plain(_scope(switch.scope))}"
-        since = f"since {zoned(switch.changed_us, seen.period.zone)} by {plain(switch.actor)}"
+        since = f"since {zoned(switch.changed_us, seen.period.zone, year=True)} by {plain(switch.actor)}"
         st.error(f"**{whose} is halted** {since}: {plain(switch.reason)}", icon=":material/front_hand:")
     one = None if seen.tenant is None else seen.tenants[0]
     if one is not None and (one.stops or seen.policy.enforcement != "observe"):
@@ -146,7 +146,7 @@ def _day_texts(seen: Overview) -> tuple[str, Tone, str]:
         return (
             "no daily budget",
             "off",
-            f"{exactly}. This tenant's day has no limit; only its credit bounds it.",
+            f"{exactly}. This tenant's day has no limit; its credit and its other budgets bound it.",
         )
     color: Tone = "red" if day.remaining_nanos == 0 else "orange" if day.is_low else "off"
     resets = f"Resets {zoned(day.resets_us, seen.period.zone)}."
@@ -169,11 +169,7 @@ def _day(seen: Overview) -> None:
     st.subheader("Budget of the day")
     if not seen.burn or day is None:
         limit = None if day is None else day.limit_nanos
-        said = (
-            "The daily budget is $0.00: nothing may be spent."
-            if limit == 0
-            else "No daily budget is set, so there is nothing to burn down."
-        )
+        said = "The daily budget is $0.00: nothing may be spent." if limit == 0 else "No daily budget is set."
         st.info(f"{plain(said)} Set one on the Tenants page.")
         return
     whole, ink = seen.period.grain != "step", theme.ink(st.context.theme.type)

@@ -147,7 +147,7 @@ def _cards(row: TenantRow) -> None:
                 "State",
                 state_text(row),
                 resets,
-                f"Opened {zoned(row.opened_us, zone)}. Its day ends at midnight there.",
+                f"Opened {zoned(row.opened_us, zone, year=True)}. Its day ends at midnight there.",
             ),
         )
     )
@@ -191,7 +191,7 @@ def _lines(lines: tuple[Line, ...], zone: str) -> None:
     owed = {"Change of debt": [exact(line.debt_change_nanos) for line in lines]} if owing else {}
     st.dataframe(
         {
-            "Time": [moment(line.at_us, zone, seconds=True) for line in lines],
+            "Time": [moment(line.at_us, zone, seconds=True, year=True) for line in lines],
             "Kind": [words(line.kind) for line in lines],
             "Change": [exact(line.change_nanos) for line in lines],
             "Credit after": [exact(line.balance_nanos) for line in lines],

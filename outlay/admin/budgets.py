@@ -2,13 +2,9 @@
 The list of a tenant's budgets. Setting them: `outlay/admin/money.py`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from ledger.journal import budget_subject
-from ledger.journal_reads import Zones, budget_zones, budgets_since, zone_of_window
-from ledger.read_models import AccountRow
-from ledger.rows import WINDOW_NAMES
+from ledger.journal_reads import Zones, budget_zones, zone_of_window
 from outlay.admin.common import known_tenant
 from outlay.clock import now_us
 from outlay.errors import translated
@@ -31,23 +27,12 @@ def list_budgets(app: App, tenant: str) -> dict[str, Any]:
         row = known_tenant(connection, tenant)
         names = {key.id: key.name for key in app.keys.list(connection, row.tenant)}
         lines = all_budgets(connection, row.tenant, at_us, names, most=None)
-        zones, since = budget_zones(connection, row.tenant), budgets_since(connection, row.tenant)
-    told = [_told(row, line, zones, since) for line in lines]
+        zones = budget_zones(connection, row.tenant)
+    told = [_told(line, zones) for line in lines]
     return {"tenant": row.tenant, "timezone": row.timezone, "budgets": told}
 
 
-def counts_from_us(
-    row: AccountRow, since: Mapping[str, int], scope: str, window: str, starts_us: int
-) -> int | None:
-    """
-    Return from when a budget counts the window that began at an instant; None from its beginning, or from
-    that of the account, before which there was nothing to count.
-    """
-    set_us = since.get(budget_subject(scope, WINDOW_NAMES.index(window)), 0)
-    return set_us if set_us > max(starts_us, row.opened_us) else None
-
-
-def _told(row: AccountRow, line: BudgetLine, zones: Zones, since: Mapping[str, int]) -> dict[str, Any]:
+def _told(line: BudgetLine, zones: Zones) -> dict[str, Any]:
     now, ratio = line.now, line.now.remaining_ratio
     zone = zone_of_window(zones, line.scope, line.window, now.starts_us) or line.timezone
     return {
@@ -65,7 +50,7 @@ def _told(row: AccountRow, line: BudgetLine, zones: Zones, since: Mapping[str, i
         "raised_until": instant_text(line.raised_until_us, zone),
         "timezone": zone,
         "starts_at": instant_text(now.starts_us, zone),
-        "counts_from": instant_text(counts_from_us(row, since, line.scope, line.window, now.starts_us), zone),
+        "counts_from": instant_text(line.counts_from_us, zone),
         "resets_at": instant_text(now.resets_us, zone),
         "next_timezone": None if line.timezone == zone else line.timezone,
     }

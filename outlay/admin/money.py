@@ -18,7 +18,6 @@ from ledger.read_models import AccountRow, HoldRow
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
 from ledger.types import BudgetSet, Gauge, Refund, Refunded, SetBudget, ToppedUp, TopUp
 from outlay import fields
-from outlay.admin.budgets import counts_from_us
 from outlay.admin.common import (
     account,
     carry_out_dated,
@@ -31,6 +30,7 @@ from outlay.admin.tenants import balance_dict, halted_by, is_halted
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
 from outlay.fields import instant_text, usd
+from outlay.reports_budgets import counts_from_us
 from outlay.wiring import App
 from router.hints import canonical
 
@@ -253,7 +253,8 @@ class _BudgetOrder:
         with translated(), self.app.reading() as connection:
             since, gauge = budgets_since(connection, self.row.tenant), _gauge(connection, self)
         assert gauge is not None, "it was set"
-        return counts_from_us(self.row, since, self.scope, self.window, gauge.starts_us)
+        starts_us = max(gauge.starts_us, self.row.opened_us)
+        return counts_from_us(since, self.scope, self.window, starts_us)
 
     def _order(self, zone: str) -> SetBudget:
         until_us = None if self.until is None else fields.instant_us(self.until, "until", zone)

@@ -18,7 +18,7 @@ from dashboard.money_text import moment
 from ledger import reads
 from ledger.rows import KIND_NAMES
 from ledger.types import Attachment, Note, Offer, Reserve, SetAccount, SetBudget, Settle, TopUp
-from outlay import reports_log, tables
+from outlay import reports, reports_log, tables
 from outlay.admin import policies, quality
 from outlay.admin.captured import settle
 from outlay.wiring import App
@@ -181,6 +181,7 @@ def test_the_statement_shows_every_digit(page: Page, app: App, books: ModuleType
     assert "−$0.012345679" in set(lines["Change"])
     assert lines["Credit after"][0] == "$19.987654321"
     assert "Change of debt" not in lines  # nothing was owed
+    assert lines["Time"][1] == moment(now_us - 60_000_000, "UTC", seconds=True, year=True)
 
 
 def test_the_statement_shows_what_became_debt(page: Page, app: App, books: ModuleType, now_us: int) -> None:
@@ -212,7 +213,7 @@ def test_a_tenant_without_credit_says_why_nothing_passes(
     books.tenant(app, "poor", now_us, credit_nanos=0)
     soon = now_us + 3_600_000_000
     app.ledger.do(TopUp("poor", "soon", now_us, 7 * USD, effective_us=soon))
-    told = f"No credit is left; $7.00 comes {moment(soon, 'UTC')} UTC."
+    told = f"No credit is left; $7.00 comes {moment(soon, 'UTC', year=True)} UTC."
     listed = page(name)
     table = next(frame.value for frame in listed.dataframe if "State" in frame.value.columns)
     assert list(table["State"]) == ["running", "no credit"]
@@ -240,10 +241,10 @@ def test_an_observed_tenant_with_nothing_left_says_so(
     assert "No call passes" not in texts(own)
 
 
-def test_observe_mode_tells_what_enforcement_had_done(
+def test_observe_mode_tells_what_enforcement_would_have_done(
     page: Page, app: App, books: ModuleType, now_us: int
 ) -> None:
-    """In one place: what is booked, what would stop the tenant, and what its calls had come to."""
+    """In one place: what is booked, what would stop the tenant, and what its calls would have come to."""
     policies.apply_policy(app, default_policy_text().replace('"enforce"', '"observe"'), actor="ana")
     books.tenant(app, "acme", now_us - 60_000_000, daily_nanos=10_000_000)
     verdicts = (
@@ -293,7 +294,7 @@ def test_every_budget_of_a_tenant_is_shown(
     assert list(shown["Share left"]) == [100, 100, 0]
     assert "Held" not in shown.columns
     assert list(shown["Counts"]) == ["charge", "charge", "cost"]
-    assert list(shown["Raised"].fillna("")) == [f"to {moment(until, 'UTC')}, then $5.00", "", ""]
+    assert list(shown["Raised"].fillna("")) == [f"to {moment(until, 'UTC', year=True)}, then $5.00", "", ""]
 
 
 @pytest.mark.parametrize("tenant", [None, "acme"])
@@ -713,6 +714,62 @@ def test_downgrades_say_that_a_call_can_name_several_reasons(
     assert "one can name several" not in texts(page("overview"))
     books.play(app, books.Call("acme", now_us, served="small"))
     assert "one can name several" in texts(page("overview"))
+
+
+def test_the_tile_and_the_bars_count_the_same_downgrades(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """One that failed saved nothing, and is counted all the same; the tile says so where the two differ."""
+    books.tenant(app, "acme", now_us)
+
+    def told(view: str) -> str:
+        test = page(view, "acme")
+        tiles = (tile.delta for tile in test.metric if tile.label.startswith("Saved"))
+        return next(tiles, texts(test)).replace("\\", "")
+
+    books.play(app, books.Call("acme", now_us - 2, served="small", outcome="failed"))
+    assert told("overview") == "0 of 1 downgrade"
+    assert "saved $0.00 over 0 of 1 call. Compared are downgraded calls that were served" in told("routing")
+    (bar,) = reports.overview(app, "acme").downgrades
+    assert bar.count == 1
+    books.play(app, books.Call("acme", now_us - 1, served="small"))
+    assert told("overview") == "1 of 2 downgrades"
+
+
+def test_downgrades_that_all_saved_are_counted_once(
+    page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Where there is one number there is one number."""
+    books.tenant(app, "acme", now_us)
+    books.play(app, books.Call("acme", now_us, served="small"))
+    tile = next(tile for tile in page("overview", "acme").metric if tile.label.startswith("Saved"))
+    assert tile.delta == "1 downgrade"
+    assert texts(page("routing", "acme")).replace("\\", "").count("Downgrades saved $0.09 over 1 call.") == 1
+
+
+@pytest.mark.parametrize("name", ["overview", "tenants"])
+def test_a_budget_that_counts_a_part_of_its_window_says_from_when(
+    name: str, page: Page, app: App, books: ModuleType, now_us: int
+) -> None:
+    """Set within its window it began at 0; on the clock of the tenant, and only where there is such a one."""
+    opened = now_us - 60 * 86_400_000_000
+    books.tenant(app, "acme", opened, zone="Asia/Kolkata")
+    app.ledger.do(SetBudget("acme", "m", opened, 30 * USD, window="month"))
+
+    def table() -> tuple[Any, str]:
+        test = page(name, "acme")
+        return next(one.value for one in test.dataframe if "Window" in one.value.columns), texts(test)
+
+    whole, said = table()
+    assert "Counts from" not in whole.columns
+    assert "counts from then on" not in said
+    set_us = reports.budgets(app, "acme")[0].now.starts_us + 1  # of the day: also within the week
+    app.ledger.do(SetBudget("acme", "w", set_us, 9 * USD, window="week"))
+    some, said = table()
+    assert dict(zip(some["Window"], some["Counts from"].fillna(""), strict=True)) == {
+        "day": "", "week": moment(set_us, "Asia/Kolkata"), "month": "",
+    }  # fmt: skip
+    assert "counts from then on; what was held before is not in it." in said
 
 
 @pytest.mark.parametrize("given", ["nothing", "' OR 1=1 --", "<script>alert(1)</script>"])

@@ -119,6 +119,7 @@ def test_an_instant_is_told_with_its_zone() -> None:
     """Also where the day is another one there; what never was has no zone."""
     assert zoned(NIGHT_US, "Asia/Tokyo") == "22 Nov 08:00 Asia/Tokyo"
     assert zoned(NIGHT_US, "UTC", seconds=True) == "21 Nov 23:00:00 UTC"
+    assert zoned(NIGHT_US, "Asia/Tokyo", year=True) == "22 Nov 2026 08:00 Asia/Tokyo"
     assert zoned(None, "UTC") == "—"
 
 
