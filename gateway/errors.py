@@ -146,7 +146,7 @@ def public(error: OutlayError) -> ApiError:
     """
     match error:
         case BadInput():
-            return _bad_input(error)
+            return ApiError(400, "invalid_request_error", str(error), error.details)
         case PolicyInvalid():
             return _invalid_policy(error)
         case Rejected():
@@ -158,11 +158,6 @@ def public(error: OutlayError) -> ApiError:
             return ApiError(503, "api_error", str(error), details, retry=True, retry_after_s=1)
         case _:
             return internal()
-
-
-def _bad_input(error: BadInput) -> ApiError:
-    named = {"field": error.field, "value": error.value, "fix": error.fix}
-    return ApiError(400, "invalid_request_error", str(error), {"error_code": error.code, **named})
 
 
 def _invalid_policy(error: PolicyInvalid) -> ApiError:

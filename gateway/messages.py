@@ -24,14 +24,16 @@ from gateway.exchange import (
     start,
 )
 from gateway.house import House
-from gateway.intake import calling_key, read_betas, read_hints, read_idempotency_key
+from gateway.intake import calling_key, read_betas
 from outlay.aio import AsyncCall
 from outlay.calls import CallRequest, Done, NotSent, Outcome, Refused, Sending, Uncertain, Upstream, final
 from outlay.errors import OutlayError
+from outlay.hint_words import hints_heard, key_heard
 from outlay.meter import StreamMeter
 from outlay.outcomes import outcome_of_answer
 from outlay.upstream import Answer, Lost, NotReached, TooLarge
 from outlay.wire import to_json
+from router.types import Hints
 
 ANSWER_BYTES_MAX = 256 * 1024 * 1024
 DRAIN_S = 600.0
@@ -60,9 +62,9 @@ async def take_in(house: House, exchange: Exchange) -> CallRequest:
         body=parse_object(await read_body(exchange)),
         key_id=key.id,
         rights=key.rights,
-        hints=read_hints(exchange.headers),
+        hints=Hints(**hints_heard(exchange.headers)),
         betas=read_betas(exchange.headers),
-        idempotency_key=read_idempotency_key(exchange.headers),
+        idempotency_key=key_heard(exchange.headers),
         surface="gateway",
     )
 

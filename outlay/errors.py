@@ -47,6 +47,13 @@ class BadInput(OutlayError):  # noqa: N818 - says what is so; the name is part o
         found = "" if value is None else f" (found: {self.value})"
         super().__init__(" ".join(part for part in (f"{field}: {message}{found}.", fix) if part))
 
+    @property
+    def details(self) -> dict[str, object]:
+        """
+        Say the same in parts, as an answer of the gateway and an error of the SDK carry them.
+        """
+        return {"error_code": self.code, "field": self.field, "value": self.value, "fix": self.fix}
+
 
 class PolicyInvalid(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API
     """

@@ -1,8 +1,12 @@
 """
-Hints as callers in process say them, beside the body of a call: read here, judged by the router.
+Hints, which callers say beside the body of a call: read here, judged by the router.
+
+They come as arguments in Python, as an object over HTTP, and as `outlay-*` headers of a call, to the gateway
+or in process; what cannot be read is refused in the same words and under one code everywhere.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypedDict
 
 from outlay import fields
@@ -30,9 +34,14 @@ class HintWords(TypedDict, total=False):
     tags: Mapping[str, str] | None
 
 
-_KNOWN = (*TEXT_HINTS, *NUMBER_HINTS, "pin", "tags")
-_PREFIX: Final = "outlay-"
-_HEADERS: Final = tuple(f"{_PREFIX}{name.replace('_', '-')}" for name in (*_KNOWN, "idempotency_key"))
+INVALID: Final = str(RefusalCode.INVALID_HINT)
+TAGS_MAX: Final = 20
+PREFIX: Final = "outlay-"
+KEY: Final = f"{PREFIX}idempotency-key"
+_KNOWN: Final = (*TEXT_HINTS, *NUMBER_HINTS, "pin", "tags")
+_HEADERS: Final = {name: f"{PREFIX}{name.replace('_', '-')}" for name in _KNOWN}
+HEADERS: Final = (*_HEADERS.values(), KEY)
+"""Headers of Outlay that a caller may send."""
 _OF_ANSWERS: Final = frozenset(
     {
         "outlay-attempts",
@@ -53,19 +62,55 @@ _OF_ANSWERS: Final = frozenset(
 """Headers of an answer, which mean nothing in a request: its caller has sent back what it was told."""
 
 
-def hints_of(words: Mapping[str, object]) -> Hints:
+def hints_of(words: Mapping[str, object], at: str = "") -> Hints:
     """
-    Read hints.
+    Read hints that are values.
 
+    Args:
+        at: What stands before a name in a refusal.
     Raises:
         BadInput: A name is unknown, or a value is of the wrong kind; what it means is judged later.
     """
-    for name in words:
-        if name not in _KNOWN:
-            fix = fields.close_name(name, _KNOWN) or f"Known are {', '.join(_KNOWN)}."
-            raise BadInput(name, words[name], "is no hint", fix)
-    pin = fields.flag(words.get("pin", False), "pin")
-    return Hints(**read_hints(words), pin=pin, tags=_tags(words.get("tags")))
+    with _as_hints():
+        for name in words:
+            if name not in _KNOWN:
+                fix = fields.close_name(str(name), _KNOWN) or f"Known are {', '.join(_KNOWN)}."
+                raise BadInput(f"{at}{name}", words[name], "is no hint", fix)
+        tags = words.get("tags")
+        if not isinstance(tags, Mapping | None):
+            raise BadInput(f"{at}tags", tags, "is no mapping", 'Give {"name": "value"}.')
+        pairs = None if tags is None else tuple(tags.items())
+        return Hints(**_read({**words, "tags": pairs}, lambda name: f"{at}{name}"))
+
+
+def hints_heard(headers: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Read the hints in the headers of a call, those that are given; an empty one says nothing.
+
+    Args:
+        headers: By their names in lower case.
+    Returns:
+        Fields of `Hints`.
+    Raises:
+        BadInput: A header looks like one of Outlay's and is none, or its value is malformed.
+    """
+    with _as_hints():
+        check_headers(headers)
+        texts = {name: headers.get(header, "").strip() for name, header in _HEADERS.items()}
+        words = {name: _value(name, text) for name, text in texts.items() if text}
+        return _read(words, _HEADERS.__getitem__)
+
+
+def key_heard(headers: Mapping[str, str]) -> str | None:
+    """
+    Read the caller's own key for a call from its headers.
+
+    Raises:
+        BadInput: It is too long or holds unprintable characters.
+    """
+    text = headers.get(KEY, "").strip()
+    with _as_hints():
+        return fields.word(text, KEY) if text else None
 
 
 def check_headers(names: Iterable[str]) -> None:
@@ -78,37 +123,59 @@ def check_headers(names: Iterable[str]) -> None:
         BadInput: Names the first such header, and the one that was probably meant.
     """
     for name in names:
-        if name.startswith(_PREFIX) and name not in _HEADERS and name not in _OF_ANSWERS:
-            fix = fields.close_name(name, _HEADERS, prefix=_PREFIX) or f"Known are {', '.join(_HEADERS)}."
-            raise BadInput(name, None, "is no header of Outlay", fix, code=str(RefusalCode.INVALID_HINT))
+        if name.startswith(PREFIX) and name not in HEADERS and name not in _OF_ANSWERS:
+            fix = fields.close_name(name, HEADERS, prefix=PREFIX) or f"Known are {', '.join(HEADERS)}."
+            raise BadInput(name, None, "is no header of Outlay", fix, code=INVALID)
 
 
-def read_hints(words: Mapping[str, object], at: str = "") -> dict[str, Any]:
-    """
-    Read the hints that are texts or numbers, those that are given.
+@contextmanager
+def _as_hints() -> Iterator[None]:
+    """Give what is refused the code of hints."""
+    try:
+        yield
+    except BadInput as error:
+        error.code = INVALID
+        raise
 
-    Args:
-        at: What stands before a name in a refusal.
-    Raises:
-        BadInput: A value is of the wrong kind.
-    """
+
+def _read(words: Mapping[str, Any], field: Callable[[str], str]) -> dict[str, Any]:
+    """Check the hints that are given; *field* names one in a refusal."""
     given = {name: value for name, value in words.items() if value is not None}
-    texts: dict[str, Any] = {
-        name: fields.word(given[name], f"{at}{name}") for name in TEXT_HINTS if name in given
-    }
-    numbers: dict[str, Any] = {
-        name: fields.whole(given[name], f"{at}{name}", 0, HINT_NUMBER_MAX)
-        for name in NUMBER_HINTS
-        if name in given
-    }
-    return {**texts, **numbers}
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in TEXT_HINTS:
+            found[name] = fields.word(value, field(name))
+        elif name in NUMBER_HINTS:
+            found[name] = fields.whole(value, field(name), 0, HINT_NUMBER_MAX)
+        elif name == "pin":
+            found[name] = fields.flag(value, field(name))
+        else:
+            found[name] = _tags(value, field(name))
+    return found
 
 
-def _tags(value: object) -> tuple[tuple[str, str], ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, Mapping):
-        raise BadInput("tags", value, "is no mapping", 'Give {"name": "value"}.')
+def _value(name: str, text: str) -> object:
+    """Read the text of a header as what its hint is; what cannot be stays as it is, to be refused."""
+    if name in NUMBER_HINTS:
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= fields.NAME_MAX else text
+    if name == "pin":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    return _pairs(text) if name == "tags" else text
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    for name, equals, value in pairs:
+        if not name.strip() or not equals:
+            fix = "Write name=value, separated by commas."
+            raise BadInput(_HEADERS["tags"], f"{name}{equals}{value}".strip(), "is no tag", fix)
+    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+
+def _tags(pairs: tuple[tuple[object, object], ...], field: str) -> tuple[tuple[str, str], ...]:
+    """Check tags; the value of one may be empty."""
+    if len(pairs) > TAGS_MAX:
+        raise BadInput(field, len(pairs), "are too many tags", f"Use at most {TAGS_MAX}.")
     return tuple(
-        sorted((fields.word(name, "tags"), fields.word(text, f"tags.{name}")) for name, text in value.items())
+        (fields.word(name, field), "" if text == "" else fields.word(text, field)) for name, text in pairs
     )

@@ -17,11 +17,11 @@ from outlay.clock import iso
 from outlay.effects import Commit, FindHold, Tools, ask
 from outlay.errors import BadInput
 from outlay.flow import hold
-from outlay.hint_words import read_hints
+from outlay.hint_words import hints_of
 from outlay.repeats import HOLDS, plan_of
 from pricing.money import format_usd
 from router.codec import to_json
-from router.types import NUMBER_HINTS, TEXT_HINTS, Hints, Offer, Rights
+from router.types import Hints, Offer, Rights
 
 TTL_S_MAX: Final = 7 * 86_400
 OFFERS_MAX: Final = 20
@@ -276,8 +276,7 @@ def _hints(value: object) -> Hints:
         return Hints()
     if not isinstance(value, Mapping):
         raise BadInput("hints", value, "is no object", 'give {"task": ..., "priority": ...}')
-    _only(value, (*TEXT_HINTS, *NUMBER_HINTS, "pin"), "hints")
-    return Hints(**read_hints(value, "hints."), pin=fields.flag(value.get("pin", False), "hints.pin"))
+    return hints_of(value, "hints.")
 
 
 def _only(body: Mapping[str, object], known: tuple[str, ...], at: str = "") -> None:

@@ -89,6 +89,14 @@ def test_a_request_is_routed_and_translated(app: App, holds: Holds) -> None:
     assert isinstance(pinned, dict | Refused)
 
 
+def test_a_budget_of_a_tag_binds_a_hold(app: App, holds: Holds) -> None:
+    """Tags come as an object, and count as those of the gateway's header do."""
+    set_budget(app, "acme", "0", scope="tag:team=a", actor="t")
+    refused = refusal(holds.authorize("acme", {"request": BODY, "hints": {"tags": {"team": "a"}}}))
+    assert (refused.code, refused.details["budget_scope"]) == ("outlay_daily_budget_reached", "tag:team=a")
+    assert authorize(holds, request=BODY, hints={"tags": {"team": "b"}})["model"] == OPUS
+
+
 def test_a_request_is_classified_by_what_its_caller_says(app: App, holds: Holds) -> None:
     """Hints of complexity decide as the gateway's headers do."""
     mapped = 'classifier = "complexity"\n[routing.complexity]\ntrivial = { tier = "small" }\n[routing.tasks]'
@@ -171,6 +179,7 @@ BAD_ORDERS: list[tuple[Any, str]] = [
     ({"request": BODY, "hints": {"pin": "yes"}}, "hints.pin"),
     ({"request": BODY, "hints": {"output_words": "5"}}, "hints.output_words"),
     ({"request": BODY, "hints": {"revision": -1}}, "hints.revision"),
+    ({"request": BODY, "hints": {"tags": "team=a"}}, "hints.tags"),
 ]
 
 
@@ -180,6 +189,8 @@ def test_a_bad_order_names_its_field(holds: Holds, select: Select) -> None:
         with pytest.raises(BadInput) as caught:
             holds.authorize("acme", body)
         assert caught.value.field == field, body
+        code = "outlay_invalid_hint" if field.startswith("hints.") else "outlay_invalid_request"
+        assert caught.value.code == code, body
         assert caught.value.fix, body
     assert wallet(select) == (WALLET, 0)
 
