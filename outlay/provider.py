@@ -22,6 +22,7 @@ from outlay.client import Calls
 from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
 from outlay.sdk_bodies import AsyncBody, Body, carrying
+from outlay.sdk_headers import BETA, Spoken
 from outlay.sdk_passages import AsyncPassage, Passage
 from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed
 from outlay.strategies.last_look import LastLook
@@ -41,19 +42,21 @@ class ControlledCalls(anthropic.Middleware):
         Carry out one attempt.
         """
         kind = _kind(request)
-        if kind is Kind.FREE:
-            return call_next(request)
-        if kind is Kind.COUNT:
-            return call_next(self._counted(request))
         with _as_sdk_errors(request):
-            order = self._terms.order(request)
+            heard = Spoken(call_next, request.headers, anthropic.Omit)
+        if kind is Kind.FREE:
+            return call_next(_unaddressed(request, heard))
+        if kind is Kind.COUNT:
+            return call_next(self._counted(request, heard))
+        with _as_sdk_errors(request):
+            order = self._terms.order(request, heard.said())
             call = self._calls.start(order)
         while (sending := call.sending) is not None:
             passage = Passage(call, sending, _lost)
             body = self._body(request, sending.body, order.tenant, sending.decision_id)
             with _as_sdk_errors(request):
                 try:
-                    sent = _attempt_to_send(request, body, sending, self._terms)
+                    sent = _attempt_to_send(request, body, sending, order.betas, heard)
                     answer = call_next(sent)
                     passage.answered(answer.http_response)
                 except Exception as error:
@@ -68,14 +71,15 @@ class ControlledCalls(anthropic.Middleware):
                         return answer
         raise _refusal(call.result, request)
 
-    def _counted(self, request: APIRequest) -> APIRequest:
+    def _counted(self, request: APIRequest, heard: Spoken) -> APIRequest:
         """Put a count to where its privacy class allows, unless spending is halted."""
         calls = self._calls
         with _as_sdk_errors(request):
-            order = self._terms.order(request)
+            order = self._terms.order(request, heard.said())
             found = calls.carry_out(counting.place(order, calls.engine.tools))
         count = _placed(found, request)
-        return _to_send(request, self._body(request, count.body, order.tenant), count.upstream, self._terms)
+        body = self._body(request, count.body, order.tenant)
+        return _to_send(request, body, count.upstream, order.betas, heard)
 
     def _body(
         self, request: APIRequest, value: Mapping[str, object], tenant: str, decision_id: str = ""
@@ -108,20 +112,22 @@ class AsyncControlledCalls(anthropic.Middleware):
         Carry out one attempt.
         """
         kind = _kind(request)
+        with _as_sdk_errors(request):
+            heard = Spoken(call_next, request.headers, anthropic.Omit)
         if kind is Kind.FREE:
-            return await call_next(request)
+            return await call_next(_unaddressed(request, heard))
         self._check_loop()
         if kind is Kind.COUNT:
-            return await call_next(await self._counted(request))
+            return await call_next(await self._counted(request, heard))
         with _as_sdk_errors(request):
-            order = self._terms.order(request)
+            order = self._terms.order(request, heard.said())
             call = await self._calls.start(order)
         while (sending := call.sending) is not None:
             passage = AsyncPassage(call, sending, _lost)
             body = self._body(request, sending.body, order.tenant, sending.decision_id)
             with _as_sdk_errors(request):
                 try:
-                    sent = _attempt_to_send(request, body, sending, self._terms)
+                    sent = _attempt_to_send(request, body, sending, order.betas, heard)
                     answer = await call_next(sent)
                     await passage.answered(answer.http_response)
                 except Exception as error:
@@ -136,14 +142,15 @@ class AsyncControlledCalls(anthropic.Middleware):
                         return answer
         raise _refusal(call.result, request)
 
-    async def _counted(self, request: APIRequest) -> APIRequest:
+    async def _counted(self, request: APIRequest, heard: Spoken) -> APIRequest:
         """Put a count to where its privacy class allows, unless spending is halted."""
         calls = self._calls
         with _as_sdk_errors(request):
-            order = self._terms.order(request)
+            order = self._terms.order(request, heard.said())
             found = await calls.carry_out(counting.place(order, calls.engine.tools))
         count = _placed(found, request)
-        return _to_send(request, self._body(request, count.body, order.tenant), count.upstream, self._terms)
+        body = self._body(request, count.body, order.tenant)
+        return _to_send(request, body, count.upstream, order.betas, heard)
 
     def _body(
         self, request: APIRequest, value: Mapping[str, object], tenant: str, decision_id: str = ""
@@ -197,16 +204,33 @@ def _placed(found: Count | Refused, request: APIRequest) -> Count:
 
 
 def _attempt_to_send(
-    request: APIRequest, body: Body | AsyncBody, sending: Sending, terms: Terms
+    request: APIRequest, body: Body | AsyncBody, sending: Sending, betas: frozenset[str], heard: Spoken
 ) -> APIRequest:
     """Put an attempt into the request; one of the flow's own is waited for as long as the policy says."""
-    sent = _to_send(request, body, sending.upstream, terms)
+    sent = _to_send(request, body, sending.upstream, betas, heard)
     if sending.link.timeout_ms is not None:
         sent.options.timeout = sending.link.timeout_ms / 1_000
     return sent
 
 
-def _to_send(request: APIRequest, body: Body | AsyncBody, upstream: Upstream, terms: Terms) -> APIRequest:
+def _unaddressed(request: APIRequest, heard: Spoken) -> APIRequest:
+    """Leave out what is for Outlay."""
+    return request.copy(headers=_without(request, heard.ours)) if heard.ours else request
+
+
+def _without(request: APIRequest, names: frozenset[str]) -> dict[str, Any]:
+    """Give a request's headers without some of them, which are taken back where its client has them."""
+    kept = {name: value for name, value in request.headers.items() if name.lower() not in names}
+    return {**kept, **dict.fromkeys(names, anthropic.Omit())}
+
+
+def _to_send(
+    request: APIRequest,
+    body: Body | AsyncBody,
+    upstream: Upstream,
+    betas: frozenset[str],
+    heard: Spoken,
+) -> APIRequest:
     """
     Put the translated body into the request, as one that can be read while it passes.
 
@@ -216,12 +240,9 @@ def _to_send(request: APIRequest, body: Body | AsyncBody, upstream: Upstream, te
     Raises:
         anthropic.BadRequestError: That upstream has no key.
     """
-    headers: dict[str, Any] = {
-        name: value
-        for name, value in request.headers.items()
-        if name.lower() != "anthropic-beta" and not name.lower().startswith("outlay-")
-    }
-    headers["anthropic-beta"] = ",".join(sorted(terms.betas(request))) or anthropic.Omit()
+    headers = _without(request, heard.ours | {BETA})
+    if betas:
+        headers[BETA] = ",".join(sorted(betas))
     if body.value.get("stream") is True:
         headers["accept-encoding"] = "identity"
     url = request.url
@@ -285,7 +306,7 @@ def _lost(error: Exception, response: httpx2.Response) -> anthropic.APIConnectio
 
 
 def _refusal(result: object, request: APIRequest) -> anthropic.APIStatusError:
-    assert isinstance(result, Refused), "a call without an idempotency key is sent or refused"
+    assert isinstance(result, Refused), "a call is sent or refused"
     return _status_error(
         request, result.status, result.error_type, result.message, result.details,
         retry=result.retry, retry_after_s=result.retry_after_s,
@@ -333,11 +354,12 @@ def _as_sdk_errors(request: APIRequest) -> Iterator[None]:
     try:
         yield
     except BooksUnavailable as error:
-        details = {"error_code": error.code}
+        details: dict[str, object] = {"error_code": error.code}
         raise _status_error(
             request, 503, "api_error", str(error), details, retry=True, retry_after_s=1
         ) from error
     except OutlayError as error:
-        code = error.code if isinstance(error, BadInput) else "outlay_invalid_request"
-        details = {"error_code": code, "field": getattr(error, "field", "")}
+        details = {"error_code": "outlay_invalid_request"}
+        if isinstance(error, BadInput):
+            details = error.details
         raise _status_error(request, 400, "invalid_request_error", str(error), details) from error

@@ -46,9 +46,9 @@ def middleware(
 
     Args:
         tenant: Who pays; or a function that is asked at each call.
-        betas: Betas that the client sends with every request (`default_headers`): a beta can change what a
-            request costs, so that others than these and the request's own are not sent.
-        hints: For every call; the `outlay-*` headers of a request (`extra_headers`) go before them.
+        betas: For every call, besides those in the headers of a request and of its client.
+        hints: For every call; `outlay-*` headers of a client (`default_headers`, `with_options`) go before
+            them, and those of a request (`extra_headers`) before both.
     Raises:
         BadInput: A hint cannot be used.
     """

@@ -1,11 +1,12 @@
 """
-Requests of the Anthropic SDK, read: what one may cost money, its body, betas and hints.
+Requests of the Anthropic SDK, read: what one may cost money, its body, and the order that it is.
 
 It knows the SDK's requests by their shape only and imports nothing of it.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -14,8 +15,8 @@ import httpx2
 from outlay import fields
 from outlay.calls import TRUSTED, CallRequest, Upstream
 from outlay.errors import BadInput
-from outlay.hint_words import check_headers, hints_of
-from router.types import NUMBER_HINTS, TEXT_HINTS
+from outlay.hint_words import hints_heard, hints_of, key_heard
+from outlay.sdk_headers import BETA
 
 MESSAGES: Final = "/v1/messages"
 COUNT: Final = "/v1/messages/count_tokens"
@@ -116,34 +117,26 @@ class Terms:
     def __init__(
         self, tenant: str | Callable[[], str], betas: frozenset[str], words: Mapping[str, object]
     ) -> None:
-        hints_of(words)
+        self._hints = hints_of(words)
         self._tenant = tenant if callable(tenant) else fields.tenant_name(tenant)
         self._betas = betas
-        self._words = words
 
-    def order(self, request: SdkRequest) -> CallRequest:
+    def order(self, request: SdkRequest, said: Mapping[str, str]) -> CallRequest:
         """
-        Put a request of the SDK into an order of ours.
+        Put a request of the SDK, and what it says in its headers, into an order of ours.
         """
-        headers = _headers(request)
-        check_headers(headers)
+        hints = replace(self._hints, **hints_heard(said))
         tenant = self._tenant() if callable(self._tenant) else self._tenant
+        named = (name.strip() for name in said.get(BETA, "").split(","))
         return CallRequest(
             tenant=fields.tenant_name(tenant),
             body=body_of(request),
             rights=TRUSTED,
-            hints=hints_of({**self._words, **_words_of(headers)}),
-            betas=self.betas(request),
+            hints=hints,
+            betas=self._betas | {name for name in named if name},
+            idempotency_key=key_heard(said),
             surface="python",
         )
-
-    def betas(self, request: SdkRequest) -> frozenset[str]:
-        """
-        Name the betas of a request.
-        """
-        own = _headers(request).get("anthropic-beta")
-        named = own.split(",") if isinstance(own, str) else ()
-        return self._betas | {name.strip() for name in named if name.strip()}
 
 
 def body_of(request: SdkRequest) -> Mapping[str, object]:
@@ -183,23 +176,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return list(value)
     raise TypeError(f"a {type(value).__name__} is no JSON value")
-
-
-def _headers(request: SdkRequest) -> dict[str, object]:
-    return {name.lower(): value for name, value in request.headers.items()}
-
-
-def _words_of(headers: Mapping[str, object]) -> dict[str, object]:
-    """Read the hints in a request's own headers, as the gateway does."""
-    words: dict[str, object] = {
-        name: headers[f"outlay-{name}"] for name in TEXT_HINTS if headers.get(f"outlay-{name}")
-    }
-    for name in NUMBER_HINTS:
-        if (text := headers.get(f"outlay-{name.replace('_', '-')}")) is not None:
-            words[name] = int(text) if isinstance(text, str) and text.isdecimal() else text
-    if isinstance(pin := headers.get("outlay-pin"), str):
-        words["pin"] = {"true": True, "false": False}.get(pin.strip().lower(), pin)
-    if isinstance(tags := headers.get("outlay-tags"), str):
-        pairs = [part.partition("=") for part in tags.split(",") if part.strip()]
-        words["tags"] = {name.strip(): value.strip() for name, _, value in pairs}
-    return words

@@ -12,6 +12,7 @@ from typing import Any
 
 from outlay.calls import Completed, Done, Failed, NotSent, Outcome, Refused, Result, Sending, Uncertain
 from outlay.errors import BadInput, CallRefused
+from outlay.sdk_headers import says_to_outlay
 from outlay.strategies.last_look import LastLook
 from outlay.strategies.steps import Tried
 
@@ -30,11 +31,14 @@ def check_send(send: object) -> object:
     See that something can send, and does not book its calls itself.
 
     Raises:
-        BadInput: It cannot, or its calls would be booked twice.
+        BadInput: It cannot, its calls would be booked twice, or it says to the provider what is for Outlay.
     """
     if any(type(one).__module__ == _OWN for one in getattr(send, "middleware", ())):
         fix = "Give a client without outlay.middleware; each call is booked here."
         raise BadInput("send", "client", "books its calls itself", fix)
+    if (header := says_to_outlay(send)) is not None:
+        fix = "Take it out of the client, and give hints as arguments of this call."
+        raise BadInput("send", header, "is in the client's default headers, where nobody hears it", fix)
     if hasattr(send, "messages") or callable(send):
         return send
     fix = "Give an Anthropic client, or a function from a request body to a message."

@@ -436,7 +436,8 @@ def test_hints_come_from_the_middleware_and_from_the_request(make: Any) -> None:
     )
     stored = decided(sdk, headers["outlay-decision-id"])
     assert stored["task"] == "crm/call"
-    assert not [name for name in sdk.sent.last.headers if name.lower().startswith("outlay-")]
+    sent = sdk.sent.last.headers
+    assert not [name for name in sent if name.startswith("outlay-") and isinstance(sent[name], str)]
 
 
 def test_a_misspelt_header_is_refused_as_behind_the_gateway(make: Any) -> None:
@@ -449,11 +450,25 @@ def test_a_misspelt_header_is_refused_as_behind_the_gateway(make: Any) -> None:
     assert (sdk.sent.count, booked(sdk)) == (0, 0)
 
 
-def test_betas_of_the_client_are_sent_only_where_they_were_counted(make: Any) -> None:
-    """A beta can change what a request costs; one that Outlay cannot see is left out."""
-    hidden = make(default_headers={"anthropic-beta": "hidden-2026-01-01"})
-    hidden.create(model=SONNET, max_tokens=500, messages=says())
-    assert isinstance(hidden.sent.last.headers["anthropic-beta"], anthropic.Omit)
+def test_betas_of_the_client_are_counted_and_sent(make: Any) -> None:
+    """A beta can change what a request costs, so that what goes out is what was counted."""
+    own, added = "effort-2025-11-24", "context-1m-2025-08-07"
+    sdk = make(default_headers={"anthropic-beta": own}, middleware={"betas": [added]})
+    body: dict[str, Any] = {"model": SONNET, "max_tokens": 500, "messages": says()}
+    sdk.create(**body)
+    assert sdk.sent.last.headers["anthropic-beta"] == f"{added},{own}"
+    sdk.create(**body, extra_headers={"Anthropic-Beta": anthropic.omit})
+    assert sdk.sent.last.headers["anthropic-beta"] == added
+    assert "Anthropic-Beta" not in sdk.sent.last.headers
+
+
+def test_an_unknown_beta_of_the_client_is_refused_as_behind_the_gateway(make: Any) -> None:
+    """It may be billed: nothing is held or sent."""
+    sdk = make(default_headers={"anthropic-beta": "unknown-2026-01-01"})
+    with pytest.raises(anthropic.BadRequestError, match="unknown-2026-01-01") as caught:
+        sdk.create(model=SONNET, max_tokens=500, messages=says())
+    assert caught.value.error_code == "outlay_unbounded_request"
+    assert (sdk.sent.count, booked(sdk)) == (0, 0)
 
 
 def test_parallel_calls_are_each_settled(make: Any) -> None:

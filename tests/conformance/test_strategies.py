@@ -123,6 +123,14 @@ def test_a_client_that_books_for_itself_is_refused(sqlite_url: str) -> None:
             books.run("acme", body(), strategy=Cascade(("small",), lambda m: True), send=client)
 
 
+def test_a_client_that_talks_to_outlay_is_refused(sqlite_url: str) -> None:
+    """Hints in its headers would go to the provider, and nobody would hear them."""
+    with outlay.open(sqlite_url, policy=POLICY) as books:
+        client = anthropic.Anthropic(api_key="k", default_headers={"Outlay-Task": "crm/mail"})
+        with client, pytest.raises(outlay.BadInput, match="outlay-task"):
+            books.run("acme", body(), strategy=Cascade(("small",), lambda m: True), send=client)
+
+
 def test_a_client_for_another_cloud_is_left_as_it_is(sqlite_url: str) -> None:
     """It writes its requests anew on their way, so that no body may be put into them."""
     other = anthropic.AnthropicBedrock(aws_region="eu-1", aws_access_key="a", aws_secret_key="s")
