@@ -249,9 +249,8 @@ def _copy_all(engine: Engine, file: zipfile.ZipFile, contents: list[dict[str, An
         known = set(_tables(connection))
         for item in contents:
             name, digest = item["table"], sha256()
-            if name not in known or not set(item["columns"]) <= {
-                column["name"] for column in inspect(connection).get_columns(name)
-            }:
+            every = inspect(connection).get_columns(name) if name in known else []
+            if not every or not set(item["columns"]) <= {column["name"] for column in every}:
                 raise ValueError(f"unknown table {name}")
             # what the triggers wrote is in the file: a roll-up would be counted a second time
             connection.exec_driver_sql(f'ALTER TABLE "{name}" DISABLE TRIGGER USER')
@@ -266,4 +265,14 @@ def _copy_all(engine: Engine, file: zipfile.ZipFile, contents: list[dict[str, An
             connection.exec_driver_sql(f'ALTER TABLE "{name}" ENABLE TRIGGER USER')
             if digest.hexdigest() != item["digest"]:
                 raise ValueError(f"the rows of {name} do not match their digest")
+            _move_sequences(connection, name, [one["name"] for one in every if one.get("autoincrement")])
         connection.execute(text("ANALYZE"))
+
+
+def _move_sequences(connection: Connection, name: str, columns: list[str]) -> None:
+    """
+    Let the numbers that the server gives go on after those that COPY brought in: it moves no sequence.
+    """
+    for column in columns:  # where there are no rows it does nothing
+        move = f'SELECT setval(pg_get_serial_sequence(%s, %s), max("{column}")) FROM "{name}"'  # noqa: S608 - read from the catalogue
+        connection.exec_driver_sql(move, (f'"{name}"', column))

@@ -17,7 +17,7 @@ from ledger import make_engine
 from ledger.types import TopUp
 from outlay import schema
 from outlay.admin import backup as backups
-from outlay.admin import books, money, statements
+from outlay.admin import books, breakers, money, statements
 from outlay.clock import now_us
 from outlay.errors import BadInput, SchemaMismatch
 from outlay.prices_sql import keep_prices
@@ -97,6 +97,30 @@ def test_decisions_and_their_roll_up_come_back(
             conn.execute(insert(decision).values({**row, "id": "another"}))
         assert counted(restored) != before
         assert books.verify(restored)["checks"]["tallies"] is True
+    finally:
+        restored.close()
+
+
+def test_a_halt_works_at_once_after_a_restore(
+    app: App, acme: dict[str, Any], other_url: str, tmp_path: Path
+) -> None:
+    """
+    Restored books number the circuit's events on from the last one that came back.
+    """
+    breakers.halt(app, reason="stop", actor="t")
+    breakers.resume(app, reason="go", actor="t")
+    before, file = app.circuit.events(), tmp_path / "backup"
+    assert before
+    backups.backup(app.settings.database_url, str(file))
+    backups.restore(other_url, str(file))
+    restored = open_app(Settings(database_url=other_url))
+    try:
+        assert breakers.halt(restored, reason="emergency", actor="t")["changed"] is True
+        assert breakers.halt(restored, tenant="acme", reason="one", actor="t")["changed"] is True
+        second, first, *rest = restored.circuit.events()
+        assert tuple(rest) == before
+        assert (first.seq, second.seq) == (before[0].seq + 1, before[0].seq + 2)
+        assert books.verify(restored)["problems"] == []
     finally:
         restored.close()
 
