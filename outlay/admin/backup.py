@@ -16,9 +16,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, literal, select, table, text
 
-from ledger import make_engine
+from ledger import make_engine, reading
 from ledger.sqlite_file import make_private
 from outlay import schema
 from outlay.clock import now_us
@@ -65,15 +65,14 @@ def restore(url: str, path: str) -> dict[str, Any]:
     Bring a backup into an empty database, and to the schema of this version.
 
     Raises:
-        BadInput: The file is no backup for this engine, is damaged, or the database holds books already.
+        BadInput: The file is no backup for this engine, is damaged, or the database has rows already.
     """
     source = Path(path)
     if not source.is_file():
         raise BadInput("file", path, "there is no such file", "Name a file made by: outlay db backup.")
     with translated(), _opened(url) as engine:
-        if missing_file(url) is None and _in_use(engine):
-            fix = "Restore into an empty database, and point OUTLAY_DATABASE_URL to it."
-            raise BadInput("database_url", None, "holds books already", fix)
+        if missing_file(url) is None:
+            _check_empty(engine)
         if engine.dialect.name == "sqlite":
             found = _restore_sqlite(source, Path(str(engine.url.database)), engine)
         else:
@@ -82,14 +81,16 @@ def restore(url: str, path: str) -> dict[str, Any]:
     return {"file": path, "engine": engine.dialect.name, "found": found, "revision": schema.head()}
 
 
-def _in_use(engine: Engine) -> bool:
+def _check_empty(engine: Engine) -> None:
     """
-    Tell whether there are books; what a failed restore has left behind is none.
+    Refuse a database with rows in any table, as a gateway leaves that was started there: on SQLite they would
+    be lost, and the backup may have the same. Tables without rows, which a failed restore leaves, are empty.
     """
-    if schema.current(engine) is None:
-        return False
-    with engine.connect() as connection:
-        return connection.execute(text("SELECT 1 FROM ledger_account LIMIT 1")).first() is not None
+    with reading(engine) as connection:
+        for name in _tables(connection):
+            if connection.execute(select(literal(1)).select_from(table(name)).limit(1)).first() is not None:
+                fix = "Restore into an empty database, and point OUTLAY_DATABASE_URL to it."
+                raise BadInput("database_url", None, f"has rows in {name} already", fix)
 
 
 def _new_path(path: str) -> Path:
@@ -153,26 +154,14 @@ def _check_revision(source: Path, revision: str) -> None:
         raise BadInput("file", str(source), problem, "Install that version, then restore.")
 
 
-def _check_empty(engine: Engine, revision: str) -> None:
+def _check_tables(engine: Engine, revision: str) -> None:
     """
-    Refuse tables of another revision: what the upgrades since do with rows would not be done with these. So
-    are tables with rows, such as a gateway leaves that was started there: the backup may have the same.
+    Refuse tables of another revision: what the upgrades since do with rows would not be done with these.
     """
-    found, problem = schema.current(engine), None
+    found = schema.current(engine)
     if found not in (None, revision):
         problem = f"has the tables of revision {found}, the backup those of {revision}"
-    elif (used := _first_used(engine)) is not None:
-        problem = f"has rows in {used} already"
-    if problem is not None:
         raise BadInput("database_url", None, problem, "Restore into a new database; that upgrades it, too.")
-
-
-def _first_used(engine: Engine) -> str | None:
-    with engine.connect() as connection:
-        for name in _tables(connection):
-            if connection.execute(text(f'SELECT 1 FROM "{name}" LIMIT 1')).first() is not None:  # noqa: S608 - read from the catalogue
-                return name
-    return None
 
 
 def _no_backup(source: Path) -> BadInput:
@@ -233,7 +222,7 @@ def _restore_zip(source: Path, engine: Engine) -> str:
             if manifest["format"] != FORMAT:
                 raise _no_backup(source)
             _check_revision(source, manifest["revision"])
-            _check_empty(engine, manifest["revision"])
+            _check_tables(engine, manifest["revision"])
             schema.upgrade(engine, manifest["revision"])
             _copy_all(engine, file, manifest["tables"])
     except (zipfile.BadZipFile, KeyError, ValueError, DataError, IntegrityError) as error:
