@@ -82,15 +82,17 @@ def budget_zones(connection: Connection, tenant: str) -> Zones:
     return found
 
 
-def budgets_since(connection: Connection, tenant: str) -> Mapping[str, int]:
+def budgets_since(connection: Connection, tenant: str, subject: str | None = None) -> Mapping[str, int]:
     """
-    Return when each of a tenant's budgets was first set, by the subject of its entries; not of those that are
-    older than the journal: their first entry is of the migration and has no key.
+    Return when each of a tenant's budgets was first set, or only one of them, by the subject of its entries;
+    not of those that are older than the journal: their first entry is of the migration and has no key.
     """
     table = tables.setting
-    query = select(table.c.subject, table.c.at, table.c.op_key).where(
-        table.c.tenant == tenant, table.c.subject.startswith(BUDGET, autoescape=True)
-    )
+    query = select(table.c.subject, table.c.at, table.c.op_key).where(table.c.tenant == tenant)
+    if subject is None:
+        query = query.where(table.c.subject.startswith(BUDGET, autoescape=True))
+    else:
+        query = query.where(table.c.subject == subject).limit(1)
     first: dict[str, tuple[int, str]] = {}
     for subject, at_us, key in connection.execute(query.order_by(table.c.n)):
         first.setdefault(subject, (at_us, key))

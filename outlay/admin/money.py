@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from ledger import reads, tables
 from ledger.accounts import PRIORITY_MAX
 from ledger.history import balance_at
+from ledger.journal import budget_subject
 from ledger.journal_reads import budgets_since
 from ledger.read_models import AccountRow, HoldRow
 from ledger.rows import COUNTS_NAMES, WINDOW_NAMES
@@ -250,8 +251,9 @@ class _BudgetOrder:
         }
 
     def _counts_from_us(self) -> int | None:
+        subject = budget_subject(self.scope, WINDOW_NAMES.index(self.window))
         with translated(), self.app.reading() as connection:
-            since, gauge = budgets_since(connection, self.row.tenant), _gauge(connection, self)
+            since, gauge = budgets_since(connection, self.row.tenant, subject), _gauge(connection, self)
         assert gauge is not None, "it was set"
         starts_us = max(gauge.starts_us, self.row.opened_us)
         return counts_from_us(since, self.scope, self.window, starts_us)

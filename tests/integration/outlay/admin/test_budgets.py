@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from ledger import tables as ledger_tables
 from ledger.journal_reads import budget_zones, budgets_since, zone_of_window
@@ -112,6 +113,27 @@ def test_a_budget_set_within_its_window_says_from_when_it_counts(
     assert [row["counts_from"] for row in budgets.list_budgets(app, "acme")["budgets"]] == [None, None]
 
 
+def test_setting_a_budget_reads_one_entry_of_the_journal(app: App, acme: Any) -> None:
+    """A tenant may have a budget for each of its users: what the others were set to is not read."""
+    for number in range(5):
+        money.set_budget(app, "acme", str(number), scope=f"user:{number}", actor="t")
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "FROM ledger_setting" in statement:
+            asked.append((statement, values))
+
+    event.listen(app.engine, "before_cursor_execute", note)
+    first = money.set_budget(app, "acme", "1", window="month", scope="user:new", actor="t")
+    again = money.set_budget(app, "acme", "2", window="month", scope="user:new", actor="t")
+    event.remove(app.engine, "before_cursor_execute", note)
+    assert asked
+    assert first["counts_from"] == again["counts_from"] is not None
+    with app.reading() as connection:
+        for statement, values in asked:
+            assert len(connection.exec_driver_sql(statement, values).all()) == 1, statement
+
+
 def test_a_budget_older_than_the_journal_does_not_say_since_when_it_counts(app: App, acme: Any) -> None:
     """The migration's entry says that a budget was there, not when it was set."""
     old = {
@@ -122,6 +144,7 @@ def test_a_budget_older_than_the_journal_does_not_say_since_when_it_counts(app: 
         connection.execute(ledger_tables.setting.insert().values(old))
     with app.reading() as connection:
         assert set(budgets_since(connection, "acme")) == {"budget:tenant/day"}
+        assert budgets_since(connection, "acme", "budget:tenant/month") == {}
 
 
 def test_a_budget_of_a_key_has_its_name(app: App, acme: Any) -> None:
