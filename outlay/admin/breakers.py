@@ -3,7 +3,6 @@ Halting and resuming, breakers and their reset; every change with a reason and a
 """
 
 import time
-from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from circuit.breaker import shown_state
@@ -17,8 +16,9 @@ from circuit.types import (
     model_scope,
     tenant_scope,
 )
+from ledger import reads
 from outlay import fields
-from outlay.admin.common import known_tenant, zone_of
+from outlay.admin.common import known_tenant
 from outlay.clock import now_us
 from outlay.errors import BadInput, translated
 from outlay.fields import instant_text
@@ -50,22 +50,13 @@ def breaker_status(app: App) -> dict[str, Any]:
     with translated():
         standing = app.circuit.standing()
         events = app.circuit.events(limit=EVENTS_MAX)
-    standing_scopes = {*(one.scope for one in standing.switches), *(one.scope for one in standing.breakers)}
-    zones = _zones(app, standing_scopes | {event.transition.scope for event in events})
+        with app.reading() as connection:
+            zones = {tenant_scope(row.tenant): row.timezone for row in reads.tenants(connection)}
     return {
-        "switches": [_switch(switch, zones[switch.scope]) for switch in standing.switches],
-        "breakers": [_breaker(breaker, at_us, zones[breaker.scope]) for breaker in standing.breakers],
-        "events": [_event(event, zones[event.transition.scope]) for event in events],
+        "switches": [_switch(switch, zones.get(switch.scope, "UTC")) for switch in standing.switches],
+        "breakers": [_breaker(one, at_us, zones.get(one.scope, "UTC")) for one in standing.breakers],
+        "events": [_event(event, zones.get(event.transition.scope, "UTC")) for event in events],
     }
-
-
-def _zones(app: App, scopes: Iterable[str]) -> Mapping[str, str]:
-    """Return the time zone of each scope: that of its tenant, else UTC."""
-    with translated(), app.reading() as connection:
-        return {
-            scope: zone_of(connection, scope.removeprefix(_TENANT)) if scope.startswith(_TENANT) else "UTC"
-            for scope in scopes
-        }
 
 
 def _switch(switch: Switch, zone: str) -> dict[str, Any]:
@@ -115,11 +106,11 @@ def halt(app: App, *, tenant: str | None = None, reason: str, actor: str) -> dic
     Returns:
         scope, tenant, halted, changed (false where it was halted before), reason, actor, at: of the halt.
     """
-    scope, reason, actor = _order(app, tenant, reason, actor)
+    scope, zone, reason, actor = _order(app, tenant, reason, actor)
     with translated():
         made = app.circuit.halt(scope, reason, actor, now_us())
     time.sleep(HALT_WAIT_S)
-    return {"tenant": tenant, "halted": True, **_made(app, made)}
+    return {"tenant": tenant, "halted": True, **_made(made, zone)}
 
 
 def resume(app: App, *, tenant: str | None = None, reason: str, actor: str) -> dict[str, Any]:
@@ -130,12 +121,12 @@ def resume(app: App, *, tenant: str | None = None, reason: str, actor: str) -> d
         scope, tenant, halted, changed (false where it was not halted), reason, actor, at; and
         `still_halted_by`, the scope of a halt that holds all the same.
     """
-    scope, reason, actor = _order(app, tenant, reason, actor)
+    scope, zone, reason, actor = _order(app, tenant, reason, actor)
     with translated():
+        others = () if tenant is None else app.circuit.standing((GLOBAL,)).switches
         made = app.circuit.resume(scope, reason, actor, now_us())
-        others = [switch.scope for switch in app.circuit.standing((GLOBAL,)).switches if switch.halted]
-    still = others[0] if tenant is not None and others else None
-    return {"tenant": tenant, "halted": False, **_made(app, made), "still_halted_by": still}
+    still = next((switch.scope for switch in others if switch.halted), None)
+    return {"tenant": tenant, "halted": False, **_made(made, zone), "still_halted_by": still}
 
 
 def reset_breaker(app: App, scope: str, *, reason: str, actor: str) -> dict[str, Any]:
@@ -148,28 +139,41 @@ def reset_breaker(app: App, scope: str, *, reason: str, actor: str) -> dict[str,
         scope, state, changed (false where it was closed), reason, actor, at.
     """
     reason, actor = fields.reason(reason, required=True), fields.word(actor, "actor")
-    known = _known_scope(app, scope)
+    known, zone = _known_scope(app, scope)
     with translated():
         made = app.circuit.reset(known, reason, actor, now_us())
-    return {"state": "closed", **_made(app, made)}
+    return {"state": "closed", **_made(made, zone)}
 
 
-def _order(app: App, tenant: str | None, reason: str, actor: str) -> tuple[str, str, str]:
+def _order(app: App, tenant: str | None, reason: str, actor: str) -> tuple[str, str, str, str]:
+    """
+    Check an order; returns scope, time zone, reason, actor. All is read before anything is turned: a reading
+    that fails later would tell of an order as failed that was made.
+    """
     reason, actor = fields.reason(reason, required=True), fields.word(actor, "actor")
-    if tenant is None:
-        return GLOBAL, reason, actor
+    scope, zone = (GLOBAL, "UTC") if tenant is None else _known_tenant(app, tenant, "tenant")
+    return scope, zone, reason, actor
+
+
+def _known_tenant(app: App, tenant: str, field: str) -> tuple[str, str]:
+    """
+    Return the scope of a tenant and its time zone.
+    """
     with translated(), app.reading() as connection:
-        return tenant_scope(known_tenant(connection, tenant).tenant), reason, actor
+        row = known_tenant(connection, tenant, field)
+    return tenant_scope(row.tenant), row.timezone
 
 
-def _known_scope(app: App, scope: object) -> str:
+def _known_scope(app: App, scope: object) -> tuple[str, str]:
+    """
+    Return the scope of a breaker and its time zone: that of its tenant, else UTC.
+    """
     if scope == GLOBAL:
-        return GLOBAL
+        return GLOBAL, "UTC"
     if isinstance(scope, str) and scope.startswith(_TENANT):
-        with translated(), app.reading() as connection:
-            return tenant_scope(known_tenant(connection, scope.removeprefix(_TENANT), "scope").tenant)
+        return _known_tenant(app, scope.removeprefix(_TENANT), "scope")
     if isinstance(scope, str) and scope.startswith(_MODEL):
-        return model_scope(_known_model(scope))
+        return model_scope(_known_model(scope)), "UTC"
     raise BadInput("scope", scope, "not a scope of a breaker", "Use global, tenant:NAME or model:ID.")
 
 
@@ -182,12 +186,12 @@ def _known_model(scope: str) -> str:
         raise BadInput("scope", scope, "unknown model", fix) from error
 
 
-def _made(app: App, made: Manual) -> dict[str, Any]:
+def _made(made: Manual, zone: str) -> dict[str, Any]:
     assert made.code not in _UNREAD, f"fields let through what the circuit refuses: {made.reason}"
     return {
         "scope": made.scope,
         "changed": made.changed,
         "reason": made.reason,
         "actor": made.actor,
-        "at": instant_text(made.since_us or None, _zones(app, (made.scope,))[made.scope]),
+        "at": instant_text(made.since_us or None, zone),
     }

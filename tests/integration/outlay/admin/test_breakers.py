@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from circuit.types import State
 from ledger import reads
@@ -62,6 +64,63 @@ def test_the_status_shows_switches_breakers_and_events(app: App, acme: dict[str,
     assert [(e["from"], e["to"], e["reason"]) for e in status["events"]] == [
         ("halted", "running", "go"), ("running", "halted", "stop")
     ]  # fmt: skip
+
+
+def test_the_status_reads_all_time_zones_at_once(app: App, acme: dict[str, Any]) -> None:
+    """
+    However many scopes ever moved, it asks the books the same number of questions.
+    """
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    counts = []
+    for names in (["acme"], ["ann", "bob", "eve"]):
+        for name in names:
+            app.circuit.halt(f"tenant:{name}", "stop", "t", 1_763_700_000_000_000)
+        asked.clear()
+        event.listen(app.engine, "before_cursor_execute", note)
+        status = breakers.breaker_status(app)
+        event.remove(app.engine, "before_cursor_execute", note)
+        counts.append(len(asked))
+    assert [switch["at"][-6:] for switch in status["switches"]] == ["+01:00", "+00:00", "+00:00", "+00:00"]
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        lambda app: breakers.halt(app, reason="r", actor="t"),
+        lambda app: breakers.halt(app, tenant="acme", reason="r", actor="t"),
+        lambda app: breakers.resume(app, tenant="acme", reason="r", actor="t"),
+        lambda app: breakers.reset_breaker(app, "tenant:acme", reason="r", actor="t"),
+    ],
+    ids=["halt all", "halt", "resume", "reset"],
+)
+def test_an_order_that_was_made_is_told_as_made(
+    app: App, acme: dict[str, Any], order: Callable[[App], dict[str, Any]], request: pytest.FixtureRequest
+) -> None:
+    """
+    Books that are lost right after the switch was turned do not let it look as if it had not been.
+    """
+    if request.node.callspec.id.endswith("resume"):
+        breakers.halt(app, tenant="acme", reason="r", actor="t")
+    app.circuit.force("tenant:acme", State.FORCED_OPEN, "test", "t", 1)
+    turned = False
+
+    def lose(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal turned
+        if turned:
+            raise OperationalError(statement, None, Exception("lost"))
+        turned = statement.startswith("INSERT INTO circuit_event")
+
+    event.listen(app.engine, "before_cursor_execute", lose)
+    try:
+        assert order(app)["changed"] is True
+    finally:
+        event.remove(app.engine, "before_cursor_execute", lose)
+    assert turned
 
 
 def test_a_breaker_is_closed_by_hand(app: App, acme: dict[str, Any]) -> None:
