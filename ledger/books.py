@@ -74,10 +74,11 @@ class Books:
 
     `windows` has, by budget, the rows that have not ended and those of the loaded holds. `due` is a heap of
     the instants at which loaded holds expire, with some that no longer matter; before `others_due_us` no hold
-    expires that is not loaded, before `lots_due_us` no loaded lot takes effect or ends. The end of the
-    journal of settings is loaded for orders, which may write to it, and for nothing else. `scopes` are those
-    of which the budgets are loaded, with those of every loaded hold; None is all. `chars` is about what the
-    loaded holds take beside their rows: texts of any length, and parts.
+    expires that is not loaded, before `lots_due_us` no loaded lot takes effect or ends, before
+    `windows_due_us` no loaded window ends. The end of the journal of settings is loaded for orders, which may
+    write to it, and for nothing else. `scopes` are those of which the budgets are loaded, with those of every
+    loaded hold; None is all. `chars` is about what the loaded holds take beside their rows: texts of any
+    length, and parts.
     """
 
     tenant: str
@@ -93,6 +94,7 @@ class Books:
     due: list[tuple[int, str]] = field(default_factory=list)
     others_due_us: int = NEVER_US
     lots_due_us: int = NEVER_US
+    windows_due_us: int = NEVER_US
     settings_n: int = 0
     settings_head: str = ""
     scopes: set[str] | None = None
@@ -105,6 +107,13 @@ class Books:
         """
         self.lots[lot.id] = lot
         self.lots_due_us = min(self.lots_due_us, lot.due_us)
+
+    def add_window(self, window: Window) -> None:
+        """
+        Make a window known; one that is already stays as it is.
+        """
+        self.windows.setdefault(window.budget_id, {}).setdefault(window.starts_at, window)
+        self.windows_due_us = min(self.windows_due_us, window.ends_at)
 
     def add_hold(self, hold: Hold) -> None:
         """

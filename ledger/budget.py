@@ -153,12 +153,13 @@ def keep_window(books: Books, budget: Budget, window: Window) -> None:
     """
     Make a window part of the books and note that it changed.
     """
-    known = books.windows.setdefault(budget.id, {})
-    if window.starts_at not in known:
-        known[window.starts_at] = window
+    if window.starts_at not in books.windows.get(budget.id, ()):
+        books.add_window(window)
         if window.ends_at > budget.tiled_until:
             budget.tiled_until = window.ends_at
             books.changes.budgets[budget.id] = budget
+    elif window.ends_at < books.windows_due_us:  # a change of zone has moved it
+        books.windows_due_us = window.ends_at
     books.changes.windows[(budget.id, window.starts_at)] = window
 
 

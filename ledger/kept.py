@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ledger.books import Books
-from ledger.rows import OPEN, Hold
+from ledger.rows import NEVER_US, OPEN, Hold
 
 ROWS_MAX: Final = 50_000
 """About one kilobyte each, or less; so many characters of plans count as one, too."""
@@ -108,9 +108,13 @@ def _tidy(books: Books, found: Sequence[Hold] | None) -> None:
 
 def _leave_ended(books: Books) -> None:
     """
-    Leave the windows that have ended.
+    Leave the windows that have ended. Until one has, there may be tens of thousands that nobody looks at.
     """
     clock_us = books.account.last_at if books.account is not None else 0
+    if clock_us < books.windows_due_us:
+        return
     for budget_id, known in books.windows.items():
         if any(window.ends_at <= clock_us for window in known.values()):
             books.windows[budget_id] = {at: one for at, one in known.items() if one.ends_at > clock_us}
+    lasting = (window.ends_at for known in books.windows.values() for window in known.values())
+    books.windows_due_us = min(lasting, default=NEVER_US)

@@ -41,8 +41,11 @@ def written(row_type: type, rows: Sequence[Any]) -> None:
 
 def take_rows(books: dict[str, Books], rows: dict[str, list[tuple[Any, ...]]]) -> list[Hold]:
     """
-    Put keys, budgets, windows, lots and holds into the books of their tenants; returns the holds.
+    Put keys, budgets, windows, lots and holds into the books of their tenants; returns the holds. Of tenants
+    that turn out to have many budgets none is loaded yet.
     """
+    for (tenant,) in rows.get("many", ()):
+        books[tenant].scopes = set()
     for row in rows.get("ops", ()):
         op = Op(*row)
         op.fresh = False
@@ -71,7 +74,7 @@ def _take_budgets(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> N
 def _take_windows(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:
     for row in rows:
         window = as_read(Window(*row))
-        books[window.tenant].windows.setdefault(window.budget_id, {}).setdefault(window.starts_at, window)
+        books[window.tenant].add_window(window)
 
 
 def _take_lots(books: dict[str, Books], rows: Sequence[tuple[Any, ...]]) -> None:

@@ -27,9 +27,16 @@ def named_scopes(ops: Sequence[Operation], among: Collection[str]) -> Scopes:
     for op in theirs:
         found.setdefault(op.tenant, {"tenant"}).update(_named(op))
     for op in theirs:
-        if isinstance(op, SetAccount) and op.timezone is not None:
+        if moves_budgets(op):
             found.pop(op.tenant, None)
     return found
+
+
+def moves_budgets(op: Operation) -> bool:
+    """
+    Tell whether an operation needs all budgets of its tenant, however many there are.
+    """
+    return isinstance(op, SetAccount) and op.timezone is not None
 
 
 def _named(op: Operation) -> tuple[str, ...]:

@@ -98,6 +98,7 @@ class Texts:
     due: str
     due_next: str
     ops: str
+    many: str
     budgets: str
     budgets_by_id: str
     windows: str
@@ -166,14 +167,12 @@ def _unchanged(dialect: str) -> str:
     return _must(f"NOT EXISTS ({changed})", dialect)
 
 
-def _windows(among: str, dialect: str) -> str:
+def _of_few(row_type: type, among: str, beyond: str, only: str = "true") -> str:
     """
-    Write the search for windows that have not ended by the clock of their account, which never steps back.
+    Write the search for rows of tenants that have no more budgets than so many.
     """
-    names = ", ".join(f"w.{name}" for name in columns(Window))
-    account, window = ROWS[Account].name, ROWS[Window].name
-    join = "CROSS JOIN" if dialect == "sqlite" else "JOIN"  # the account first
-    return f"SELECT {names} FROM {account} AS a {join} {window} AS w ON w.tenant = a.tenant AND w.ends_at > a.last_at AND a.tenant {among}"  # noqa: S608, E501 - our own names
+    names = ", ".join(f"t.{name}" for name in columns(row_type))
+    return f"SELECT {names} FROM ledger_account AS a CROSS JOIN {ROWS[row_type].name} AS t WHERE t.tenant = a.tenant AND {only} AND a.tenant {among} AND {beyond} IS NULL"  # noqa: S608, E501 - our own names
 
 
 def _due_next(each: str, clock: str) -> str:
@@ -220,9 +219,9 @@ def texts(dialect: str) -> Texts:
     each = "json_each(?) AS p" if lite else "unnest(%s::text[]) AS p(value)"
     mark, latest = ("?", "max") if lite else ("%s", "greatest")
     by_key = _select_pairs(Hold, "op_key", dialect, "{0}.op_key <> 'hold:' || {0}.id")
-    by_id = _select(Hold, f"id {among}")
-    ops = _select_pairs(Op, "key", dialect)
+    by_id, ops = _select(Hold, f"id {among}"), _select_pairs(Op, "key", dialect)
     clock = f"{latest}({mark}, (SELECT max(last_at) FROM ledger_account WHERE tenant {among}))"  # noqa: S608 - our own names
+    beyond = f"(SELECT 1 FROM ledger_budget WHERE tenant = a.tenant LIMIT 1 OFFSET {mark})"  # noqa: S608 - our own names
     return Texts(
         lock=_lock(among, dialect),
         unchanged=_unchanged(dialect),
@@ -234,16 +233,17 @@ def texts(dialect: str) -> Texts:
         due=_select(Hold, f"state = 0 AND tenant {among} AND expires_at <= {clock}"),
         due_next=_due_next(each, clock),
         ops=ops,
-        budgets=_select(Budget, f"tenant {among}"),
+        many=f"SELECT a.tenant FROM ledger_account AS a WHERE a.tenant {among} AND {beyond} IS NOT NULL",  # noqa: S608 - our own names
+        budgets=_of_few(Budget, among, beyond),
         budgets_by_id=_select(Budget, f"id {among}"),
-        windows=_windows(among, dialect),
+        windows=_of_few(Window, among, beyond, "t.ends_at > a.last_at"),  # which never steps back
         windows_last=f"SELECT {_names(Window)} FROM {each} CROSS JOIN ledger_budget_window AS w WHERE w.budget_id = p.value AND w.starts_at >= ({_LAST_TWO})",  # noqa: S608, E501 - our own names
         lots=_select(Lot, f"tenant {among} AND {tables.UNSPENT}"),
         lots_by_id=_select(Lot, f"id {among}"),
         hold_windows=_select(HoldWindow, f"hold_id {among}"),
         windows_of=_select(Window, f"(budget_id, starts_at) IN ({_PLACES_OF} {among})"),
         draws=_select(Draw, f"hold_id {among} ORDER BY place"),
-        lots_of=_select(Lot, f"id IN ({_LOTS_OF} {among})"),
+        lots_of=_select(Lot, f"id IN (SELECT lot_id FROM ledger_draw WHERE hold_id {among})"),  # noqa: S608 - our own names
         settings=f"{_SETTINGS} {among}",
         insert={row_type: insert(table, columns(row_type), dialect) for row_type, table in ROWS.items()},
         update={row_type: _update(row_type, names, dialect) for row_type, names in MUTABLE.items()},
@@ -260,7 +260,6 @@ _LAST_TWO: Final = (  # of a budget: the window that runs, and one that a change
     "ORDER BY starts_at DESC LIMIT 2) AS two"
 )
 _PLACES_OF: Final = "SELECT budget_id, starts_at FROM ledger_hold_window WHERE hold_id"
-_LOTS_OF: Final = "SELECT lot_id FROM ledger_draw WHERE hold_id"
 _SETTINGS: Final = (
     "SELECT s.tenant, s.n, s.hash FROM ledger_account AS a JOIN ledger_setting AS s "
     "ON s.tenant = a.tenant AND s.n = (SELECT max(n) FROM ledger_setting WHERE tenant = a.tenant) "

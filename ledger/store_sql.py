@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
+from ledger import kept
 from ledger.books import Books
 from ledger.drivers import Driver, Query, Trouble, trouble
 from ledger.journal import ORDERS
 from ledger.kept import Kept, Lent
 from ledger.loaded import as_read, take_rows, take_second, window_missing
-from ledger.rows import EXPIRED, RELEASED, Account, Hold
-from ledger.scopes import Scopes, all_known, held_scopes, named_scopes, take_unknown
+from ledger.rows import EXPIRED, NEVER_US, RELEASED, Account, Hold
+from ledger.scopes import Scopes, all_known, held_scopes, moves_budgets, named_scopes, take_unknown
 from ledger.statements import Texts, texts
 from ledger.types import (
     Attachment,
@@ -113,16 +114,19 @@ class SqlStore:
         asked = self._lock_queries(driver, ops, tenants)
         asked |= self._due_queries(driver, due, clock_us)
         unread = [tenant for tenant in tenants if tenant not in lent]
-        asked |= self._state_queries(driver, unread, [name for name in named if name not in known])
+        whole_max = NEVER_US if any(map(moves_budgets, ops)) else kept.WHOLE_MAX
+        asked |= self._state_queries(driver, unread, [name for name in named if name not in known], whole_max)
         asked |= self._budget_queries(driver, books, self._scopes)
         rows = dict(zip(asked, driver.begin_and_select(list(asked.values())), strict=True))
         stale = self._take_accounts(books, rows["lock"])
         found = take_rows(books, rows)
         if stale:
             again = [name for name, tenant in known.items() if tenant in stale]
-            asked = self._state_queries(driver, stale, again) | self._due_queries(driver, stale, clock_us)
+            asked = self._due_queries(driver, stale, clock_us)
+            asked |= self._state_queries(driver, stale, again, whole_max)
             asked |= self._budget_queries(driver, books, self._scopes)
             found += take_rows(books, dict(zip(asked, driver.select(list(asked.values())), strict=True)))
+        self._learn_many(books, ops)
         self._found = found
         found = found + [books[one].holds[name] for name, one in known.items() if one not in stale]
         second = self._second_queries(driver, books, ops, found, set(named))
@@ -152,18 +156,21 @@ class SqlStore:
         sql, among = self._texts, driver.many(tenants)
         return {"due": (sql.due, (among, now_us, among)), "due_next": (sql.due_next, (now_us, among, among))}
 
-    def _state_queries(self, driver: Driver, tenants: list[str], holds: list[str]) -> dict[str, Query]:
+    def _state_queries(
+        self, driver: Driver, tenants: list[str], holds: list[str], whole_max: int
+    ) -> dict[str, Query]:
         """
-        Return the queries for the tenants and for the holds of which nothing true is kept.
+        Return the queries for the tenants and for the holds of which nothing true is kept. Who turns out to
+        have more budgets than so many is named instead, and read by scope after that.
         """
         sql, queries = self._texts, dict[str, Query]()
         if tenants:
             queries["lots"] = (sql.lots, (driver.many(tenants),))
         whole = [tenant for tenant in tenants if tenant not in self._scopes]
         if whole:
-            among = driver.many(whole)
-            queries["budgets"] = (sql.budgets, (among,))
-            queries["windows"] = (sql.windows, (among,))
+            among = driver.many(whole), whole_max
+            queries |= {"many": (sql.many, among), "budgets": (sql.budgets, among)}
+            queries["windows"] = (sql.windows, among)
         if holds:
             ids = driver.many(holds)
             queries["by_id"] = (sql.by_id, (ids,))
@@ -179,6 +186,14 @@ class SqlStore:
             return {}
         ids = driver.many(missing)
         return {"budgets_by_id": (sql.budgets_by_id, (ids,)), "windows_last": (sql.windows_last, (ids,))}
+
+    def _learn_many(self, books: dict[str, Books], ops: Sequence[Operation]) -> None:
+        """
+        Note which tenants turned out to have many budgets, and the scopes that this batch needs of them.
+        """
+        many = [t for t, one in books.items() if one.scopes is not None and t not in self._scopes]
+        self._scopes |= named_scopes(ops, many)
+        self._kept.by_scope.update(many)
 
     def _empty(self, tenant: str) -> Books:
         """
@@ -245,7 +260,8 @@ class SqlStore:
         unseen = [h.id for h in found if h.id not in named and not books[h.tenant].hold_windows[h.id]]
         unplaced = [h.id for h in found if window_missing(books[h.tenant], h.id)]
         elsewhere = [*unseen, *unplaced]
-        missing = take_unknown(books, held_scopes(books, found))
+        missing = take_unknown(books, self._scopes)  # of tenants that turned out to have many
+        missing += take_unknown(books, held_scopes(books, found))
         if not drawn and not elsewhere and not missing:
             return []
         sql = self._texts

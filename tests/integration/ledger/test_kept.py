@@ -69,7 +69,9 @@ def compare(driver: Driver, books: Books) -> None:
     windows = stored(Window, "tenant", books.tenant)
     lasting = {row for row in windows if Window(*row).ends_at > books.account.last_at}
     running = {row for row in lasting if Window(*row).budget_id in known}
-    assert running <= values(one for known in books.windows.values() for one in known.values()) <= windows
+    loaded = [one for known in books.windows.values() for one in known.values()]
+    assert running <= values(loaded) <= windows
+    assert all(one.ends_at >= books.windows_due_us for one in loaded)
     lots = stored(Lot, "tenant", books.tenant)
     assert {row for row in lots if Lot(*row).remaining > 0} <= values(books.lots.values()) <= lots
     for hold in books.holds.values():
@@ -156,7 +158,7 @@ def opened(ledger: Ledger) -> None:
     ledger.do(OpenAccount("acme", "open", NOW_US, "UTC", 1_000, 600))
 
 
-@pytest.mark.parametrize("whole_max", [kept_rows.WHOLE_MAX, 0])
+@pytest.mark.parametrize("whole_max", [kept_rows.WHOLE_MAX, 2, 0])
 @pytest.mark.parametrize("seed", range(3))
 def test_kept_rows_are_those_of_the_database(
     engine: Engine,
@@ -168,7 +170,7 @@ def test_kept_rows_are_those_of_the_database(
 ) -> None:
     """
     Two writers in turn, and days that are sealed: every batch works on what is true, also where only the
-    budgets of named scopes are kept.
+    budgets of named scopes are kept, at once or from the third budget on.
     """
     monkeypatch.setattr(kept_rows, "WHOLE_MAX", whole_max)
     rng, model = random.Random(seed), MemoryLedger()
@@ -360,6 +362,27 @@ def test_windows_kept_from_a_refusal_serve_an_earlier_instant(
     assert isinstance(held, Held)
     assert held.gauges[1].held_nanos == 200
     assert lent == ["acme"]
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_windows_that_have_ended_are_left(
+    ledger: Ledger, open_ledger: Callable[..., Ledger], *, made: bool
+) -> None:
+    """
+    What is kept has no window of yesterday, whether it was made or read, and no batch looks for one to leave
+    before the day is over.
+    """
+    opened(ledger)
+    day_us = 86_400_000_000
+    midnight = NOW_US - NOW_US % day_us + day_us
+    caller = ledger if made else open_ledger()
+    for start in (midnight, midnight + day_us, midnight + 2 * day_us):
+        assert isinstance(caller.do(replace(reserve(f"at {start}"), now_us=start)), Held)
+        for _ in range(2):  # of what another writer wrote the first one keeps nothing
+            ledger.do(Sweep("acme", "sweep", start))
+        books = ledger._writer._committer._store._kept._tenants["acme"].books
+        assert [one.starts_at for known in books.windows.values() for one in known.values()] == [start]
+        assert books.windows_due_us == start + day_us
 
 
 def test_a_hold_id_is_reserved_once(ledger: Ledger, engine: Engine) -> None:

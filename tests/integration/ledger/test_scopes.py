@@ -4,6 +4,7 @@ A tenant with a budget for each of its end users: a batch loads and keeps those 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
@@ -11,6 +12,8 @@ from sqlalchemy import Engine, event
 from ledger import Ledger, kept, reading, reads
 from ledger.books import Books
 from ledger.budget import budget_id
+from ledger.driver_postgres import PostgresDriver
+from ledger.driver_sqlite import SqliteDriver
 from ledger.drivers import Driver
 from ledger.rows import DAY
 from ledger.store_sql import SqlStore
@@ -30,6 +33,7 @@ from ledger.types import (
     Settled,
 )
 from ledger.verify import verify
+from ledger.writer import Committer, Item
 
 NOW_US = 1_763_700_000 * 1_000_000
 DAY_US = 86_400 * 1_000_000
@@ -60,10 +64,10 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
     return seen
 
 
-def opened(ledger: Ledger) -> None:
+def opened(ledger: Ledger, users: Sequence[str] = USERS) -> None:
     """Open the tenant with 1,000 of credit and 600 a day, and each user with 100 a day."""
     ledger.do(OpenAccount("acme", "open", NOW_US, "UTC", 1_000, 600))
-    for user in USERS:
+    for user in users:
         ledger.do(SetBudget("acme", f"limit {user}", NOW_US, 100, user))
 
 
@@ -82,8 +86,8 @@ def test_of_many_budgets_only_those_that_are_named_are_loaded(
     ledger: Ledger, open_ledger: Callable[..., Ledger], loads: list[Loaded]
 ) -> None:
     """
-    Whoever does not know how many there are reads all, once; from then on a user's first call reads that
-    user's, and the next one nothing, whatever other users there are.
+    A user's first call reads that user's, and the next one nothing, whatever other users there are; also the
+    first call of a process, which does not know yet how many there are.
     """
     opened(ledger)
     fresh = open_ledger()
@@ -92,8 +96,8 @@ def test_of_many_budgets_only_those_that_are_named_are_loaded(
         ("user:u0", "user:u0", "user:u1", "user:u0", "user:stranger", "user:stranger")
     ):
         assert isinstance(fresh.do(reserve(f"h{number}", user)), Held)
-    assert [one.budgets for one in loads] == [9, 2, 3, 3, 3, 3]
-    assert [one.looked for one in loads] == [True, True, True, False, True, False]
+    assert [one.budgets for one in loads] == [2, 2, 3, 3, 3, 3]
+    assert [one.looked for one in loads] == [True, False, True, False, True, False]
     loads.clear()
     assert isinstance(fresh.do(Settle("acme", "settle:h2", NOW_US, "h2", 7)), Settled)
     assert loads == [Loaded(3, looked=False)]
@@ -101,6 +105,103 @@ def test_of_many_budgets_only_those_that_are_named_are_loaded(
     loads.clear()
     assert spent(fresh.do(reserve("after", "user:u1"))) == {"tenant": (7, 70), "user:u1": (7, 10)}
     assert loads[-1] == Loaded(2, looked=True), "what another writer has changed was read whole"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lists, of each exchange that reads, how many rows of budgets and windows came."""
+    seen: list[int] = []
+    for kind, name in (
+        (SqliteDriver, "select"),  # also the one that begins
+        (PostgresDriver, "begin_and_select"),
+        (PostgresDriver, "select"),
+    ):
+        ask = getattr(kind, name)
+
+        def noted(self: Any, queries: Any, ask: Any = ask) -> Any:
+            answers = ask(self, queries)
+            rows = [
+                len(one) for (text, _), one in zip(queries, answers, strict=True) if "ledger_budget" in text
+            ]
+            seen.append(sum(rows))
+            return answers
+
+        monkeypatch.setattr(kind, name, noted)
+    return seen
+
+
+@pytest.mark.usefixtures("loads")
+@pytest.mark.parametrize(("budgets", "rows"), [(2, [4]), (3, [6]), (4, [1, 4]), (9, [1, 4])])
+def test_the_first_batch_learns_who_has_many(
+    ledger: Ledger, open_ledger: Callable[..., Ledger], asked: list[int], budgets: int, rows: list[int]
+) -> None:
+    """
+    Up to the bound all budgets and windows come with the lock; above it only word that there are more, and
+    one exchange later the two budgets that the call needs, with their windows. Nothing else is ever read.
+    """
+    opened(ledger, USERS[: budgets - 1])
+    for user in USERS[: budgets - 1]:
+        assert isinstance(ledger.do(reserve(f"of {user}", user)), Held)  # makes its window
+    fresh = open_ledger()
+    asked.clear()
+    assert spent(fresh.do(reserve("first", USERS[0]))) == {"tenant": (0, 10 * budgets), USERS[0]: (0, 20)}
+    assert asked == rows
+
+
+def test_a_tenant_that_came_to_many_is_read_by_scope(
+    ledger: Ledger, open_ledger: Callable[..., Ledger], loads: list[Loaded]
+) -> None:
+    """
+    Two writers have all of a tenant's budgets. One adds more of them than are loaded whole: the next batch
+    of each sees every one that it names, and a limit set a moment ago refuses.
+    """
+    opened(ledger, USERS[:2])
+    other = open_ledger()
+    assert spent(other.do(reserve("a", USERS[0]))) == {"tenant": (0, 10), USERS[0]: (0, 10)}
+    for user in USERS[2:]:
+        assert isinstance(ledger.do(SetBudget("acme", f"limit {user}", NOW_US, 5, user)), BudgetSet)
+    for writer in (other, ledger):
+        refused = writer.do(reserve("b", USERS[5]))
+        assert isinstance(refused, Refused)
+        assert refused.numbers["budget_scope"] == USERS[5]
+        assert loads[-1].budgets == 2
+        held = writer.do(reserve(f"c {id(writer)}", USERS[0]))
+        assert spent(held)["tenant"] == (0, 20 if writer is other else 30)
+
+
+def test_many_and_few_share_the_first_batch(
+    engine: Engine, open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    One batch of a new process: a tenant with many budgets, one with few, one that nobody opened, and the
+    settlement of a hold whose user no operation names. Each counts in its own limits.
+    """
+    monkeypatch.setattr(kept, "WHOLE_MAX", 3)
+    first = open_ledger()
+    opened(first)
+    first.do(OpenAccount("few", "open", NOW_US, "UTC", 1_000, 600))
+    first.do(reserve("theirs", USERS[6], 40))
+    call = reserve("a", USERS[1], 100)
+    settle = Settle("acme", "settle:theirs", NOW_US, "theirs", 30)
+    ops = [
+        settle, call, replace(call, tenant="few", hold_id="b", key="hold:b"), replace(call, tenant="nobody"),
+    ]  # fmt: skip
+    items = [Item(op, ()) for op in ops]
+    committer = Committer(engine, None)
+    committer.run(items)
+    settled, held, few, nobody = (item.answer() for item in items)
+    assert isinstance(settled, Settled)
+    assert spent(held) == {"tenant": (30, 100), USERS[1]: (0, 100)}
+    assert spent(few) == {"tenant": (0, 100)}
+    assert isinstance(nobody, Refused)
+    assert nobody.reason is Reason.UNKNOWN_TENANT
+    again = Item(reserve("over", USERS[6], 71), ())
+    committer.run([again])
+    assert isinstance(again.result, Refused)
+    assert (again.result.reason, again.result.numbers["budget_scope"]) == (Reason.BUDGET_EXHAUSTED, USERS[6])
+    committer.disconnect()
+    with reading(engine) as connection:
+        assert verify(connection).problems == ()
 
 
 @pytest.mark.usefixtures("loads")
@@ -156,7 +257,7 @@ def test_an_order_finds_the_budget_that_it_changes(
     answer = fresh.do(SetBudget("acme", "lower", NOW_US, 5, "user:u6"))
     assert isinstance(answer, BudgetSet)
     assert answer.limit_before_nanos == 100
-    assert loads[-1].budgets == 2
+    assert loads[-1].budgets == 3, "the tenant's, and those of both users"
     for scope in ("user:\0", "user:a\nb", "", "nobody"):
         refused = fresh.do(SetBudget("acme", f"wrong {scope!r}", NOW_US, 5, scope))
         assert isinstance(refused, Refused)
@@ -164,15 +265,18 @@ def test_an_order_finds_the_budget_that_it_changes(
     assert isinstance(fresh.do(reserve("odd", "user:\0")), Held)
 
 
+@pytest.mark.parametrize("first", [False, True])
 def test_a_new_zone_moves_every_budget(
-    engine: Engine, ledger: Ledger, open_ledger: Callable[..., Ledger], loads: list[Loaded]
+    engine: Engine, ledger: Ledger, open_ledger: Callable[..., Ledger], loads: list[Loaded], *, first: bool
 ) -> None:
     """
-    Also those that were not loaded; afterwards the window that runs and the one behind it are both found.
+    Also those that were not loaded, and as the first order of a process; afterwards the window that runs and
+    the one behind it are both found.
     """
     opened(ledger)
     ledger.do(reserve("warm", "user:u0"))
-    moved = ledger.do(SetAccount("acme", "move", NOW_US, timezone="Asia/Tokyo"))
+    mover = open_ledger() if first else ledger
+    moved = mover.do(SetAccount("acme", "move", NOW_US, timezone="Asia/Tokyo"))
     assert isinstance(moved, AccountSet)
     assert loads[-1].budgets == 9
     assert moved.timezone_from_us is not None
