@@ -154,7 +154,8 @@ def _corrections(
 
     What it would have cost at the model asked for goes: that was of its usage, which is not what was billed.
     """
-    ids, found = sorted({hold_id for hold_id, _ in corrected(conn, tenant)}), []
+    told, found = corrected(conn, tenant, since_us=period.from_us), []
+    ids = sorted({hold_id for hold_id, _ in told})
     among = [~UNSEEN, hold.c.actual != decision.c.cost_nanos, decision.c.at_us >= period.from_us]
     among.append(decision.c.at_us < period.to_us)
     more = (hold.c.actual - decision.c.cost_nanos).label("more")

@@ -20,6 +20,7 @@ from outlay.admin.books import verify
 from outlay.admin.captured import settle
 from outlay.admin.decisions import explain, list_decisions
 from outlay.admin.statements import statement
+from outlay.corrected import corrected
 from outlay.fields import instant_text, usd
 from outlay.reports_calls import Savings
 from outlay.reports_log import Filter
@@ -211,6 +212,23 @@ def test_an_archived_call_takes_its_correction_with_it(
     call(acme, 20, cost_nanos=KEPT)
     assert set(dict(figures(acme)).values()) == {KEPT}
     assert verify(acme)["ok"]
+
+
+def test_an_order_is_looked_for_since_its_calls_period(acme: App) -> None:
+    """
+    A call of the period's first instant, corrected by a clock that is far behind: the order is as old as the
+    call, and no older, so it is found; a period that began later does not read it.
+    """
+    seen = period(Span.TODAY, "UTC", NOON)
+    told = call(acme, (NOON - seen.from_us) // books.MINUTE_US, cost_nanos=AT_FIRST)
+    acme.ledger.do(Correct("acme", "admin:early", 1, told, reason="bill", cost_nanos=KEPT))
+    with acme.reading() as connection:
+        assert sum(one.cost_nanos for one in tallies.of_period(connection, seen, None)) == KEPT
+        at_us = connection.execute(
+            select(ledger_tables.op.c.at).where(ledger_tables.op.c.key == "admin:early")
+        ).scalar_one()
+        assert corrected(connection, since_us=at_us) == {(told, KEPT)}
+        assert corrected(connection, since_us=at_us + 1) == frozenset()
 
 
 @pytest.mark.parametrize("tenant", [None, "acme"])
