@@ -6,8 +6,11 @@ the operator. A hold past its expiry is captured in full, because the provider m
 when it arrives, corrects it. Budgets count a hold in the windows in which it was authorized.
 """
 
+from dataclasses import replace
+
 from ledger.admission import TTL_MAX_US
 from ledger.books import Books
+from ledger.codec import digest
 from ledger.outcome import Outcome, event, exposure, invalid_amount, invalid_field, refuse, valid_amount
 from ledger.postings import account_of, draw, give_back, post, transfer_id
 from ledger.rows import (
@@ -48,7 +51,7 @@ from pricing.money import scale_ceil
 _LATE = {OPEN: IN_TIME, EXPIRED: AFTER_EXPIRY, RELEASED: AFTER_RELEASE}
 
 
-def settle(books: Books, op: Settle, now_us: int, digest: str) -> Outcome:
+def settle(books: Books, op: Settle, now_us: int, body: str) -> Outcome:
     """
     Book the true cost of a call, whatever the state of its hold.
     """
@@ -57,9 +60,12 @@ def settle(books: Books, op: Settle, now_us: int, digest: str) -> Outcome:
         return refuse(Reason.UNKNOWN_HOLD, hold_id=op.hold_id)
     if not valid_amount(op.cost_nanos):
         return invalid_amount("cost_nanos", op.cost_nanos)
-    settled = settled_before(books, op, digest)
+    first = hold.state == SETTLED and hold.detail is None
+    if first:
+        _say_of_itself(books, hold, op)
+    settled = settled_before(books, op, body)
     if settled is not None:
-        return settled
+        return settled._replace(applied=first)
     charge = scale_ceil(op.cost_nanos, hold.multiplier_ppm)
     if not valid_amount(charge):
         return invalid_amount("charge_nanos", charge)
@@ -71,24 +77,36 @@ def settle(books: Books, op: Settle, now_us: int, digest: str) -> Outcome:
     book_charge(books, hold, charge, op, now_us)
     _count_settled(books, hold, charge, op.cost_nanos)
     hold.late = _LATE[hold.state]
-    hold.actual, hold.settle_hash, hold.detail = op.cost_nanos, digest, op.detail
+    hold.actual, hold.settle_hash, hold.detail = op.cost_nanos, body, op.detail
     _close(books, hold, SETTLED, now_us)
     books.changes.events.append(event("settled", hold, charge - before, now_us))
     return Outcome(_settled(hold, replayed=False), applied=True)
 
 
-def settled_before(books: Books, op: Settle, digest: str) -> Outcome | None:
+def settled_before(books: Books, op: Settle, body: str) -> Outcome | None:
     """
-    Answer a settlement of a settled hold: the same body is a repetition, another one is refused.
+    Answer a settlement of a settled hold: the same body is a repetition, another one is refused. None where
+    only an operator has told the cost: then this is the first that the call itself says.
     """
     hold = books.holds.get(op.hold_id)
-    if hold is None or hold.state != SETTLED:
+    if hold is None or hold.state != SETTLED or hold.detail is None:
         return None
-    if hold.settle_hash == digest:
+    if hold.settle_hash == body:
         return Outcome(_settled(hold, replayed=True), applied=False)
     if recorded_by_hold(op):
         return refuse(Reason.KEY_CONFLICT, key=op.key, made="Settle", cost_nanos=hold.actual)
     return refuse(Reason.HOLD_CLOSED, state="settled", cost_nanos=hold.actual)
+
+
+def _say_of_itself(books: Books, hold: Hold, op: Settle) -> None:
+    """
+    Keep what a call says after an operator told its cost, as if it had said it before. No money moves,
+    whatever cost it names; what is attached is written, this once.
+    """
+    assert hold.actual is not None
+    hold.detail = op.detail
+    hold.settle_hash = digest(replace(op, cost_nanos=hold.actual))
+    books.changes.holds[hold.id] = hold
 
 
 def _settled(hold: Hold, *, replayed: bool) -> Settled:

@@ -2,9 +2,10 @@
 The pure core: one operation applied to one tenant's books. No I/O, no clock, no randomness.
 
 Both the in-memory ledger and the database writer call `apply`. It changes the working copy it is given and
-answers; a refusal changes nothing but, for a client's own key, the stored refusal. Order inside an operation:
-the clock never steps back, a known key gets its stored answer, scheduled lots take effect, due holds are
-captured, due lots forfeited, then the operation itself.
+answers; a refusal changes nothing but, for a client's own key, the stored refusal, and what a call says of
+itself after an operator told its cost. Order inside an operation: the clock never steps back, a known key
+gets its stored answer, scheduled lots take effect, due holds are captured, due lots forfeited, then the
+operation itself.
 """
 
 from collections.abc import Callable

@@ -49,7 +49,10 @@ def _book(books: Books, hold: Hold, op: Correct, now_us: int) -> Outcome | None:
     truth = Settle(op.tenant, op.key, op.now_us, hold.id, op.cost_nanos, detail or "")
     if hold.state != SETTLED:
         told = settle(books, truth, now_us, digest(truth))
-        return told if isinstance(told.result, Refused) else None
+        if isinstance(told.result, Refused):
+            return told
+        hold.detail = None  # the call itself has said nothing yet
+        return None
     charge = scale_ceil(op.cost_nanos, hold.multiplier_ppm)
     if not valid_amount(charge):
         return invalid_amount("charge_nanos", charge)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
-from ledger.rows import RELEASED
+from ledger.rows import RELEASED, SETTLED
 from ledger.tables import hold
 from outlay.tables import decision as table
 
@@ -54,12 +54,25 @@ def asked_cost() -> ColumnElement[int]:
     return case((cost() == table.c.cost_nanos, table.c.asked_cost_nanos))
 
 
-_NOW: Final = {"cost_nanos": cost(), "asked_cost_nanos": asked_cost()}
+def usage() -> ColumnElement[str]:
+    """
+    Return what the provider reported of a call; of one that was recorded before, as its settlement told it.
+    """
+    by_the_call = (hold.c.state == SETTLED) & hold.c.detail.like("{%")
+    told = select(hold.c.detail).where(hold.c.id == table.c.hold_id, by_the_call).scalar_subquery()
+    return func.coalesce(table.c.usage, told)
+
+
+_NOW: Final[Mapping[str, ColumnElement[Any]]] = {
+    "cost_nanos": cost(),
+    "asked_cost_nanos": asked_cost(),
+    "usage": usage(),
+}
 COLUMNS: Final = (
     *(_NOW[column.name].label(column.name) if column.name in _NOW else column for column in table.c),
     table.c.cost_nanos.label("recorded_nanos"),
 )
-"""What is shown of a decision: the record, with the cost as the books have it now beside the recorded one."""
+"""What is shown of a decision: the record, with what the books have now, and the cost that it recorded."""
 
 
 class Decisions:

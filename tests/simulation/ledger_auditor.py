@@ -354,12 +354,15 @@ class Auditor:
         if call is None:
             return "refused", "unknown_hold"
         if call.state == "settled":
-            same = call.settled_by[1] == body_of(op)
-            return settled_answer(call) if same else ("refused", "hold_closed")
+            if call.detail is None:
+                self._say(book, call, op.detail, now)
+            if call.settled_by[1] == body_of(op):
+                return settled_answer(call)
+            return "refused", "key_conflict" if op.key == settle_key(call.id) else "hold_closed"
         before, more = call.state, charge_of(op.cost_nanos, call.ppm) - call.booked
         cost = op.cost_nanos - cost_told(book, call)
         call.state, call.late, call.settled_by = "settled", before != "open", (before, body_of(op))
-        call.cost, call.booked = op.cost_nanos, call.booked + more
+        call.cost, call.booked, call.detail = op.cost_nanos, call.booked + more, op.detail
         if more < 0:
             self._return(book, call, "correction", -more, now, op.key, cost)
             call.paid += more
@@ -392,13 +395,14 @@ class Auditor:
             return "refused", "hold_closed"
         before = {"expired": call.bound, "settled": call.cost}.get(call.state), call.booked
         refunded = call.refunded
-        truth = Settle(op.tenant, op.key, op.now_us, op.hold_id, op.cost_nanos)
         if call.state != "settled":
-            self._settle(book, truth, now)
+            self._settle(book, Settle(op.tenant, op.key, op.now_us, op.hold_id, op.cost_nanos), now)
+            call.detail = None
         elif call.cost != op.cost_nanos:
             self._again(book, call, op, now)
-            call.cost, call.settled_by = op.cost_nanos, (call.settled_by[0], body_of(truth))
-        book.keys[settle_key(call.id)] = ("Settle", body_of(truth), settled_answer(call), now)
+            call.cost = op.cost_nanos
+        if call.detail is not None:
+            self._say(book, call, call.detail, now)
         return (
             "corrected",
             call.id,
@@ -409,6 +413,14 @@ class Auditor:
             book.wallet,
             refunded - call.refunded,
         )
+
+    def _say(self, book: Book, call: Call, detail: str, now: int) -> None:
+        """Note what a call says of itself; what its own key stands for has the cost that was told last."""
+        assert call.cost is not None
+        call.detail = detail
+        body = body_of(Settle(book.name, "", now, call.id, call.cost, detail))
+        call.settled_by = (call.settled_by[0], body)
+        book.keys[settle_key(call.id)] = ("Settle", body, settled_answer(call), now)
 
     def _again(self, book: Book, call: Call, op: Correct, now: int) -> None:
         """Book the difference to another truth; what was refunded is part of what comes back."""

@@ -78,6 +78,7 @@ class Call:
     state: str = "open"
     late: bool = False
     settled_by: Any = None
+    detail: str | None = None  # what the call said of itself; None while only an operator told its cost
     cost: int | None = None
     booked: int = 0
     paid: int = 0

@@ -127,7 +127,7 @@ class World:
         head, hold_id = self.head(tenant), self.hold_of(tenant, place)
         if hold_id[-1] in "02468":
             head["key"] = settle_key(hold_id)
-        return self.do(Settle(**head, hold_id=hold_id, cost_nanos=cost))
+        return self.do(Settle(**head, hold_id=hold_id, cost_nanos=cost, detail="{}" if place % 2 else ""))
 
     def release(self, tenant: str, place: int) -> Result:
         """Release some hold."""

@@ -10,6 +10,7 @@ import pytest
 from held import Holds
 from hello import BODY, OPUS, USAGE, Select
 
+from ledger.types import Correct
 from outlay.admin.money import set_budget
 from outlay.admin.policies import apply_policy
 from outlay.admin.tenants import create_tenant
@@ -252,6 +253,37 @@ def test_a_late_settlement_corrects_the_capture(app: App, holds: Holds, select: 
     assert wallet(select) == (WALLET - 2 * 10**9, 0)
     assert answer(holds.settle("acme", hold, {"cost_usd": "0.5"}))["late"] is True
     assert wallet(select) == (WALLET - 5 * 10**8, 0)
+
+
+@pytest.mark.parametrize(
+    ("report", "known"),
+    [
+        ({"model": OPUS, "usage": USAGE}, True),
+        ({"cost_usd": "0.0014"}, True),
+        ({"model": OPUS, "usage": {**USAGE, "output_tokens": 51}}, False),
+        ({"cost_usd": "0.0015"}, False),
+    ],
+)
+def test_a_report_after_an_operators_word_moves_no_money(
+    app: App, holds: Holds, select: Select, clock: Any, report: dict[str, Any], known: bool
+) -> None:
+    """
+    The operator said what an expired hold has cost: a report of that very cost is a repetition, another one
+    is refused, again and again; the call is counted once.
+    """
+    hold = authorize(holds, request=BODY)["hold"]
+    clock.sleep(901)
+    app.ledger.sweep(clock())
+    app.ledger.do(Correct("acme", "admin:1", clock(), hold, 1_400_000, actor="fin", reason="invoice"))
+    left = wallet(select)
+    for _ in range(2):
+        made = holds.settle("acme", hold, report)
+        if known:
+            assert answer(made)["replayed"] is True
+        else:
+            assert (refusal(made).code, refusal(made).details["cost_usd"]) == ("outlay_hold_closed", "0.0014")
+        assert wallet(select) == left
+        assert select("SELECT calls FROM outlay_demand") == [{"calls": 1}]
 
 
 BAD_REPORTS: list[tuple[Any, str]] = [
