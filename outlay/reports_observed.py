@@ -32,6 +32,7 @@ class Observed:
     The newest observed calls of a period, and those of them that enforcement would have refused or lowered.
 
     Attributes:
+        calls: Served ones: what failed cost nothing, and is mostly asked again, as one more call.
         lowered: Served by another model than the one that enforcement would have chosen.
         more: Whether the period has older calls, which were not looked at.
     """
@@ -46,9 +47,10 @@ def observed(conn: Connection, period: Period, tenant: str | None) -> Observed:
     """
     Count what enforcement would have done with the newest calls of a period, of one tenant or of all.
     """
-    newest = sa.select(decision.c.would, decision.c.served_model).where(*within(period, tenant))
+    columns = (decision.c.would, decision.c.served_model, decision.c.outcome)
+    newest = sa.select(*columns).where(*within(period, tenant))
     rows = conn.execute(newest.order_by(decision.c.at_us.desc()).limit(NEWEST + 1)).all()
-    seen = [row for row in rows[:NEWEST] if row.would is not None]
+    seen = [row for row in rows[:NEWEST] if row.would is not None and row.outcome == "served"]
     verdicts = Counter(verdict(json.loads(row.would), row.served_model) for row in seen)
     return Observed(len(seen), verdicts[REFUSED], verdicts[DOWNGRADED], len(rows) > NEWEST)
 

@@ -88,13 +88,13 @@ def _banners(seen: Overview) -> None:
 
 
 def _verdicts(seen: Overview) -> str:
-    """Say what enforcement would have done with the calls of the period, and how to have it."""
+    """Say what enforcement would have done with the served calls of the period, and how to have it."""
     found, advice = seen.observed, "Turn enforcement on on the Policy page."
     if found is None or found.calls == 0:
         return advice
     whose, which = "" if seen.tenant is None else "its ", "newest " if found.more else ""
     done = f"would have refused {found.refused:,}, and served {found.lowered:,} by another model"
-    return f"Of {whose}{which}{plural(found.calls, 'call')} of the period enforcement {done}. {advice}"
+    return f"Of {whose}{which}{plural(found.calls, 'served call')} of the period enforcement {done}. {advice}"
 
 
 def _metrics(seen: Overview) -> None:

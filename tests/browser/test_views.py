@@ -255,14 +255,16 @@ def test_observe_mode_tells_what_enforcement_would_have_done(
     )
     for number, would in enumerate(verdicts):
         books.play(app, books.Call("acme", now_us - 5_000_000 + number, would=would))
+    failed = books.Call("acme", now_us - 4_000_000, would=verdicts[0], outcome="failed")
+    books.play(app, failed)
     (banner,) = (one.value.replace("\\", "") for one in page("overview", "acme").info)
     assert "The budget of the day, $0.01, is spent" in banner
     assert (
-        "Of its 4 calls of the period enforcement would have refused 2, and served 1 by another model"
+        "Of its 4 served calls of the period enforcement would have refused 2, and served 1 by another model"
         in banner
     )
     everybody = page("overview").info[0].value
-    assert "Of 4 calls of the period enforcement would have refused 2" in everybody
+    assert "Of 4 served calls of the period enforcement would have refused 2" in everybody
 
 
 def test_the_kinds_of_a_statement_are_explained(page: Page, app: App, books: ModuleType, now_us: int) -> None:

@@ -487,6 +487,21 @@ def test_observe_mode_refuses_and_degrades_nothing(
     assert seen.observed == Observed(calls=1, refused=1)
 
 
+def test_observed_calls_are_counted_without_those_that_failed(
+    app: App, calls: Calls, select: Select, clock: Any
+) -> None:
+    """What the provider turned away cost nothing, and is mostly asked again, as one more call."""
+    apply_policy(app, default_policy_text().replace('mode = "enforce"', 'mode = "observe"'), actor="t")
+    set_budget(app, "acme", "0", actor="t")
+    calls.start(asking()).resume(Failed(529, "overloaded_error"))
+    served(calls, asking())
+    rows = select("SELECT outcome, would FROM outlay_decision ORDER BY outcome")
+    assert [row["outcome"] for row in rows if row["would"]] == ["failed", "served"]
+    seen = reports.overview(app, "acme", now_us=clock() + 1)
+    assert seen is not None
+    assert seen.observed == Observed(calls=1, refused=1)
+
+
 # sessions and keys
 
 
