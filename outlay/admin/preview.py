@@ -30,7 +30,7 @@ from outlay.whatif.bill import as_booked
 from outlay.whatif.found import Found
 from outlay.whatif.recorded import COLUMNS, Recorded, read
 from outlay.whatif.simulate import Simulation, as_recorded
-from outlay.whatif.sums import OTHERS, kind_of
+from outlay.whatif.sums import OTHERS
 from outlay.wiring import App, open_app
 from pricing.table import PriceTable
 from router.codec import CodecError
@@ -61,7 +61,7 @@ def preview_policy(
     Args:
         text: The policy file.
         tenant: As for `apply_policy`: None means everybody without a policy of their own.
-        shown: Name at most so many changed decisions; all are counted.
+        shown: Name at most so many changed calls; all are counted.
         most: Look at no more decisions than so many; a longer period is shortened to the newest.
         progress: Told how many of how many decisions have been looked at.
     Returns:
@@ -194,8 +194,8 @@ def _one(
     if why is not None:
         found.kept[why] += 1
     then = as_booked(recorded, then)
-    found.sums.add(recorded, then, ranks, found.policy.tier_ranks)
-    if len(found.changes) < shown and kind_of(recorded, then) is not None:
+    changed = found.sums.add(recorded, then, ranks, found.policy.tier_ranks)
+    if changed and len(found.changes) < shown:
         found.changes.append((recorded, then))
 
 
@@ -214,6 +214,8 @@ def _note_inputs(recorded: Recorded, policy: Policy, found: Found) -> None:
     """Remember the policy, and whether the new one finds what it goes by."""
     assert recorded.inputs is not None
     found.policies.setdefault(id(policy), policy)
+    if not recorded.is_first:
+        return
     if found.policy.routing.classifier in ("learned", "llm") and recorded.inputs.profile.prediction is None:
         found.unpredicted += 1
     if found.policy.degradation.mode == "pace" and recorded.inputs.known.pace is None:

@@ -69,7 +69,7 @@ def preview(
     days: Annotated[int, typer.Option("--days", min=1, max=92, help="Traffic of so many days.")] = 7,
     tenant: ForTenant = None,
     changes: Annotated[
-        int, typer.Option("--changes", min=0, max=10_000, help="Name at most so many changed decisions.")
+        int, typer.Option("--changes", min=0, max=10_000, help="Name at most so many changed calls.")
     ] = 100,
 ) -> Answer:
     """Say what a policy file would have done to recent traffic; nothing is changed."""

@@ -29,7 +29,7 @@ def told(found: Mapping[str, Any]) -> tuple[Block, ...]:
     total = _line({**found["total"], "tenant": "all"})
     kinds = ", ".join(f"{count} {_KINDS[kind]}" for kind, count in found["changed_by"].items())
     calls = found["total"]["calls"]
-    said = f"\n{found['changed']} of {plural(calls, 'decision')} would change{': ' if kinds else ''}{kinds}."
+    said = f"\n{found['changed']} of {plural(calls, 'call')} would change{': ' if kinds else ''}{kinds}."
     blocks: list[Block] = [Rows(_columns(found["total"]), [*lines, total], "No calls."), said]
     if found["changes"]:
         shown = found["changes"][:LISTED]

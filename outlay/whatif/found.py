@@ -22,7 +22,7 @@ class Found:
         kept: Decisions that stay as they are, by why: own_offers, refused_before, own_policy, unreadable.
         policies: Policies that the traffic was decided by.
         own_policy: Whether a tenant has a policy of its own, which one for everybody does not reach.
-        unpredicted, unprojected: Decisions without what the new policy's classifier or pacing goes by.
+        unpredicted, unprojected: Calls without what the new policy's classifier or pacing goes by.
     """
 
     policy: Policy

@@ -59,6 +59,20 @@ class Recorded:
         return str(self.row["id"])
 
     @property
+    def is_first(self) -> bool:
+        """
+        Tell whether it is the first attempt of its call, as which the call is counted.
+        """
+        return self.row["parent"] is None
+
+    @property
+    def call(self) -> str:
+        """
+        Give the id of the call: that of its first attempt.
+        """
+        return str(self.row["parent"] or self.id)
+
+    @property
     def tenant(self) -> str:
         """
         Give the tenant that pays.

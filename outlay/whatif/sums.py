@@ -1,7 +1,8 @@
 """
 What a preview adds up: calls, spending, downgrades, raised calls, refusals; now and then, by tenant and task.
 
-Bounded: names of tasks come from callers, so beyond a number of them the rest is one line.
+Bounded: names of tasks come from callers, so beyond a number of them the rest is one line. Of calls that are
+changed the ids are kept, as their attempts are counted once: at most as many as decisions are looked at.
 """
 
 from collections import Counter
@@ -26,6 +27,7 @@ class Sum:
     Attributes:
         calls: Without the further attempts of the same call, whose money counts all the same.
         raised_now, raised_then: Calls that were served above the tier asked for, as by their session's.
+        changed: Calls of which an attempt goes otherwise.
         estimated_nanos: Part of the spending then that no recorded usage backs.
         over: Calls that would have cost more than their bound.
     """
@@ -45,9 +47,9 @@ class Sum:
 
     def add(self, past: Recorded, then: Then, ranks_now: Ranks, ranks_then: Ranks) -> None:
         """
-        Add one decision.
+        Add one decision; its caller counts what is changed.
         """
-        first = past.row["parent"] is None
+        first = past.is_first
         below_now, above_now = _moved(past.served, past.row["asked_tier"], ranks_now)
         below_then, above_then = _moved(then.served, then.asked_tier, ranks_then)
         self.calls += first
@@ -60,7 +62,6 @@ class Sum:
         self.raised_then += first and above_then
         self.refusals_now += first and past.served is None
         self.refusals_then += first and then.served is None
-        self.changed += is_changed(past, then)
         self.over += then.over
 
 
@@ -70,8 +71,8 @@ class Sums:
     All lines of a preview.
 
     Attributes:
-        codes_now, codes_then: Refusals by tenant and code.
-        kinds: Changed decisions by what changed.
+        codes_now, codes_then: Refused calls by tenant and code.
+        kinds: Changed calls by what changed first.
     """
 
     total: Sum = field(default_factory=Sum)
@@ -80,24 +81,30 @@ class Sums:
     codes_now: "dict[str, Counter[str]]" = field(default_factory=dict)
     codes_then: "dict[str, Counter[str]]" = field(default_factory=dict)
     kinds: "Counter[str]" = field(default_factory=Counter)
+    _changed: set[str] = field(default_factory=set)
 
-    def add(self, past: Recorded, then: Then, ranks_now: Ranks, ranks_then: Ranks) -> None:
+    def add(self, past: Recorded, then: Then, ranks_now: Ranks, ranks_then: Ranks) -> bool:
         """
         Add one decision to every line that it belongs to.
 
         Args:
             ranks_now, ranks_then: Of the policy that it was made by, and of the one that is previewed.
+        Returns:
+            Whether its call goes otherwise, and did not by an earlier attempt.
         """
-        tenant = past.tenant
+        tenant, kind = past.tenant, kind_of(past, then)
+        changed = kind is not None and past.call not in self._changed
         for one in (self.total, self.tenants.setdefault(tenant, Sum()), self._task(past)):
             one.add(past, then, ranks_now, ranks_then)
-        if past.served is None:
+            one.changed += changed
+        if past.is_first and past.served is None:
             self.codes_now.setdefault(tenant, Counter())[str(past.row["code"])] += 1
-        if then.served is None:
+        if past.is_first and then.served is None:
             self.codes_then.setdefault(tenant, Counter())[str(then.code)] += 1
-        kind = kind_of(past, then)
-        if kind is not None:
+        if kind is not None and changed:
             self.kinds[kind] += 1
+            self._changed.add(past.call)
+        return changed
 
     def _task(self, past: Recorded) -> Sum:
         tasks, task = self.tasks.setdefault(past.tenant, {}), past.row["task"] or ""
@@ -119,13 +126,6 @@ def kind_of(past: Recorded, then: Then) -> str | None:
     if now.model != then.served.model:
         return "model"
     return "effort" if now.effort != then.served.effort else "max_tokens"
-
-
-def is_changed(past: Recorded, then: Then) -> bool:
-    """
-    Tell whether another answer would have been asked for, or none, or one at all.
-    """
-    return kind_of(past, then) is not None
 
 
 def _moved(served: Served | None, asked_tier: str | None, ranks: Ranks) -> tuple[bool, bool]:

@@ -93,6 +93,23 @@ class Traffic:
             self._clock.us += every_us
         return ids
 
+    def overload(self, count: int) -> list[str]:
+        """Make calls that no model has room for; returns the ids of their first attempts."""
+        ids = []
+        for _ in range(count):
+            body = {
+                "model": "outlay/auto",
+                "max_tokens": 500,
+                "messages": [{"role": "user", "content": "Hi"}],
+            }
+            call = self.calls.start(CallRequest("acme", body, hints=Hints(task="blog")))
+            assert call.sending is not None
+            ids.append(call.sending.decision_id)
+            while call.sending is not None:
+                self._clock.us += 1_000_000
+                call.resume(Failed(529, "overloaded_error"))
+        return ids
+
     def talk_above(self) -> None:
         """Play a conversation of two turns, whose second asks for small and is kept on large by its cache."""
         mark = {"type": "ephemeral"}

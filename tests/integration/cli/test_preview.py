@@ -37,7 +37,7 @@ def test_a_preview_names_what_would_change(outlay: Outlay, file: str, template: 
     assert found.data["total"]["calls"] == 1
     assert outlay("policy", "history", "--json").data["versions"] == []
     told = outlay("policy", "preview", file)
-    assert "1 of 1 decision would change: 1 by another model." in told.out
+    assert "1 of 1 call would change: 1 by another model." in told.out
     assert "risk  acme: spending would rise" in told.out
     assert outlay("policy", "preview", file, "--changes", "0", "--json").data["changes"] == []
 

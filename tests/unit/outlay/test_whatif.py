@@ -227,6 +227,20 @@ def test_sums_count_calls_once_and_money_always() -> None:
     assert sums.tasks["acme"][OTHERS].calls == 6
 
 
+def test_a_call_is_changed_once_by_the_first_of_its_attempts_that_goes_otherwise() -> None:
+    """
+    The first attempt stays, the second goes to another model, the third is refused: one call, by its model.
+    """
+    sums, refused = Sums(), Then(None, "outlay_credit_exhausted", 0)
+    again = [Recorded(row(id=f"d{number}", parent="d"), None) for number in (1, 2)]
+    wanted = [(Recorded(row(), None), Then(OPUS, None, 100), False), (again[0], Then(HAIKU, None, 30), True)]
+    for past, then, changed in [*wanted, (again[1], refused, False)]:
+        assert sums.add(past, then, RANKS, RANKS) is changed
+    lines = (sums.total, sums.tenants["acme"], sums.tasks["acme"]["blog"])
+    assert [(line.calls, line.changed) for line in lines] == [(1, 1)] * 3
+    assert (dict(sums.kinds), sums.codes_then) == ({"model": 1}, {})
+
+
 @pytest.mark.parametrize(
     ("past", "then", "now_nanos", "then_nanos", "estimated_nanos"),
     [

@@ -118,6 +118,33 @@ def test_a_preview_says_what_the_same_traffic_comes_to_under_the_other_policy(
     assert then["spend_then_usd"] == twin["spend_now_usd"]
 
 
+def test_a_call_counts_once_however_many_models_were_tried(opened: App, traffic: Traffic, play: Play) -> None:
+    """
+    Three calls that three models each had no room for are three calls that begin at another model.
+    """
+    play(1)
+    ids = traffic.overload(3)
+    lower = STEPS.replace("0.50", "0.9999").replace('large = "medium"', 'large = "small"')
+    found = preview_policy(opened, lower)
+    total, (tenant,) = found["total"], found["tenants"]
+    assert (found["decisions"], total["calls"], total["downgrades_then"]) == (10, 4, 3)
+    assert found["changed"] == total["changed"] == tenant["changed"] == tenant["tasks"][0]["changed"] == 3
+    assert found["changed_by"] == {"model": 3}
+    assert [one["id"] for one in found["changes"]] == ids
+
+
+def test_notes_and_risks_count_calls_and_not_their_attempts(opened: App, traffic: Traffic) -> None:
+    """
+    Two calls of three attempts each are two without a projection, and two for which no money is left.
+    """
+    traffic.overload(2)
+    paced = STEPS.replace("[degradation]", '[degradation]\nmode = "pace"', 1)
+    assert any("projection of demand: 2 calls." in note for note in preview_policy(opened, paced)["notes"])
+    found = preview_policy(opened, STEPS + '[budget]\ndaily_usd = "0.00"\n', tenant="acme")
+    assert found["tenants"][0]["refused_then"] == {"outlay_daily_budget_reached": 2}
+    assert any(risk.startswith("acme: 2 calls would be refused for want") for risk in found["risks"])
+
+
 @pytest.mark.parametrize(
     ("asked", "cost"), [({"inference_geo": "us"}, "0.01166"), ({"speed": "fast"}, "0.0106")]
 )
