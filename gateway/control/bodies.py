@@ -118,10 +118,11 @@ class Settlement(Body):
 
 
 class Adjustment(Body):
-    """A correction of the credit by hand; `take` takes the amount instead of adding it."""
+    """A correction of the credit by hand; `take` takes the amount, `confirmed` also where that makes debt."""
 
     amount: Usd
     take: bool = False
+    confirmed: bool = False
     reason: Reason
     idempotency_key: str | None = None
 

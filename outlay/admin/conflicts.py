@@ -32,7 +32,7 @@ def first_use(connection: Connection, tenant: str, key: str) -> tuple[str, Mappi
     Returns:
         The message; fix, amount_usd and transfer (where it was about money), used_at, used_by.
     """
-    found, account = _used(connection, tenant, key), reads.account(connection, tenant)
+    found, account = first_order(connection, tenant, key), reads.account(connection, tenant)
     if found is None or account is None:
         return _BOOKED.format(words=_ELSE), {}
     return _told(connection, found, account.timezone)
@@ -42,11 +42,14 @@ def first_zone(connection: Connection, tenant: str, key: str) -> str | None:
     """
     Return the time zone that the tenant had when a key was used first; None where that is not known.
     """
-    found = _used(connection, tenant, key)
+    found = first_order(connection, tenant, key)
     return None if found is None else zone_at(connection, tenant, found.at)
 
 
-def _used(connection: Connection, tenant: str, key: str) -> Row[Any] | None:
+def first_order(connection: Connection, tenant: str, key: str) -> Row[Any] | None:
+    """
+    Return the order that a key was used for first; None where it is new.
+    """
     op = tables.op
     return connection.execute(select(op).where(op.c.tenant == tenant, op.c.key == key)).one_or_none()
 

@@ -11,11 +11,12 @@ from sqlalchemy import Connection
 
 from ledger import history, reads
 from ledger.corrections import REVERSALS
-from ledger.read_models import HoldRow
+from ledger.read_models import AccountRow, HoldRow
 from ledger.seals import Seal, export, make_seals
 from ledger.types import Adjust, Adjusted, Reverse, Reversed
 from outlay import fields
-from outlay.admin.common import account, carry_out, known_tenant, new_file, order_key, own_key
+from outlay.admin.common import carry_out, known_tenant, new_file, order_key, own_key
+from outlay.admin.conflicts import first_order
 from outlay.clock import now_us
 from outlay.errors import Rejected, translated
 from outlay.fields import instant_text, usd
@@ -31,20 +32,29 @@ def adjust(
     *,
     take: bool = False,
     reason: str,
+    confirmed: bool = False,
     idempotency_key: str | None = None,
     actor: str,
 ) -> dict[str, Any]:
     """
     Correct a tenant's credit by hand: add an amount, or take it; what no free credit covers becomes debt.
 
+    Args:
+        confirmed: Take it also where it makes debt.
     Returns:
         transfer, amount_usd (negative if taken), credit_usd and debt_usd (afterwards), repaid_usd, replayed.
+    Raises:
+        Rejected: `debt_unconfirmed`; `key_conflict`.
     """
     nanos = fields.positive(amount, "amount") * (-1 if fields.flag(take, "take") else 1)
     why, by = fields.reason(reason, required=True), fields.word(actor, "actor")
-    row, at_us = account(app, tenant), now_us()
-    op = Adjust(row.tenant, order_key(idempotency_key, at_us), at_us, nanos, why, by)
-    result = carry_out(app, op, Adjusted)
+    sure, at_us = fields.flag(confirmed, "confirmed"), now_us()
+    key = order_key(idempotency_key, at_us)
+    with translated(), app.reading() as connection:
+        row = known_tenant(connection, tenant)
+        if not sure and first_order(connection, row.tenant, key) is None:
+            _check_debt(row, -nanos)
+    result = carry_out(app, Adjust(row.tenant, key, at_us, nanos, why, by), Adjusted)
     return {
         "transfer": result.transfer,
         "amount_usd": usd(result.amount_nanos),
@@ -53,6 +63,23 @@ def adjust(
         "debt_usd": usd(result.debt_nanos),
         "replayed": result.replayed,
     }
+
+
+def _check_debt(row: AccountRow, taken_nanos: int) -> None:
+    """
+    Refuse to take more than what is free, until it is confirmed: it may be a typo, and debt stops calls.
+    """
+    short = taken_nanos - row.available_nanos
+    if taken_nanos <= 0 or short <= 0:
+        return
+    amount, free, debt = usd(taken_nanos), usd(row.available_nanos), usd(short)
+    text = (
+        f"{amount} USD is more than the {free} USD of free credit: it would make {debt} USD of debt, and new "
+        "calls are refused until that is repaid"
+    )
+    fix = "check the amount; if the tenant does owe it, confirm it: --yes (over HTTP: confirmed)"
+    details = {"amount_usd": amount, "available_usd": free, "debt_usd": debt, "fix": fix}
+    raise Rejected("debt_unconfirmed", text, details)
 
 
 def reverse(

@@ -8,9 +8,9 @@ another order under that key is refused as `key_conflict`. Keys of orders and of
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from ledger import reads, tables
+from ledger import reads
 from ledger.accounts import PRIORITY_MAX
 from ledger.history import balance_at
 from ledger.journal import budget_subject
@@ -27,6 +27,7 @@ from outlay.admin.common import (
     known_tenant,
     order_key,
 )
+from outlay.admin.conflicts import first_order
 from outlay.admin.tenants import balance_dict, halted_by, is_halted
 from outlay.clock import now_us
 from outlay.errors import BadInput, Rejected, translated
@@ -201,7 +202,7 @@ def raise_budget(
     order = _BudgetOrder(app, tenant, limit, window, scope, until, reason, idempotency_key, actor)
     with translated(), app.reading() as connection:
         _check_scope(app, connection, order)
-        if not _known_key(connection, order):
+        if first_order(connection, order.row.tenant, order.key) is None:  # else the answer is as it was
             _check_higher(connection, order, limit)
     return order.carry_out()
 
@@ -288,15 +289,6 @@ def _check_scope(app: App, connection: Connection, order: _BudgetOrder) -> None:
     if key is None or key.tenant != order.row.tenant:
         fix = f"Use the id of a key: outlay key list --tenant {order.row.tenant}."
         raise BadInput("scope", order.scope, "the tenant has no such key", fix)
-
-
-def _known_key(connection: Connection, order: _BudgetOrder) -> bool:
-    """
-    Tell whether the key was used: the ledger then answers as it did, whatever the limit is by now.
-    """
-    op = tables.op
-    query = select(op.c.key).where(op.c.tenant == order.row.tenant, op.c.key == order.key)
-    return connection.execute(query).one_or_none() is not None
 
 
 def _check_higher(connection: Connection, order: _BudgetOrder, limit: str) -> None:

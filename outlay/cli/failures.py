@@ -203,6 +203,7 @@ _REFUSED: Final[Mapping[str, tuple[str | None, str]]] = {
     "key_conflict": ("idempotency_key", "give another order a key of its own"),
     "hold_closed": ("hold_id", "see: outlay explain"),
     "cost_unconfirmed": ("cost", "check the amount, or confirm it with --yes"),
+    "debt_unconfirmed": ("amount", "check the amount, or confirm it with --yes"),
     "unknown_lot": ("lot", "list them with: outlay lot list TENANT"),
     "reversal_exceeds_grant": ("amount", "take back what is left of it, or leave --amount out"),
     "refund_exceeds_charge": ("amount", "refund what is left of the charge, or leave --amount out"),

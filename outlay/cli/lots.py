@@ -18,7 +18,7 @@ seal_group = typer.Typer(help="Daily seals: proof against a history that was rew
 Lot = Annotated[str, typer.Argument(metavar="LOT_ID", help="Id of the lot: the transfer that brought it.")]
 Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; required, it is recorded.")]
 Part = Annotated[str | None, typer.Option("--amount", metavar="USD", help="Part of it; all that is left.")]
-_TAKE = typer.Option("--take", help="Take the amount instead of adding it; what is not there becomes debt.")
+_TAKE = typer.Option("--take", help="Take the amount instead of adding it.")
 _TO = typer.Option("--to", metavar="FILE", help="New file to write.")
 _OWED = (
     "{debt_usd} USD of this lot was spent, or is held by calls in flight, and is owed now:\n"
@@ -52,6 +52,7 @@ def register(app: typer.Typer) -> None:
 
 def adjust(
     common: Common, tenant: Tenant, amount: Usd, reason: Why, take: Annotated[bool, _TAKE] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also take what makes debt.")] = False,
     idempotency_key: Once = None,
 ) -> Answer:  # fmt: skip
     """Correct a tenant's credit by hand."""
@@ -59,8 +60,9 @@ def adjust(
 
     with common.opened() as app:
         result = correct(
-            app, tenant, amount, take=take, reason=reason, idempotency_key=idempotency_key, actor=common.actor
-        )
+            app, tenant, amount, take=take, reason=reason, confirmed=yes, idempotency_key=idempotency_key,
+            actor=common.actor,
+        )  # fmt: skip
     return in_pairs(result)
 
 

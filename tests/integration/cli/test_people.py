@@ -329,7 +329,11 @@ def test_debt_legs_of_a_statement_say_what_moved(outlay: Outlay) -> None:
     plain = outlay("statement", "acme").out
     assert "amount USD" in plain
     assert "debt" not in plain
-    outlay("adjust", "acme", "30", "--take", "--reason", "owed")
+    refused = outlay("adjust", "acme", "30", "--take", "--reason", "owed")
+    assert refused.status == 1
+    assert "10.00006 USD of debt" in refused.err
+    assert "--yes" in refused.err
+    outlay("adjust", "acme", "30", "--take", "--yes", "--reason", "owed")
     shown = outlay("statement", "acme").out
     leg = next(line for line in shown.splitlines() if "10.00" in line)
     assert leg.split()[2:6] == ["10.00006", "0.00", "0.00", "10.00006"]

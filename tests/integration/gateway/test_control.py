@@ -86,6 +86,9 @@ def test_the_life_of_a_lot(gateway: Any, http: Any) -> None:
     once = [http("POST", f"{base}/tenants/lots/adjustments", json=fix, headers=key)[1] for _ in range(2)]
     assert [one["replayed"] for one in once] == [False, True]
     assert http("POST", f"{base}/tenants/lots/adjustments", json={"amount": "4"})[0] == 400
+    status, refused, _ = http("POST", f"{base}/tenants/lots/adjustments", json={**fix, "amount": "400"})
+    assert (status, refused["error"]["details"]["error_code"]) == (409, "debt_unconfirmed")
+    assert "confirmed" in refused["error"]["details"]["fix"]
     found = http("GET", f"{base}/tenants/lots/lots", key=own)[1]["lots"]
     assert [(lot["state"], lot["remaining_usd"]) for lot in found] == [
         ("open", "16.00"),

@@ -154,7 +154,7 @@ def _freeze(app: App) -> None:
 
 
 def _indebt(app: App) -> None:
-    adjust(app, "acme", "23", take=True, reason="invoice", actor="t")
+    adjust(app, "acme", "23", take=True, reason="invoice", confirmed=True, actor="t")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def _top_up(app: App, amount: str, _call: Any) -> object:
 
 def _promo_of_debt(app: App, amount: str, _call: Any) -> object:
     """Add credit of which debt takes a part."""
-    lots.adjust(app, "acme", "21", take=True, reason="owed", actor="ana")
+    lots.adjust(app, "acme", "21", take=True, reason="owed", confirmed=True, actor="ana")
     return money.top_up(app, "acme", amount, kind="promo", idempotency_key="k", actor="ana")
 
 

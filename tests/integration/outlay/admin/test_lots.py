@@ -29,7 +29,7 @@ def test_a_correction_needs_a_reason_and_counts_once(app: App, acme: dict[str, A
     Taking 25 of 20 leaves 5 owed; the statement says who did it and why.
     """
     order = {"take": True, "reason": "booked twice", "idempotency_key": "fix-1", "actor": "ann"}
-    done = lots.adjust(app, "acme", "25", **order)  # type: ignore[arg-type]
+    done = lots.adjust(app, "acme", "25", confirmed=True, **order)  # type: ignore[arg-type]
     assert (done["credit_usd"], done["debt_usd"], done["amount_usd"]) == ("0.00", "5.00", "-25.00")
     assert lots.adjust(app, "acme", "25", **order) == {**done, "replayed": True}  # type: ignore[arg-type]
     line = statements.statement(app, "acme")["lines"][-1]
@@ -40,12 +40,39 @@ def test_a_correction_needs_a_reason_and_counts_once(app: App, acme: dict[str, A
         assert (caught.value.field, bool(caught.value.fix)) == (field, True)
 
 
+def test_taking_more_than_is_free_is_confirmed_first(app: App, acme: dict[str, Any]) -> None:
+    """
+    With 20 of credit, 4 of them held, a nano more than 16 makes debt: nothing is written without a
+    confirmation. Under its key an order that was confirmed comes again without one.
+    """
+    app.ledger.do(Reserve("acme", "k", now_us(), "h", (Offer(4 * 10**9, 1),)))
+    before = money.balance(app, "acme")
+    with pytest.raises(Rejected, match=r"16\.00 USD of free credit") as caught:
+        lots.adjust(app, "acme", "16.000000001", take=True, reason="typo", actor="t")
+    assert caught.value.code == "debt_unconfirmed"
+    told = {name: caught.value.details[name] for name in ("amount_usd", "available_usd", "debt_usd")}
+    assert told == {"amount_usd": "16.000000001", "available_usd": "16.00", "debt_usd": "0.000000001"}
+    assert "--yes" in str(caught.value.details["fix"])
+    assert money.balance(app, "acme") == before
+    lots.adjust(app, "acme", "17", reason="adding needs none", actor="t")
+    lots.adjust(app, "acme", "33", take=True, reason="all", actor="t")
+    order = {"take": True, "reason": "owed", "idempotency_key": "owed-1", "actor": "t"}
+    done = lots.adjust(app, "acme", "2", confirmed=True, **order)  # type: ignore[arg-type]
+    assert done["debt_usd"] == "2.00"
+    assert lots.adjust(app, "acme", "2", **order) == {**done, "replayed": True}  # type: ignore[arg-type]
+    with pytest.raises(Rejected) as caught:
+        lots.adjust(app, "acme", "3", **order)  # type: ignore[arg-type]
+    assert caught.value.code == "key_conflict"
+    with pytest.raises(BadInput, match="true nor false"):
+        lots.adjust(app, "acme", "3", take=True, reason="r", confirmed="yes", actor="t")  # type: ignore[arg-type]
+
+
 def test_an_adjustment_answers_with_the_debt_that_is_left(app: App, acme: dict[str, Any]) -> None:
     """
     Whether credit is added or taken, the answer's debt is that of the balance.
     """
     for amount, take, left in (("20.03", True, "0.03"), ("0.01", False, "0.02"), ("0.01", True, "0.03")):
-        done = lots.adjust(app, "acme", amount, take=take, reason="x", actor="t")
+        done = lots.adjust(app, "acme", amount, take=take, reason="x", confirmed=True, actor="t")
         assert (done["debt_usd"], money.balance(app, "acme")["debt_usd"]) == (left, left)
 
 

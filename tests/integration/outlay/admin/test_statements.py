@@ -25,7 +25,7 @@ def owed(app: App, acme: Any, make_call: MakeCall) -> str:
     hold_id = make_call(outcome=SMALL)
     settle(app, hold_id, "50", reason="bill", confirmed=True, actor="fin")
     money.top_up(app, "acme", "40", actor="t")
-    lots.adjust(app, "acme", "12", take=True, reason="counted twice", actor="t")
+    lots.adjust(app, "acme", "12", take=True, reason="counted twice", confirmed=True, actor="t")
     return hold_id
 
 
