@@ -259,15 +259,19 @@ def _offer(one: object, field: str) -> Offer:
     _only(one, ("name", "cost_usd", "expected_usd"), field)
     cost_nanos = fields.money(one.get("cost_usd"), f"{field}.cost_usd")
     expected = one.get("expected_usd")
+    expected_nanos = cost_nanos if expected is None else fields.money(expected, f"{field}.expected_usd")
+    if expected_nanos > cost_nanos:
+        fix = f"give at most {fields.usd(cost_nanos)}, or leave it out"
+        raise BadInput(
+            f"{field}.expected_usd", expected, "is more than cost_usd, the most that it can cost", fix
+        )
     return Offer(
         model=fields.word(one.get("name"), f"{field}.name"),
         tier=None,
         effort=None,
         max_tokens=0,
         cost_bound_nanos=cost_nanos,
-        expected_cost_nanos=cost_nanos
-        if expected is None
-        else fields.money(expected, f"{field}.expected_usd"),
+        expected_cost_nanos=expected_nanos,
     )
 
 

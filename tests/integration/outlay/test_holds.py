@@ -153,6 +153,13 @@ def test_a_repeated_turn_of_a_conversation_is_sent_the_same_body(holds: Holds) -
     assert again == {**first, "replayed": True}
 
 
+def test_an_offer_may_be_expected_to_cost_all_that_it_can(holds: Holds) -> None:
+    """What is expected is at most what the offer can cost: all of it is taken, a nano more is refused."""
+    holds.authorize("acme", {"offers": [{"name": "a", "cost_usd": "1", "expected_usd": "1"}]})
+    with pytest.raises(BadInput, match=r'more than cost_usd.*found: "1\.000000001".*at most 1\.00'):
+        holds.authorize("acme", {"offers": [{"name": "a", "cost_usd": "1", "expected_usd": "1.000000001"}]})
+
+
 BAD_ORDERS: list[tuple[Any, str]] = [
     ({}, "offers"),
     ({"offers": OFFERS, "request": BODY}, "offers"),
@@ -167,6 +174,7 @@ BAD_ORDERS: list[tuple[Any, str]] = [
     ({"offers": [{"name": "a", "cost_usd": "1e3"}]}, "offers[0].cost_usd"),
     ({"offers": [{"name": "a", "cost_usd": "99999999999999"}]}, "offers[0].cost_usd"),
     ({"offers": [{"name": "a", "cost_usd": "1", "expected_usd": "x"}]}, "offers[0].expected_usd"),
+    ({"offers": [{"name": "a", "cost_usd": "1", "expected_usd": "1.000000001"}]}, "offers[0].expected_usd"),
     ({"offers": [{"name": "a", "cost_us": "1"}]}, "offers[0].cost_us"),
     ({"offer": OFFERS}, "offer"),
     ({"offers": OFFERS, "ttl_s": 0}, "ttl_s"),
