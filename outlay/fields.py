@@ -113,6 +113,8 @@ def instant_us(value: object, field: str, zone: str) -> int:
     """
     Return an ISO 8601 date or time in microseconds since the epoch; without an offset it is in `zone`.
     """
+    if isinstance(value, date):
+        raise BadInput(field, value, "not text", f'Write it as text: "{value.isoformat()}".')
     if not isinstance(value, str):
         raise BadInput(field, value, "not a date", _WRITE_DATE)
     try:

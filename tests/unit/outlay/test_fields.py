@@ -4,7 +4,7 @@ Fields of orders: what is accepted, what is refused, and that a refusal says how
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -159,6 +159,22 @@ def test_instants_without_an_offset_are_the_tenants(text: str, wanted: str) -> N
     A naive date or time is read in the tenant's zone; an offset in the text wins.
     """
     assert fields.instant_us(text, "until", BERLIN) == us(wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (date(2027, 1, 1), "2027-01-01"),
+        (datetime(2027, 1, 1, 18, tzinfo=UTC), "2027-01-01T18:00:00+00:00"),
+    ],
+)
+def test_a_date_of_python_is_told_how_to_be_written(value: date, text: str) -> None:
+    """
+    A date or time that is no text is refused as such, with the text that it would be.
+    """
+    with pytest.raises(BadInput, match="expires: not text") as caught:
+        fields.instant_us(value, "expires", BERLIN)
+    assert caught.value.fix == f'Write it as text: "{text}".'
 
 
 def test_a_day_without_a_midnight_begins_at_its_first_instant() -> None:
