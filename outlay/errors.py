@@ -42,8 +42,8 @@ class BadInput(OutlayError):  # noqa: N818 - says what is so; the name is part o
         """
         Name the field, show its value, say what is wrong and what to write instead.
         """
-        self.field, self.value, self.message, self.fix = field, shown(value), message, fix
-        self.code = code
+        self.field, self.message, self.fix, self.code = field, message, fix, code
+        self.value = None if value is None else shown(value)
         found = "" if value is None else f" (found: {self.value})"
         super().__init__(" ".join(part for part in (f"{field}: {message}{found}.", fix) if part))
 
@@ -52,7 +52,8 @@ class BadInput(OutlayError):  # noqa: N818 - says what is so; the name is part o
         """
         Say the same in parts, as an answer of the gateway and an error of the SDK carry them.
         """
-        return {"error_code": self.code, "field": self.field, "value": self.value, "fix": self.fix}
+        parts = {"error_code": self.code, "field": self.field, "value": self.value, "fix": self.fix}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 class PolicyInvalid(OutlayError):  # noqa: N818 - says what is so; the name is part of the public API

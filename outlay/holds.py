@@ -257,7 +257,11 @@ def _offer(one: object, field: str) -> Offer:
     if not isinstance(one, Mapping):
         raise BadInput(field, one, "is no object", 'give {"name": ..., "cost_usd": ...}')
     _only(one, ("name", "cost_usd", "expected_usd"), field)
-    cost_nanos = fields.money(one.get("cost_usd"), f"{field}.cost_usd")
+    if one.get("cost_usd") is None:
+        raise BadInput(
+            f"{field}.cost_usd", None, "is missing", 'give the most that it can cost, as in "0.05"'
+        )
+    cost_nanos = fields.money(one["cost_usd"], f"{field}.cost_usd")
     expected = one.get("expected_usd")
     expected_nanos = cost_nanos if expected is None else fields.money(expected, f"{field}.expected_usd")
     if expected_nanos > cost_nanos:

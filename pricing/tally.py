@@ -33,7 +33,7 @@ class RequestInvalid(ValueError):  # noqa: N818 reads better without a suffix
         shown = shown if len(shown) <= 60 else shown[:60] + "…"
         super().__init__(f"{field}: {shown}: {fix}")
         self.field = field
-        self.value = shown
+        self.value = None if value is None else shown
         self.fix = fix
 
 

@@ -206,7 +206,9 @@ def _odd_number(name: str, value: int | None) -> Refusal | None:
 
 
 def _invalid(field: str, value: object, fix: str) -> Refusal:
-    shown = "nothing" if value is None else str(value)[:80]
+    if value is None:
+        return Refusal(RefusalCode.INVALID_REQUEST, f"{field}: {fix}", {"field": field})
+    shown = str(value)[:80]
     numbers = {"field": field, "value": shown}
     return Refusal(RefusalCode.INVALID_REQUEST, f"{field}: {fix} (found: {shown})", numbers)
 

@@ -164,7 +164,7 @@ def _public(error: BaseException) -> Failure:
 
 
 def _bad_input(error: Any) -> Failure:
-    value = None if error.value == "None" else error.value.removeprefix('"').removesuffix('"')
+    value = None if error.value is None else error.value.removeprefix('"').removesuffix('"')
     return Failure(USAGE, "bad_input", error.message, error.field, value, error.fix or None)
 
 

@@ -88,6 +88,7 @@ def test_a_misspelt_header_is_refused_before_money_moves(
     wrong = ask(**{header: "crm/note"})
     assert (wrong["type"], wrong["details"]["error_code"]) == ("invalid_request_error", "outlay_invalid_hint")
     assert wrong["details"]["field"] == f"outlay-{header.lower()}"
+    assert "value" not in wrong["details"]
     assert meant in wrong["message"]
     assert balance(gateway.app, tenant[0])["held_usd"] == "0.00"
 

@@ -160,6 +160,13 @@ def test_an_offer_may_be_expected_to_cost_all_that_it_can(holds: Holds) -> None:
         holds.authorize("acme", {"offers": [{"name": "a", "cost_usd": "1", "expected_usd": "1.000000001"}]})
 
 
+def test_an_offer_without_a_cost_is_told_that_it_is_missing(holds: Holds) -> None:
+    """Left out or null, the cost is missing; it is not said to be wrong."""
+    for offer in ({"name": "a"}, {"name": "a", "cost_usd": None}):
+        with pytest.raises(BadInput, match=r"offers\[0\]\.cost_usd: is missing\. give the most"):
+            holds.authorize("acme", {"offers": [offer]})
+
+
 BAD_ORDERS: list[tuple[Any, str]] = [
     ({}, "offers"),
     ({"offers": OFFERS, "request": BODY}, "offers"),

@@ -150,6 +150,15 @@ def test_bad_input_names_field_value_and_fix() -> None:
     assert "\n" not in str(long)
 
 
+def test_bad_input_has_no_value_where_nothing_was_given() -> None:
+    """
+    What is missing has no value, neither in words nor for programs; a text "None" is one.
+    """
+    assert BadInput("credit", None, "missing", "Give credit.").value is None
+    assert str(BadInput("credit", None, "missing", "Give credit.")) == "credit: missing. Give credit."
+    assert BadInput("credit", "None", "not an amount", "Write 5.").value == '"None"'
+
+
 def test_a_schema_mismatch_names_both_revisions() -> None:
     """
     The operator sees what was found, what is wanted, and the command that mends it.

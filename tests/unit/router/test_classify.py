@@ -32,6 +32,7 @@ def test_a_plain_request_has_a_plain_profile(body: Any, profile: Any) -> None:
         ({"max_tokens": True}, "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"messages": "x"}, "messages"),
+        ({"messages": None}, "messages"),
     ],
 )
 def test_a_body_that_cannot_be_bounded_is_refused_by_field(
@@ -42,6 +43,8 @@ def test_a_body_that_cannot_be_bounded_is_refused_by_field(
     assert isinstance(result, Refusal)
     assert result.code is RefusalCode.INVALID_REQUEST
     assert str(result.numbers["field"]).startswith(field)
+    given = next(iter(fields.values())) is not None
+    assert ("found" in result.message, "value" in result.numbers) == (given, given)
 
 
 @pytest.mark.parametrize(
