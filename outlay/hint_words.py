@@ -11,6 +11,7 @@ from typing import Any, Final, TypedDict
 
 from outlay import fields
 from outlay.errors import BadInput
+from router.hints import canonical
 from router.types import HINT_NUMBER_MAX, NUMBER_HINTS, TEXT_HINTS, Hints, RefusalCode
 
 
@@ -176,6 +177,10 @@ def _tags(pairs: tuple[tuple[object, object], ...], field: str) -> tuple[tuple[s
     """Check tags; the value of one may be empty."""
     if len(pairs) > TAGS_MAX:
         raise BadInput(field, len(pairs), "are too many tags", f"Use at most {TAGS_MAX}.")
-    return tuple(
-        (fields.word(name, field), "" if text == "" else fields.word(text, field)) for name, text in pairs
-    )
+    tags: dict[str, tuple[str, str]] = {}
+    for given, text in pairs:
+        name = fields.word(given, field)
+        if canonical(name) in tags:
+            raise BadInput(field, name, "is named twice", "Give each name of a tag one value.")
+        tags[canonical(name)] = (name, "" if text == "" else fields.word(text, field))
+    return tuple(tags.values())

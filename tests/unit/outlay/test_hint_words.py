@@ -53,6 +53,8 @@ def test_hints_are_read_from_their_headers() -> None:
         ("outlay-pin", "yes"),
         ("outlay-tags", "team"),
         ("outlay-tags", "=a"),
+        ("outlay-tags", "team=x, team=y"),
+        ("outlay-tags", "team=x, team=x"),
         ("outlay-tags", ",".join(f"a{i}=b" for i in range(21))),
         ("outlay-tags", "a=" + "b" * 201),
         ("outlay-tags", "a" * 201 + "=b"),
@@ -91,6 +93,7 @@ WRONG = [
     {"task": ""},
     {"tags": (("x", "1"),)},
     {"tags": {"": "1"}},
+    {"tags": {"caf\u00e9": "1", "cafe\u0301": "2"}},
     {"tags": {f"x{number}": "1" for number in range(21)}},
 ]
 
