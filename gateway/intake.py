@@ -1,5 +1,5 @@
 """
-Who calls, by the key that a request shows; and the betas that it names.
+Who calls, by the key that a request shows.
 
 A key comes as `x-api-key` (SDK 0.x and 1.x) or as `Authorization: Bearer` (SDK 2.x); both exist in the field.
 """
@@ -65,11 +65,3 @@ async def calling_key(keys: Keys, headers: Mapping[str, str]) -> tuple[str, KeyR
     if key.tenant is None or key.role != "tenant":
         raise forbidden("this is an operator's key, which pays for no calls; use a key of a tenant")
     return key.tenant, key
-
-
-def read_betas(headers: Mapping[str, str]) -> frozenset[str]:
-    """
-    Read the names in `anthropic-beta`.
-    """
-    named = headers.get("anthropic-beta", "").split(",")
-    return frozenset(name.strip() for name in named if name.strip())

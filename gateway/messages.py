@@ -24,11 +24,11 @@ from gateway.exchange import (
     start,
 )
 from gateway.house import House
-from gateway.intake import calling_key, read_betas
+from gateway.intake import calling_key
 from outlay.aio import AsyncCall
 from outlay.calls import CallRequest, Done, NotSent, Outcome, Refused, Sending, Uncertain, Upstream, final
 from outlay.errors import OutlayError
-from outlay.hint_words import hints_heard, key_heard
+from outlay.hint_words import betas_heard, hints_heard, key_heard
 from outlay.meter import StreamMeter
 from outlay.outcomes import outcome_of_answer
 from outlay.upstream import Answer, Lost, NotReached, TooLarge
@@ -63,7 +63,7 @@ async def take_in(house: House, exchange: Exchange) -> CallRequest:
         key_id=key.id,
         rights=key.rights,
         hints=Hints(**hints_heard(exchange.headers)),
-        betas=read_betas(exchange.headers),
+        betas=betas_heard(exchange.headers),
         idempotency_key=key_heard(exchange.headers),
         surface="gateway",
     )

@@ -94,9 +94,9 @@ def budgets_since(connection: Connection, tenant: str, subject: str | None = Non
     else:
         query = query.where(table.c.subject == subject).limit(1)
     first: dict[str, tuple[int, str]] = {}
-    for subject, at_us, key in connection.execute(query.order_by(table.c.n)):
-        first.setdefault(subject, (at_us, key))
-    return {subject: at_us for subject, (at_us, key) in first.items() if key}
+    for name, at_us, key in connection.execute(query.order_by(table.c.n)):
+        first.setdefault(name, (at_us, key))
+    return {name: at_us for name, (at_us, key) in first.items() if key}
 
 
 def zone_of_window(zones: Zones, scope: str, window: str, starts_us: int) -> str | None:

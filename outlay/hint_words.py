@@ -39,6 +39,7 @@ INVALID: Final = str(RefusalCode.INVALID_HINT)
 TAGS_MAX: Final = 20
 PREFIX: Final = "outlay-"
 KEY: Final = f"{PREFIX}idempotency-key"
+BETA: Final = "anthropic-beta"
 _KNOWN: Final = (*TEXT_HINTS, *NUMBER_HINTS, "pin", "tags")
 _HEADERS: Final = {name: f"{PREFIX}{name.replace('_', '-')}" for name in _KNOWN}
 HEADERS: Final = (*_HEADERS.values(), KEY)
@@ -112,6 +113,14 @@ def key_heard(headers: Mapping[str, str]) -> str | None:
     text = headers.get(KEY, "").strip()
     with _as_hints():
         return fields.word(text, KEY) if text else None
+
+
+def betas_heard(headers: Mapping[str, str]) -> frozenset[str]:
+    """
+    Read the names in `anthropic-beta`.
+    """
+    named = headers.get(BETA, "").split(",")
+    return frozenset(name.strip() for name in named if name.strip())
 
 
 def check_headers(names: Iterable[str]) -> None:

@@ -21,8 +21,9 @@ from outlay.calls import Failed, NotSent, Outcome, Refused, Sending, Uncertain, 
 from outlay.client import Calls
 from outlay.counting import Count
 from outlay.errors import BadInput, BooksUnavailable, OutlayError
+from outlay.hint_words import BETA
 from outlay.sdk_bodies import AsyncBody, Body, carrying
-from outlay.sdk_headers import BETA, Spoken
+from outlay.sdk_headers import Spoken
 from outlay.sdk_passages import AsyncPassage, Passage
 from outlay.sdk_requests import Kind, Terms, failed_before_sending, kind_of, routed
 from outlay.strategies.last_look import LastLook

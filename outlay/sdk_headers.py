@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from outlay.errors import BadInput
-from outlay.hint_words import INVALID, KEY, PREFIX
+from outlay.hint_words import BETA, INVALID, KEY, PREFIX
 
-BETA: Final = "anthropic-beta"
 _CHAIN_MAX: Final = 1_000
 
 

@@ -15,8 +15,7 @@ import httpx2
 from outlay import fields
 from outlay.calls import TRUSTED, CallRequest, Upstream
 from outlay.errors import BadInput
-from outlay.hint_words import hints_heard, hints_of, key_heard
-from outlay.sdk_headers import BETA
+from outlay.hint_words import betas_heard, hints_heard, hints_of, key_heard
 
 MESSAGES: Final = "/v1/messages"
 COUNT: Final = "/v1/messages/count_tokens"
@@ -127,13 +126,12 @@ class Terms:
         """
         hints = replace(self._hints, **hints_heard(said))
         tenant = self._tenant() if callable(self._tenant) else self._tenant
-        named = (name.strip() for name in said.get(BETA, "").split(","))
         return CallRequest(
             tenant=fields.tenant_name(tenant),
             body=body_of(request),
             rights=TRUSTED,
             hints=hints,
-            betas=self._betas | {name for name in named if name},
+            betas=self._betas | betas_heard(said),
             idempotency_key=key_heard(said),
             surface="python",
         )

@@ -219,7 +219,7 @@ def list_decisions(
             connection, Filter(tenant=name, outcome=kind), (), limit=most, before=last, look_s=look_s,
             stretch=stretch,
         )  # fmt: skip
-        zones = {row.tenant: zone_of(connection, row.tenant) for row in found.rows}
+        zones = {whose: zone_of(connection, whose) for whose in {row.tenant for row in found.rows}}
         reached = None if found.next_place is None else id_at(connection, found.next_place)
         zone = "UTC" if name is None else zone_of(connection, name)
     return {

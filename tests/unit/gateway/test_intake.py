@@ -1,11 +1,11 @@
 """
-Keys and betas: both ways to show a key.
+Keys: both ways to show one.
 """
 
 import pytest
 
 from gateway.errors import ApiError
-from gateway.intake import read_betas, secret_of
+from gateway.intake import secret_of
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,3 @@ def test_a_request_without_a_key_is_401_and_not_retried(headers: dict[str, str])
     assert caught.value.status == 401
     assert caught.value.error_type == "authentication_error"
     assert caught.value.headers() == {"x-should-retry": "false"}
-
-
-def test_betas_are_a_set_of_names() -> None:
-    """The header is a comma list."""
-    assert read_betas({"anthropic-beta": "a-1, b-2,,"}) == frozenset({"a-1", "b-2"})
-    assert read_betas({}) == frozenset()

@@ -5,7 +5,7 @@ Hints, read: as headers of a call, and as the arguments of Python. They are read
 import pytest
 
 from outlay.errors import BadInput
-from outlay.hint_words import hints_heard, hints_of, key_heard
+from outlay.hint_words import betas_heard, hints_heard, hints_of, key_heard
 from router.types import Hints
 
 
@@ -124,3 +124,9 @@ def test_both_ways_say_the_same() -> None:
             hints_of({name: value})
         assert heard.value.details == {**given.value.details, "field": f"outlay-{name}"}
         assert str(heard.value) == f"outlay-{given.value}"
+
+
+def test_betas_are_a_set_of_names() -> None:
+    """The header is a comma list."""
+    assert betas_heard({"anthropic-beta": "a-1, b-2,,"}) == frozenset({"a-1", "b-2"})
+    assert betas_heard({}) == frozenset()
